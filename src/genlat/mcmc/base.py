@@ -1,0 +1,37 @@
+"""The interface of a Markov transition."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class ChainState(eqx.Module):
+    """Current configuration and its action, kept so that no step computes it twice."""
+
+    phi: Float[Array, "*lattice"]
+    action: Float[Array, ""]
+
+
+class ChainInfo(eqx.Module):
+    """For diagnostics only: `acceptance` in [0, 1]; `delta_h`, 0 but for HMC."""
+
+    acceptance: Float[Array, ""]
+    delta_h: Float[Array, ""]
+
+
+class AbstractKernel(eqx.Module):
+    """A transition that leaves e^{-S} invariant, on one configuration.
+
+    All kernels share one state, so any sequence of them is a kernel.
+    """
+
+    @abstractmethod
+    def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
+        """State of a chain that starts at `phi`."""
+
+    @abstractmethod
+    def step(
+        self, key: PRNGKeyArray, state: ChainState
+    ) -> tuple[ChainState, ChainInfo]:
+        """One transition; the kernel's docstring names its unit."""

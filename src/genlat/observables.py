@@ -1,0 +1,82 @@
+"""Functions of one configuration, and the quantities derived from their averages.
+
+`primary` is what is averaged; `DERIVED` what follows from averages. Their names are the
+keys of `results.json`. Lattice units; definitions in docs/conventions.md.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from genlat.actions.base import AbstractAction
+
+
+def primary(
+    action: AbstractAction, phi: Float[Array, "*lattice"]
+) -> dict[str, Float[Array, "..."]]:
+    """Every observable of one configuration whose average is an expectation value.
+
+    `mag` = (1/V) Σφ and its powers, `phi2` = (1/V) Σφ², `action_density` = S/V and
+    `two_point`, the correlator of zero-momentum slices (`slice_correlator`). All are
+    float64 but the last, which follows `phi`.
+    """
+    volume = phi.size
+    total = action(phi)
+    mag = jnp.sum(phi, dtype=total.dtype) / volume
+    return {
+        "mag": mag,
+        "abs_mag": jnp.abs(mag),
+        "mag2": mag**2,
+        "mag4": mag**4,
+        "phi2": jnp.sum(phi**2, dtype=total.dtype) / volume,
+        "action_density": total / volume,
+        "two_point": slice_correlator(phi),
+    }
+
+
+def slice_correlator(phi: Float[Array, "time *space"]) -> Float[Array, " lags"]:
+    r"""Correlator of slices Φ(t) = V_s⁻¹ᐟ² Σ_x φ(t, x), averaged over t.
+
+    $$G(\tau) = \frac1T \sum_t \Phi(t)\,\Phi(t+\tau), \quad \tau = 0 \dots T/2$$
+
+    Not connected. With this normalisation Σ_τ G(τ) over all T lags is V m².
+    """
+    extent = phi.shape[0]
+    space = math.prod(phi.shape[1:])
+    slices = jnp.sum(phi.reshape(extent, -1), axis=1) / math.sqrt(space)
+    lags = jnp.arange(extent // 2 + 1)[:, None]
+    shifted = slices[(jnp.arange(extent)[None, :] + lags) % extent]
+    return shifted @ slices / extent
+
+
+def _susceptibility(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    """V (⟨m²⟩ - ⟨|m|⟩²)."""
+    return math.prod(shape) * (means["mag2"] - means["abs_mag"] ** 2)
+
+
+def _binder(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    """1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)."""
+    return 1 - means["mag4"] / (3 * means["mag2"] ** 2)
+
+
+def _correlation_length(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    r"""Second-moment ξ = √(G̃(0)/G̃(k) - 1) / (2 sin(k/2)), k = 2π/T."""
+    extent = shape[0]
+    two_point = means["two_point"]
+    lags = jnp.arange(extent // 2 + 1)
+    # lags t and T - t are the same correlator: all but 0 and T/2 appear twice
+    weight = jnp.where((lags == 0) | (2 * lags == extent), 1.0, 2.0)
+    at_zero = jnp.sum(weight * two_point)
+    at_k = jnp.sum(weight * jnp.cos(2 * jnp.pi * lags / extent) * two_point)
+    return jnp.sqrt(at_zero / at_k - 1) / (2 * math.sin(math.pi / extent))
+
+
+DERIVED: dict[
+    str, tuple[tuple[str, ...], Callable[[Mapping[str, Array], tuple[int, ...]], Array]]
+] = {
+    "susceptibility": (("mag2", "abs_mag"), _susceptibility),
+    "binder": (("mag4", "mag2"), _binder),
+    "correlation_length": (("two_point",), _correlation_length),
+}
