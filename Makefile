@@ -1,0 +1,46 @@
+# Everything a bare machine with make and Python >= 3.11 needs. PYTHON=python3.12 make ...
+# picks another interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
+           -c constraints.txt
+
+.PHONY: demo test test-all lint bench clean
+
+# The main job on a shipped run file: prints the table and the path of the report.
+demo: $(VENV)/ready
+	$(BIN)/genlat run examples/phi4_16x8.toml --out demo-run-$$(date +%Y%m%d-%H%M%S)
+
+test: lint
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/ready-bench
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+# The runs that `make demo` left are yours: delete them by hand.
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Touched last, so an interrupted installation is taken up again.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("genlat needs Python >= 3.11, and this is " \
+	    + sys.version.split()[0] + ": make PYTHON=/path/to/another ..." \
+	    if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/ready-bench: $(VENV)/ready
+	$(INSTALL) -e '.[dev,bench]'
+	@touch $@
