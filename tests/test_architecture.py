@@ -1,0 +1,381 @@
+"""The layout: which room may import which, and what no file may do.
+
+Each rule is a function from a parsed file to the sentences it complains with, so that
+it can be tried on a bad snippet too.
+"""
+
+import ast
+import dataclasses
+import functools
+import graphlib
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+
+# What each room may import of ours. `observables` knows the interface of an action
+# because S/V is an observable; the report sees records, never what wrote them.
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    room: frozenset(allowed.split())
+    for room, allowed in {
+        "groups": "",
+        "lattice": "groups",
+        "estimators": "",
+        "actions": "lattice groups",
+        "observables": "lattice groups actions",
+        "exact": "lattice groups actions",
+        "models": "lattice groups",
+        "mcmc": "lattice groups actions",
+        "nonequilibrium": "lattice groups actions models mcmc",
+        "training": "lattice groups actions observables exact models mcmc "
+        "nonequilibrium estimators",
+        "runs": "lattice groups actions observables exact models mcmc "
+        "nonequilibrium estimators training",
+        "report": "estimators runs.records",
+        "cli": "runs report",
+    }.items()
+}
+PROGRAMS = {"runs", "cli"}  # may set JAX up
+PLOTTING = {"report"}  # may draw
+CLOCKED = {"training", "runs", "report", "cli"}  # may read a clock: budgets, the ledger
+JAX_FREE = ("genlat", "genlat.runs.config", "genlat.runs.records")
+CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
+DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
+CLOCKS = {
+    *("time.time", "time.time_ns", "time.monotonic", "time.perf_counter"),
+    *("time.process_time", "datetime.datetime.now", "datetime.datetime.utcnow"),
+    *("datetime.datetime.today", "datetime.date.today"),
+}
+NUMPY_GENERATORS = {"default_rng", "Generator", "SeedSequence", "PCG64", "Philox"}
+MAX_LINES = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A parsed file: `module` is its dotted name, `room` the part after `genlat`."""
+
+    module: str
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        return self.module.partition(".")[2].split(".")[0]
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """Local name -> full dotted name, for every import, lazy ones included."""
+        names = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    top = alias.name.split(".")[0]
+                    names[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        return names
+
+    @functools.cached_property
+    def imports(self) -> set[str]:
+        """Full dotted names of everything imported."""
+        imported = set()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        return imported
+
+    @functools.cached_property
+    def uses(self) -> set[str]:
+        """`imports`, and every attribute chain that starts at an imported name."""
+        chains = (
+            self.resolve(node)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Attribute)
+        )
+        return self.imports | {chain for chain in chains if chain}
+
+    def resolve(self, node: ast.expr) -> str:
+        """Full dotted name of `a.b.c`; empty if `a` was not imported."""
+        if isinstance(node, ast.Name):
+            return self.names.get(node.id, "")
+        if isinstance(node, ast.Attribute) and (owner := self.resolve(node.value)):
+            return f"{owner}.{node.attr}"
+        return ""
+
+
+def parse(path: pathlib.Path, root: pathlib.Path) -> File:
+    parts = path.relative_to(root).with_suffix("").parts
+    module = ".".join(part for part in parts if part != "__init__")
+    return File(module, ast.parse(path.read_text(encoding="utf-8")))
+
+
+PATHS = sorted(SOURCE.rglob("*.py"))
+FILES = [parse(path, SOURCE) for path in PATHS]
+PROGRAM_PATHS = [
+    path
+    for room in ("tests", "benchmarks")
+    for path in sorted((ROOT / room).rglob("*.py"))
+]
+
+
+def our_imports(file: File) -> Iterator[tuple[str, str]]:
+    """(room, dotted name after `genlat.`) of everything of ours that `file` imports."""
+    for name in sorted(file.imports):
+        top, _, inside = name.partition(".")
+        if top == "genlat" and inside and inside != "__version__":
+            yield inside.split(".")[0], inside
+
+
+def wrong_direction(file: File) -> Iterator[str]:
+    allowed = MAY_IMPORT.get(file.room, frozenset())
+    if file.room not in MAY_IMPORT and file.room:
+        yield f"{file.module}: no rule says what room '{file.room}' may import"
+    for room, inside in our_imports(file):
+        is_allowed = room == file.room or any(
+            inside == entry or inside.startswith(f"{entry}.") for entry in allowed
+        )
+        if not is_allowed:
+            yield f"{file.module} must not import genlat.{inside}"
+
+
+def relative_imports(file: File) -> Iterator[str]:
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield f"{file.module}:{node.lineno} imports relatively"
+
+
+def private_jax(file: File) -> Iterator[str]:
+    for name in sorted(file.uses):
+        top, *inside = name.split(".")
+        is_private = (
+            any(part.startswith("_") and not part.endswith("__") for part in inside)
+            or (top == "jax" and inside[:1] in (["interpreters"], ["lib"]))
+            or top == "jaxlib"
+        )
+        if top in ("jax", "jaxlib") and is_private:
+            yield f"{file.module} uses {name}, which JAX does not promise to keep"
+        if name.startswith("jax.core.") and not any(
+            f"{name}.".startswith(f"{public}.") for public in DOCUMENTED_CORE
+        ):
+            yield f"{file.module} uses {name}, which is not documented"
+
+
+def configures_jax(file: File) -> Iterator[str]:
+    if file.room not in PROGRAMS and any(
+        f"{name}.".startswith("jax.config.") for name in file.uses
+    ):
+        yield f"{file.module} reads or sets jax.config: that is for programs"
+
+
+def draws(file: File) -> Iterator[str]:
+    if file.room not in PLOTTING and any(
+        name.split(".")[0] in ("matplotlib", "PIL") for name in file.imports
+    ):
+        yield f"{file.module} plots: that is for the report"
+
+
+def hidden_input(file: File) -> Iterator[str]:
+    for name in sorted(file.uses):
+        if name in CLOCKS and file.room not in CLOCKED:
+            yield f"{file.module} reads a clock with {name}"
+        if name.startswith("numpy.random.") and name.split(".")[2] not in (
+            NUMPY_GENERATORS
+        ):
+            yield f"{file.module} uses the global random state through {name}"
+        if name.split(".")[0] == "random":
+            yield f"{file.module} uses the standard library's global random state"
+
+
+def catch_all(file: File) -> Iterator[str]:
+    if CATCH_ALLS & set(file.module.split(".")):
+        yield f"{file.module}: name a module after what it does"
+
+
+def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]:
+    """`defined`: full name of each class of ours -> its bare name."""
+    for node in ast.walk(file.tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for base in node.bases:
+            plain = base.value if isinstance(base, ast.Subscript) else base
+            name = file.resolve(plain)
+            if not name and isinstance(plain, ast.Name):
+                name = f"{file.module}.{plain.id}"
+            bare = defined.get(name, "Abstract")
+            if not bare.lstrip("_").startswith("Abstract"):
+                yield f"{file.module}.{node.name} subclasses {name}, which is final"
+
+
+def classes(files: list[File]) -> dict[str, str]:
+    return {
+        f"{file.module}.{node.name}": node.name
+        for file in files
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def room_graph(files: list[File]) -> dict[str, set[str]]:
+    """Room -> rooms it imports; `runs.records` is a room of its own."""
+
+    def split(inside: str) -> str:
+        is_records = f"{inside}.".startswith("runs.records.")
+        return "runs.records" if is_records else inside.split(".")[0]
+
+    graph: dict[str, set[str]] = {}
+    for file in files:
+        room = split(file.module.partition(".")[2])
+        targets = {split(inside) for _, inside in our_imports(file)}
+        graph.setdefault(room, set()).update(targets - {room})
+    return graph
+
+
+RULES: list[Callable[[File], Iterator[str]]] = [
+    wrong_direction,
+    relative_imports,
+    private_jax,
+    configures_jax,
+    draws,
+    hidden_input,
+    catch_all,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_file_obeys(rule):
+    complaints = [sentence for file in FILES for sentence in rule(file)]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_every_class_is_abstract_or_final():
+    defined = classes(FILES)
+    complaints = [
+        sentence for file in FILES for sentence in subclasses_concrete(file, defined)
+    ]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_rooms_have_no_cycle():
+    graphlib.TopologicalSorter(room_graph(FILES)).prepare()  # raises CycleError
+
+
+def test_the_table_itself_has_no_cycle():
+    table = {room: set(allowed) for room, allowed in MAY_IMPORT.items()}
+    table["runs.records"] = {"estimators"}
+    graphlib.TopologicalSorter(table).prepare()
+
+
+@pytest.mark.parametrize("rule", [relative_imports, private_jax])
+def test_tests_and_benchmarks_obey(rule):
+    files = [parse(path, ROOT) for path in PROGRAM_PATHS]
+    complaints = [sentence for file in files for sentence in rule(file)]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_no_file_is_long():
+    lengths = {
+        path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PATHS + PROGRAM_PATHS
+    }
+    assert lengths
+    too_long = {path: n for path, n in lengths.items() if n > MAX_LINES}
+    assert not too_long, (
+        f"more than {MAX_LINES} lines, is it one room or two? {too_long}"
+    )
+
+
+@pytest.mark.parametrize("module", JAX_FREE)
+def test_imports_without_jax(module):
+    code = f"import sys, {module}; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# Negative controls: each rule must see the fault it is there for.
+
+
+def snippet(code: str, module: str = "genlat.models.example") -> File:
+    return File(module, ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    ("rule", "module", "code"),
+    [
+        (wrong_direction, "genlat.models.flow", "from genlat.actions.phi4 import Phi4"),
+        (wrong_direction, "genlat.models.flow", "import genlat.actions"),
+        (wrong_direction, "genlat.models.flow", "def f():\n  from genlat import mcmc"),
+        (wrong_direction, "genlat.report.page", "from genlat.runs import config"),
+        (wrong_direction, "genlat.report.page", "from genlat.runs.record import x"),
+        (wrong_direction, "genlat.attic.old", "import math"),
+        (relative_imports, "genlat.models.flow", "from . import base"),
+        (relative_imports, "genlat.models.flow", "from ..lattice import shift"),
+        (private_jax, "genlat.models.flow", "import jax._src.core"),
+        (private_jax, "genlat.models.flow", "from jax._src import core"),
+        (private_jax, "genlat.models.flow", "import jax\njax._src.core"),
+        (private_jax, "genlat.models.flow", "from jax import numpy as n\nn._x.y()"),
+        (private_jax, "genlat.models.flow", "from jax.interpreters import ad"),
+        (private_jax, "genlat.models.flow", "import jax\njax.interpreters.ad"),
+        (private_jax, "genlat.models.flow", "import jax as j\nj.core.eval_jaxpr"),
+        (private_jax, "genlat.models.flow", "import jaxlib"),
+        (configures_jax, "genlat.models.flow", "import jax\njax.config.update('x', 1)"),
+        (configures_jax, "genlat.exact.known", "from jax import config"),
+        (configures_jax, "genlat.exact.known", "import jax\njax.config.x = True"),
+        (draws, "genlat.runs.pipeline", "import matplotlib.pyplot as plt"),
+        (hidden_input, "genlat.mcmc.hmc", "import time\nstart = time.perf_counter()"),
+        (hidden_input, "genlat.mcmc.hmc", "from time import monotonic as clock"),
+        (hidden_input, "genlat.mcmc.hmc", "import numpy as np\nnp.random.normal()"),
+        (hidden_input, "genlat.runs.store", "from numpy import random as r\nr.seed(1)"),
+        (hidden_input, "genlat.mcmc.hmc", "import random"),
+        (catch_all, "genlat.models.utils", ""),
+    ],
+)  # fmt: skip
+def test_rule_sees_the_fault(rule, module, code):
+    assert list(rule(snippet(code, module)))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_accepts_good_code(rule):
+    code = """
+import jax
+import numpy as np
+from genlat import __version__, lattice
+from genlat.models.base import AbstractModel
+
+is_traced = isinstance(1, jax.core.Tracer)
+draws = np.random.default_rng(1).normal()
+version = jax.__version__
+"""
+    assert not list(rule(snippet(code)))
+
+
+@pytest.mark.parametrize(
+    ("base", "is_fine"), [("AbstractFlow", True), ("Flow", False), ("Flow[int]", False)]
+)
+def test_final_rule_sees_the_fault(base, is_fine):
+    defining = snippet("class AbstractFlow: ...\nclass Flow: ...", "genlat.models.flow")
+    elsewhere = snippet(
+        f"from genlat.models.flow import AbstractFlow, Flow\nclass New({base}): ...",
+        "genlat.models.new",
+    )
+    beside = snippet(
+        f"class AbstractFlow: ...\nclass Flow: ...\nclass New({base}): ...",
+        "genlat.models.flow",
+    )
+    defined = classes([defining, elsewhere])
+    assert is_fine is not bool(list(subclasses_concrete(elsewhere, defined)))
+    assert is_fine is not bool(list(subclasses_concrete(beside, classes([beside]))))
+
+
+def test_cycle_is_seen():
+    files = [
+        snippet("from genlat.mcmc import hmc", "genlat.actions.phi4"),
+        snippet("from genlat.actions import phi4", "genlat.mcmc.hmc"),
+    ]
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(room_graph(files)).prepare()
