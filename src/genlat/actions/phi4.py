@@ -3,8 +3,8 @@
 from typing import Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, ScalarLike
 
 from genlat import lattice
@@ -128,4 +128,4 @@ def _check_couplings(kappa: float, lam: float, d: int) -> None:
 
 
 def _is_traced(*values: Array) -> bool:
-    return any(isinstance(value, jax.core.Tracer) for value in values)
+    return any(isinstance(value, Tracer) for value in values)
