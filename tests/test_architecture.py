@@ -168,10 +168,14 @@ def private_jax(file: File) -> Iterator[str]:
 
 
 def configures_jax(file: File) -> Iterator[str]:
-    if file.room not in PROGRAMS and any(
-        f"{name}.".startswith("jax.config.") for name in file.uses
-    ):
-        yield f"{file.module} reads or sets jax.config: that is for programs"
+    stored = {
+        file.resolve(node)
+        for node in ast.walk(file.tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
+    is_set = any(name.startswith("jax.config.") for name in stored)
+    if file.room not in PROGRAMS and (is_set or "jax.config.update" in file.uses):
+        yield f"{file.module} sets jax.config: that is for programs"
 
 
 def draws(file: File) -> Iterator[str]:
@@ -324,7 +328,7 @@ def snippet(code: str, module: str = "genlat.models.example") -> File:
         (private_jax, "genlat.models.flow", "import jax as j\nj.core.eval_jaxpr"),
         (private_jax, "genlat.models.flow", "import jaxlib"),
         (configures_jax, "genlat.models.flow", "import jax\njax.config.update('x', 1)"),
-        (configures_jax, "genlat.exact.known", "from jax import config"),
+        (configures_jax, "genlat.mcmc.hmc", "from jax import config as c\nc.update()"),
         (configures_jax, "genlat.exact.known", "import jax\njax.config.x = True"),
         (draws, "genlat.runs.pipeline", "import matplotlib.pyplot as plt"),
         (hidden_input, "genlat.mcmc.hmc", "import time\nstart = time.perf_counter()"),
