@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 PROGRAMS = {"runs", "cli"}  # may set JAX up
 PLOTTING = {"report"}  # may draw
-CLOCKED = {"training", "runs", "report", "cli"}  # may read a clock: budgets, the ledger
+CLOCKED = {"runs", "report", "cli"}  # may read a clock: budgets, the cost ledger
 JAX_FREE = ("genlat", "genlat.runs.config", "genlat.runs.records")
 CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
 DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
