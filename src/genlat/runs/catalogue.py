@@ -1,0 +1,86 @@
+"""What this version of genlat can do, by the names a run file uses. No JAX here."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+# Names the design reserves for later versions: refused with a sentence of their own,
+# not as spelling mistakes.
+LATER: dict[str, tuple[str, ...]] = {
+    "theory": ("ising", "u1", "su2", "su3"),
+    "model": (
+        "realnvp",
+        "nice",
+        "spline",
+        "autoregressive",
+        "hierarchical",
+        "gauge",
+        "trivializing",
+    ),
+    "kernel": ("wolff", "swendsen_wang", "heatbath", "overrelaxation"),
+    "objective": ("forward_kl", "alpha2"),
+    "gradient": ("reinforce",),
+    "method": ("p_estimator", "bar", "hmc_integration"),
+    "observable": (
+        "entropy_density",
+        "energy_density",
+        "specific_heat",
+        "energy_gap",
+        "x2",
+        "plaquette",
+        "topological_charge2",
+        "topological_susceptibility",
+    ),
+}
+
+THEORIES = {
+    "phi4": "real scalar φ⁴ in any dimension: form A, B or C by its couplings",
+    "double_well": "quantum-mechanical double well, one axis",
+}
+MODELS = {"cnf": "continuous flow from the best Gaussian, exact likelihood"}
+KERNELS = {
+    "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
+    "metropolis": "local Metropolis in checkerboard order; even extents only",
+    "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
+}
+OBJECTIVES = {"reverse_kl": "E_q[ln q + S], the variational free energy"}
+GRADIENTS = {
+    "path": "path gradient: less noise near the optimum",
+    "total": "derivative of the whole loss",
+}
+METHODS = {
+    "nis": "neural importance sampling: reweighting by e^(-S)/q",
+    "nmcmc": "neural Markov chain: independence Metropolis with q as proposal",
+}
+# Expectation values, then functions of them; `tests/test_runs_config.py` compares the
+# names with `genlat.observables`.
+PRIMARY = {
+    "mag": "m = (1/V) Σ φ",
+    "abs_mag": "|m|",
+    "mag2": "m²",
+    "mag4": "m⁴",
+    "phi2": "(1/V) Σ φ²",
+    "action_density": "S/V",
+    "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
+}
+DERIVED = {
+    "susceptibility": "V (⟨m²⟩ - ⟨|m|⟩²)",
+    "binder": "1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)",
+    "correlation_length": "second-moment correlation length along axis 0",
+}
+# Always estimated where the method can: they need no measurement.
+FREE_ENERGY = {
+    "log_z": "ln Z in the user's own form of the theory",
+    "free_energy_density": "-ln Z / V",
+}
+
+
+def unknown_name(kind: str, name: Any, available: Iterable[str]) -> str:
+    """What to say of a name that is not available: later, misspelt or unheard of."""
+    available = list(available)
+    choice = f"this version has {', '.join(available)}"
+    if name in LATER[kind]:
+        return f"not available in this version; {choice}"
+    nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    return f"unknown {kind}; {hint}{choice}"

@@ -1,0 +1,162 @@
+"""Reading and checking a run file: every problem at once, a line each. No JAX here."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from genlat.runs import catalogue, fit, sections
+from genlat.runs.sections import RunConfig
+
+
+class RunFileError(Exception):
+    """The request is wrong: `lines` has one sentence per problem."""
+
+    def __init__(self, lines: Sequence[str]):
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+class _Problem(NamedTuple):
+    field: str
+    value: Any
+    allowed: str
+
+    def line(self, source: str) -> str:
+        if not self.field:
+            return f"{source}: {self.allowed}"
+        if self.value is fit.ABSENT:
+            return f"{source}: {self.field}: {self.allowed}"
+        value = json.dumps(self.value, ensure_ascii=False, default=str)
+        return f"{source}: {self.field} = {value}: {self.allowed}"
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read and check a run file.
+
+    **Arguments:** `overrides` are `section.field=value`; the value is read as TOML and,
+    where that fails, taken as a string.
+
+    **Raises:** `RunFileError` with every problem found.
+    """
+    data = _read(path)
+    for override in overrides:
+        _apply(data, override)
+    config, problems = _validate(data)
+    if config is None or problems:
+        raise RunFileError([problem.line(str(path)) for problem in problems])
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFileError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RunFileError([f"{path}: not a TOML file: {error}"]) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    *parents, field = name.strip().split(".")
+    if not equals or not field or len(parents) > 1:
+        raise RunFileError([f"--set {override}: should look like section.field=value"])
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    section = data.setdefault(parents[0], {}) if parents else data
+    if not isinstance(section, dict):
+        raise RunFileError([f"--set {override}: {parents[0]} is not a section"])
+    section[field] = value
+
+
+def _validate(data: dict[str, Any]) -> tuple[RunConfig | None, list[_Problem]]:
+    """The configuration if Pydantic accepts it, and what is wrong with it.
+
+    Checks that involve several fields run on every section that is valid by itself, so
+    that one bad number does not hide the next.
+    """
+    config, details = None, []
+    try:
+        config = RunConfig.model_validate(data)
+    except pydantic.ValidationError as error:
+        details = error.errors(include_url=False)
+    problems = [_translate(detail) for detail in details]
+    broken = {detail["loc"][0] for detail in details}
+    theory = data.get("theory")
+    if isinstance(theory, dict) and theory.get("name") == "phi4":
+        problems += [_Problem(*p) for p in fit.form_problems(theory)]
+    sound = {name: value for name, value in data.items() if name not in broken}
+    problems += [_Problem(*p) for p in fit.problems(_partial(sound))]
+    return config, problems
+
+
+def _partial(data: dict[str, Any]) -> fit.Partial:
+    """The sections of `data`, each validated by itself; None where there is none."""
+
+    def section(name: str) -> Any:
+        if name not in data:
+            return None
+        kind: Any = RunConfig.model_fields[name].annotation
+        return pydantic.TypeAdapter(kind).validate_python(data[name])
+
+    return fit.Partial(*map(section, fit.Partial._fields))
+
+
+def _translate(detail: ErrorDetails) -> _Problem:
+    # a discriminated union puts its tag into the location; list positions stay out
+    location = [part for part in detail["loc"] if isinstance(part, str)]
+    if location[0] == "theory" and len(location) > 2:
+        location.pop(1)
+    field, value, kind = ".".join(location), detail["input"], detail["type"]
+    if kind == "extra_forbidden":
+        return _Problem(field, value, _unknown_field(location))
+    if kind == "missing":
+        return _Problem(field, fit.ABSENT, "missing; it has no default")
+    if kind == "union_tag_not_found":
+        names = ", ".join(catalogue.THEORIES)
+        return _Problem(f"{field}.name", fit.ABSENT, f"missing; one of {names}")
+    if kind == "union_tag_invalid":
+        name = _name(value)
+        return _Problem(
+            f"{field}.name",
+            name,
+            catalogue.unknown_name("theory", name, catalogue.THEORIES),
+        )
+    names = _NAMES.get(field)
+    if kind == "literal_error" and names is not None:
+        return _Problem(field, value, catalogue.unknown_name(names[0], value, names[1]))
+    message = detail["msg"].removeprefix("Value error, ")
+    return _Problem(field, value, message.replace("Input should", "should"))
+
+
+_NAMES = {
+    "mcmc.kernel": ("kernel", catalogue.KERNELS),
+    "model.name": ("model", catalogue.MODELS),
+    "train.objective": ("objective", catalogue.OBJECTIVES),
+    "train.gradient": ("gradient", catalogue.GRADIENTS),
+    "estimate.methods": ("method", catalogue.METHODS),
+}
+
+
+def _name(theory: Any) -> Any:
+    return theory.get("name") if isinstance(theory, dict) else theory
+
+
+def _unknown_field(location: list[str]) -> str:
+    if len(location) == 1:
+        kind, valid = "section", list(RunConfig.model_fields)
+    else:
+        kind, models = "field", sections.SECTIONS[location[0]]
+        valid = [name for model in models for name in model.model_fields]
+    nearest = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
+    if nearest:
+        return f"unknown {kind}; did you mean {nearest[0]}?"
+    return f"unknown {kind}; there are {', '.join(dict.fromkeys(valid))}"

@@ -1,0 +1,252 @@
+"""The sections of a run file, as Pydantic models. No JAX here.
+
+Every field carries its description and, but for couplings, shape and seed, a default;
+`genlat list` prints both.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
+
+from genlat.runs import catalogue
+
+
+def _tuple(value: Any) -> Any:
+    """TOML has lists only; one bare name stands for a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _observable(name: str) -> str:
+    known = [*catalogue.PRIMARY, *catalogue.DERIVED]
+    if name != "default" and name not in known:
+        raise ValueError(catalogue.unknown_name("observable", name, known))
+    return name
+
+
+class Section(BaseModel):
+    """Immutable; unknown fields and values of a wrong type are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+
+Shape = Annotated[
+    tuple[PositiveInt, ...],
+    BeforeValidator(_tuple),
+    Field(min_length=1, description="extents; axis 0 is Euclidean time"),
+]
+
+
+class Phi4Section(Section):
+    """φ⁴ theory; the couplings given choose its form and with it the field's scale."""
+
+    # couplings that make a form; the quartic one last
+    FORMS: ClassVar[dict[str, tuple[str, str]]] = {
+        "A": ("kappa", "lam"),
+        "B": ("m2", "lam_b"),
+        "C": ("m2", "g"),
+    }
+
+    name: Literal["phi4"]
+    shape: Shape
+    kappa: float | None = Field(default=None, description="form A: hopping parameter κ")
+    lam: float | None = Field(
+        default=None, ge=0, description="form A: quartic coupling λ"
+    )
+    m2: float | None = Field(default=None, description="forms B and C: mass squared m²")
+    lam_b: float | None = Field(
+        default=None, ge=0, description="form B: quartic coupling λ_B"
+    )
+    g: float | None = Field(
+        default=None, ge=0, description="form C: quartic coupling g"
+    )
+
+    @property
+    def form(self) -> Literal["A", "B", "C"]:
+        """The form whose quartic coupling is given."""
+        if self.lam is not None:
+            return "A"
+        return "B" if self.lam_b is not None else "C"
+
+
+class DoubleWellSection(Section):
+    """Quantum-mechanical double well."""
+
+    name: Literal["double_well"]
+    shape: Annotated[
+        tuple[PositiveInt, ...],
+        BeforeValidator(_tuple),
+        Field(min_length=1, max_length=1, description="[T], the number of times"),
+    ]
+    m0: float = Field(gt=0, description="mass m₀")
+    mu2: float = Field(description="μ²; two wells if negative")
+    lam: float = Field(ge=0, description="quartic coupling λ")
+    spacing: float = Field(default=1.0, gt=0, description="lattice spacing a")
+
+
+def _theory_name(value: Any) -> Any:
+    """Name of the theory before it is validated, in raw or in finished form."""
+    if isinstance(value, dict):
+        return value.get("name")
+    return getattr(value, "name", None)
+
+
+TheorySection = Annotated[
+    Annotated[Phi4Section, Tag("phi4")]
+    | Annotated[DoubleWellSection, Tag("double_well")],
+    Discriminator(_theory_name),
+]
+
+
+class McmcSection(Section):
+    """The baseline chain; without this section there is none."""
+
+    kernel: Annotated[
+        tuple[Literal["hmc", "metropolis", "cluster"], ...],
+        BeforeValidator(_tuple),
+        Field(min_length=1),
+    ] = Field(
+        default=("hmc", "cluster"),
+        description="one kernel, or several applied in sequence",
+    )
+    chains: PositiveInt = Field(default=64, description="independent chains")
+    samples: int = Field(default=2000, ge=10, description="kept per chain")
+    therm: NonNegativeInt = Field(
+        default=500, description="steps discarded, tuning included"
+    )
+    thin: PositiveInt = Field(
+        default=1, description="steps from one kept sample to the next"
+    )
+    n_leapfrog: PositiveInt = Field(default=10, description="hmc: steps per trajectory")
+    integrator: Literal["leapfrog", "minimum_norm"] = Field(
+        default="leapfrog", description="hmc: integrator of the trajectory"
+    )
+    keep: NonNegativeInt = Field(
+        default=256, description="configurations stored on disk"
+    )
+
+
+class ModelSection(Section):
+    """The generative model; without this section the chain runs alone."""
+
+    name: Literal["cnf"] = Field(default="cnf", description="family of the model")
+    init: str = Field(
+        default="scratch",
+        description='"scratch", or the directory of an earlier run to start from',
+    )
+    features: int = Field(
+        default=8, ge=2, description="sine features of the vector field"
+    )
+    channels: PositiveInt = Field(
+        default=4, description="convolved mixtures of the features"
+    )
+    kernel_terms: PositiveInt = Field(
+        default=6, description="Legendre terms of the kernels"
+    )
+    mixing_terms: PositiveInt = Field(
+        default=4, description="Legendre terms of the mixtures"
+    )
+    n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
+
+
+class TrainSection(Section):
+    """Training of the model."""
+
+    objective: Literal["reverse_kl"] = Field(default="reverse_kl", description="loss")
+    gradient: Literal["path", "total"] = Field(
+        default="path", description="its estimator"
+    )
+    steps: PositiveInt | None = Field(
+        default=None,
+        description="optimiser steps; 1000 if neither this nor minutes is given",
+    )
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="instead of steps: wall time, timed once at the start",
+    )
+    batch: int = Field(default=128, ge=2, description="configurations per step")
+    learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
+    warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")
+    final_fraction: float = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="last learning rate over the peak, cosine decay",
+    )
+
+    @field_validator("minutes")
+    @classmethod
+    def _one_budget(cls, minutes: float | None, info: ValidationInfo) -> float | None:
+        if minutes is not None and info.data.get("steps") is not None:
+            raise ValueError("give either steps or minutes, not both")
+        return minutes
+
+
+class EstimateSection(Section):
+    """Estimates from the trained model."""
+
+    samples: int = Field(
+        default=100_000, ge=100, description="configurations drawn from q"
+    )
+    batch: PositiveInt = Field(default=500, description="configurations drawn at once")
+    methods: Annotated[tuple[Literal["nis", "nmcmc"], ...], BeforeValidator(_tuple)] = (
+        Field(default=("nis", "nmcmc"), description="estimators")
+    )
+    chains: PositiveInt = Field(
+        default=100, description="nmcmc: chains that share the samples as proposals"
+    )
+    observables: Annotated[
+        tuple[Annotated[str, AfterValidator(_observable)], ...],
+        BeforeValidator(_tuple),
+    ] = Field(default=("default",), description='"default" for all, or a list of names')
+    n_steps: PositiveInt | None = Field(
+        default=None,
+        description="Runge-Kutta steps; from a pilot if not given",
+    )
+    keep: NonNegativeInt = Field(
+        default=256, description="configurations stored on disk"
+    )
+
+    @property
+    def observable_names(self) -> tuple[str, ...]:
+        """The observables asked for, "default" spelt out."""
+        if "default" not in self.observables:
+            return self.observables
+        return (*catalogue.PRIMARY, *catalogue.DERIVED)
+
+
+class RunConfig(Section):
+    """A whole run file."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="all random numbers")]
+    theory: TheorySection
+    mcmc: McmcSection | None = None
+    model: ModelSection | None = None
+    train: TrainSection = TrainSection()
+    estimate: EstimateSection = EstimateSection()
+
+
+# What a run file may contain, for `genlat list` and for the nearest valid name.
+SECTIONS: dict[str, tuple[type[Section], ...]] = {
+    "theory": (Phi4Section, DoubleWellSection),
+    "mcmc": (McmcSection,),
+    "model": (ModelSection,),
+    "train": (TrainSection,),
+    "estimate": (EstimateSection,),
+}

@@ -1,0 +1,71 @@
+"""An earlier run as the start of a new one: what it is, and whether it fits. No JAX."""
+
+import tomllib
+from pathlib import Path
+
+import pydantic
+
+from genlat.runs.sections import (
+    DoubleWellSection,
+    ModelSection,
+    Phi4Section,
+    RunConfig,
+)
+
+
+def read_config(directory: Path) -> RunConfig:
+    """The resolved configuration of a run directory.
+
+    **Raises:** `OSError`, or `ValueError` if it is not one.
+    """
+    text = (directory / "config.toml").read_text(encoding="utf-8")
+    return RunConfig.model_validate(tomllib.loads(text))
+
+
+def why_unfit(
+    directory: Path,
+    theory: Phi4Section | DoubleWellSection,
+    model: ModelSection,
+) -> str | None:
+    """Why the model trained in `directory` cannot start this run, if it cannot.
+
+    It must be a flow of the same architecture for the same kind of theory in the same
+    number of dimensions; other couplings and larger extents are what `init` is for.
+    """
+    try:
+        config = read_config(directory)
+    except OSError as error:
+        return f"not a readable run directory: config.toml: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
+        return "not a run directory of genlat: its config.toml is not a run file"
+    if config.model is None:
+        return "holds no model: that run had no [model]"
+    if not list((directory / "checkpoints").glob("step-*.checkpoint")):
+        return "holds no trained model yet: it has no checkpoint"
+    return _other_theory(config, theory) or _other_model(config.model, model)
+
+
+def _other_theory(
+    config: RunConfig, theory: Phi4Section | DoubleWellSection
+) -> str | None:
+    other = config.theory
+    if other.name != theory.name:
+        return f"trained for {other.name}, not for {theory.name}"
+    theirs, ours = (getattr(section, "form", None) for section in (other, theory))
+    if theirs != ours:
+        return f"trained for φ⁴ in form {theirs}, this is form {ours}"
+    if len(other.shape) != len(theory.shape):
+        return f"trained on {list(other.shape)}: another number of dimensions"
+    if any(new < old for new, old in zip(theory.shape, other.shape, strict=True)):
+        return f"trained on {list(other.shape)}: a model cannot be made smaller"
+    return None
+
+
+def _other_model(other: ModelSection, model: ModelSection) -> str | None:
+    if other.name != model.name:
+        return f"holds a {other.name}, not a {model.name}"
+    for field in ("features", "channels", "kernel_terms", "mixing_terms"):
+        theirs, ours = getattr(other, field), getattr(model, field)
+        if theirs != ours:
+            return f"its model has {field} = {theirs}, this file says {ours}"
+    return None

@@ -1,0 +1,109 @@
+"""Immutable HDF5 blocks: what a run measured, written once and checked when read."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+from jaxtyping import Shaped
+
+from genlat.runs import files
+from genlat.runs.files import DamagedError
+
+Attribute = str | int | float
+
+
+class Block(NamedTuple):
+    """Arrays by name (`observables/mag`, `log_q`, ...) and attributes."""
+
+    arrays: dict[str, Shaped[np.ndarray, "..."]]
+    attributes: dict[str, Attribute]
+
+
+def path(directory: Path, name: str, index: int) -> Path:
+    """Block `index` of ensemble `name` in a run directory."""
+    return directory / "ensembles" / f"{name}-{index:05d}.h5"
+
+
+def paths(directory: Path, name: str) -> list[Path]:
+    """The blocks of ensemble `name` that are on disk, in order."""
+    return sorted((directory / "ensembles").glob(f"{name}-?????.h5"))
+
+
+def write(path: Path, block: Block) -> None:
+    """Write a block whole; there is one writer per block.
+
+    Every dataset carries HDF5's own checksum and the SHA-256 of its content; the root
+    attribute `sha256` covers these digests and the attributes.
+    """
+    digests = {name: _digest(array) for name, array in block.arrays.items()}
+    with files.whole(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in block.arrays.items():
+            # an empty dataset cannot be chunked, and has nothing to check
+            options = {"fletcher32": True, "chunks": True} if array.size else {}
+            dataset = file.create_dataset(name, data=array, **options)
+            dataset.attrs["sha256"] = digests[name]
+        for name, value in block.attributes.items():
+            file.attrs[name] = value
+        file.attrs["sha256"] = _root_digest(digests, block.attributes)
+
+
+def read(path: Path, names: Collection[str] | None = None) -> Block:
+    """Read the named arrays of a block, or all, and verify them.
+
+    **Raises:** `DamagedError` if anything read differs from what was written.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in file.attrs.items()
+            }
+            expected = attributes.pop("sha256")
+            datasets = _datasets(file)
+            digests = {
+                name: str(item.attrs["sha256"]) for name, item in datasets.items()
+            }
+            is_sound = _root_digest(digests, attributes) == expected
+            arrays = {
+                name: item[()]
+                for name, item in datasets.items()
+                if names is None or name in names
+            }
+    # what HDF5 raises depends on which of its structures was hit
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise DamagedError(_advice(path)) from error
+    if not is_sound or any(_digest(arrays[name]) != digests[name] for name in arrays):
+        raise DamagedError(_advice(path))
+    return Block(arrays, attributes)
+
+
+def _advice(path: Path) -> str:
+    return f"{path}: damaged; delete it and `genlat resume` makes it again"
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+
+    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item
+
+    file.visititems(visit)
+    return found
+
+
+def _digest(array: Shaped[np.ndarray, "..."]) -> str:
+    content = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+def _root_digest(
+    digests: Mapping[str, str], attributes: Mapping[str, Attribute]
+) -> str:
+    text = json.dumps([digests, attributes], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
