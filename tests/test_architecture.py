@@ -67,29 +67,29 @@ class File:
         return self.module.partition(".")[2].split(".")[0]
 
     @functools.cached_property
-    def names(self) -> dict[str, str]:
-        """Local name -> full dotted name, for every import, lazy ones included."""
-        names = {}
+    def imported(self) -> list[tuple[str, str]]:
+        """(full dotted name, local name) of every import, lazy ones included."""
+        pairs = []
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
-                for alias in node.names:
-                    top = alias.name.split(".")[0]
-                    names[alias.asname or top] = alias.name if alias.asname else top
+                pairs += [(alias.name, alias.asname or "") for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                for alias in node.names:
-                    names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        return names
+                pairs += [
+                    (f"{node.module}.{alias.name}", alias.asname or alias.name)
+                    for alias in node.names
+                ]
+        return pairs
 
     @functools.cached_property
     def imports(self) -> set[str]:
-        """Full dotted names of everything imported."""
-        imported = set()
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
-        return imported
+        return {name for name, _ in self.imported}
+
+    @functools.cached_property
+    def names(self) -> dict[str, str]:
+        """Local name -> full dotted name; `import a.b` binds `a`."""
+        pairs = [(name, local) for name, local in self.imported if local]
+        bare = [name.split(".")[0] for name, local in self.imported if not local]
+        return {top: top for top in bare} | {local: name for name, local in pairs}
 
     @functools.cached_property
     def uses(self) -> set[str]:
