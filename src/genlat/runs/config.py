@@ -90,9 +90,7 @@ def _validate(data: dict[str, Any]) -> tuple[RunConfig | None, list[_Problem]]:
         details = error.errors(include_url=False)
     problems = [_translate(detail) for detail in details]
     broken = {detail["loc"][0] for detail in details}
-    theory = data.get("theory")
-    if isinstance(theory, dict) and theory.get("name") == "phi4":
-        problems += [_Problem(*p) for p in fit.form_problems(theory)]
+    problems += [_Problem(*p) for p in fit.presence_problems(data)]
     sound = {name: value for name, value in data.items() if name not in broken}
     problems += [_Problem(*p) for p in fit.problems(_partial(sound))]
     return config, problems

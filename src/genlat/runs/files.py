@@ -41,3 +41,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a run directory; empty if it is not there yet."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -43,7 +43,16 @@ def problems(config: Partial) -> Iterator[Problem]:
         yield from _estimate(config.estimate)
 
 
-def form_problems(theory: Mapping[str, Any]) -> Iterator[Problem]:
+def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with which fields are there, whatever their values."""
+    theory, train = data.get("theory"), data.get("train")
+    if isinstance(theory, dict) and theory.get("name") == "phi4":
+        yield from _form(theory)
+    if isinstance(train, dict) and {"steps", "minutes"} <= train.keys():
+        yield "train.minutes", train["minutes"], "give either steps or minutes"
+
+
+def _form(theory: Mapping[str, Any]) -> Iterator[Problem]:
     """The couplings given must be those of one form of φ⁴."""
     names = {name for form in Phi4Section.FORMS.values() for name in form}
     given = names & theory.keys()

@@ -16,8 +16,6 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     Tag,
-    ValidationInfo,
-    field_validator,
 )
 
 from genlat.runs import catalogue
@@ -37,7 +35,7 @@ def _observable(name: str) -> str:
     return name
 
 
-class Section(BaseModel):
+class AbstractSection(BaseModel):
     """Immutable; unknown fields and values of a wrong type are errors."""
 
     model_config = ConfigDict(
@@ -52,7 +50,7 @@ Shape = Annotated[
 ]
 
 
-class Phi4Section(Section):
+class Phi4Section(AbstractSection):
     """φ⁴ theory; the couplings given choose its form and with it the field's scale."""
 
     # couplings that make a form; the quartic one last
@@ -84,7 +82,7 @@ class Phi4Section(Section):
         return "B" if self.lam_b is not None else "C"
 
 
-class DoubleWellSection(Section):
+class DoubleWellSection(AbstractSection):
     """Quantum-mechanical double well."""
 
     name: Literal["double_well"]
@@ -113,7 +111,7 @@ TheorySection = Annotated[
 ]
 
 
-class McmcSection(Section):
+class McmcSection(AbstractSection):
     """The baseline chain; without this section there is none."""
 
     kernel: Annotated[
@@ -141,7 +139,7 @@ class McmcSection(Section):
     )
 
 
-class ModelSection(Section):
+class ModelSection(AbstractSection):
     """The generative model; without this section the chain runs alone."""
 
     name: Literal["cnf"] = Field(default="cnf", description="family of the model")
@@ -164,7 +162,7 @@ class ModelSection(Section):
     n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
 
 
-class TrainSection(Section):
+class TrainSection(AbstractSection):
     """Training of the model."""
 
     objective: Literal["reverse_kl"] = Field(default="reverse_kl", description="loss")
@@ -190,15 +188,8 @@ class TrainSection(Section):
         description="last learning rate over the peak, cosine decay",
     )
 
-    @field_validator("minutes")
-    @classmethod
-    def _one_budget(cls, minutes: float | None, info: ValidationInfo) -> float | None:
-        if minutes is not None and info.data.get("steps") is not None:
-            raise ValueError("give either steps or minutes, not both")
-        return minutes
 
-
-class EstimateSection(Section):
+class EstimateSection(AbstractSection):
     """Estimates from the trained model."""
 
     samples: int = Field(
@@ -231,7 +222,7 @@ class EstimateSection(Section):
         return (*catalogue.PRIMARY, *catalogue.DERIVED)
 
 
-class RunConfig(Section):
+class RunConfig(AbstractSection):
     """A whole run file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63, description="all random numbers")]
@@ -243,7 +234,7 @@ class RunConfig(Section):
 
 
 # What a run file may contain, for `genlat list` and for the nearest valid name.
-SECTIONS: dict[str, tuple[type[Section], ...]] = {
+SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {
     "theory": (Phi4Section, DoubleWellSection),
     "mcmc": (McmcSection,),
     "model": (ModelSection,),

@@ -81,6 +81,28 @@ def read(path: Path, names: Collection[str] | None = None) -> Block:
     return Block(arrays, attributes)
 
 
+def concatenated(
+    directory: Path, name: str, *, sample_axis: int
+) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """All blocks of an ensemble, joined along the axis of samples.
+
+    `phi`, the few stored configurations, is joined along axis 0. Chain states, which
+    only a resumed run needs, are left out.
+
+    **Raises:** `DamagedError` for a block that is not what was written.
+    """
+    blocks = [read(path).arrays for path in paths(directory, name)]
+    names = [
+        key for key in (blocks[0] if blocks else ()) if not key.startswith("state")
+    ]
+    return {
+        key: np.concatenate(
+            [block[key] for block in blocks], axis=0 if key == "phi" else sample_axis
+        )
+        for key in names
+    }
+
+
 def _advice(path: Path) -> str:
     return f"{path}: damaged; delete it and `genlat resume` makes it again"
 
