@@ -1,0 +1,40 @@
+"""Real Fourier transforms of batches, as matrix products.
+
+Batches carry the batch on axis 1, `(L₀, n, L₁, ...)`, optionally with channels before
+it, `(L₀, c, n, L₁, ...)`: then the first and the last lattice axis are transformed by
+plain matrix products, which beats the FFT on CPU up to 32² and more.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from genlat import lattice
+
+
+def to_modes(
+    phi: Float[Array, "time *batch_and_space"], n_batch_axes: int = 1
+) -> Float[Array, "time *batch_and_space"]:
+    """Orthonormal real Fourier modes (`lattice.real_fourier_matrix`) on every axis."""
+    return _apply(phi, n_batch_axes, is_inverse=False)
+
+
+def to_real(
+    modes: Float[Array, "time *batch_and_space"], n_batch_axes: int = 1
+) -> Float[Array, "time *batch_and_space"]:
+    """Inverse of `to_modes`, and its transpose."""
+    return _apply(modes, n_batch_axes, is_inverse=True)
+
+
+def _apply(x: Array, n_batch_axes: int, *, is_inverse: bool) -> Array:
+    for axis in (0, *range(1 + n_batch_axes, x.ndim)):
+        matrix = jnp.asarray(lattice.real_fourier_matrix(x.shape[axis]), x.dtype)
+        if is_inverse:
+            matrix = matrix.T
+        if axis == 0:
+            x = jnp.tensordot(matrix, x, 1)
+        elif axis == x.ndim - 1:
+            x = jnp.tensordot(x, matrix.T, 1)
+        else:
+            flat = x.reshape(*x.shape[: axis + 1], -1)
+            x = jnp.einsum("ij,...jk->...ik", matrix, flat).reshape(x.shape)
+    return x

@@ -1,0 +1,114 @@
+"""Gaussian free-field prior in Fourier space, or its Z₂-symmetric pair."""
+
+import math
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from genlat import lattice
+from genlat.models import fourier
+from genlat.models.base import AbstractModel
+
+
+class GaussianPair(AbstractModel):
+    r"""φ = ±v + χ with both signs equally likely, χ Gaussian with a symmetric spectrum.
+
+    In the orthonormal real Fourier modes of the lattice all modes but the zero mode are
+    independent Gaussians; with μ = v√V the zero mode has the density
+    ½N(-μ, σ₀²) + ½N(μ, σ₀²). Without `mean` it is the Gaussian free field.
+
+    **Arguments:**
+
+    - `variance`: variance of every mode (rows of `lattice.real_fourier_matrix`), equal
+      on each symmetry orbit, > 0. Its logarithm is trainable, one number per orbit.
+    - `mean`: v > 0, trainable; 0 for a single Gaussian.
+    """
+
+    log_std: Float[Array, " orbits"]
+    mean: Float[Array, ""] | None
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
+    normalized: ClassVar[bool] = True
+
+    def __init__(self, variance: Float[np.ndarray, "*lattice"], mean: float = 0.0):
+        index, orbits = lattice.momentum_orbits(variance.shape)
+        log_std = np.zeros(len(orbits))
+        log_std[index] = 0.5 * np.log(variance)
+        self.log_std = jnp.asarray(log_std, jnp.float32)
+        self.mean = jnp.asarray(mean, jnp.float32) if mean > 0 else None
+        self.lattice_shape = tuple(variance.shape)
+
+    def sample_and_log_prob(
+        self, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
+        modes, log_q = self.sample_modes(key[None])
+        return fourier.to_real(modes)[:, 0], log_q[0]
+
+    def log_prob(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+        modes = fourier.to_modes(phi[:, None])
+        return self.log_prob_modes(modes)[0]
+
+    def sample_modes(
+        self, keys: PRNGKeyArray
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        """A batch in Fourier space, batch on axis 1, one key each, and its log q."""
+
+        def draw(key: PRNGKeyArray):
+            key_noise, key_sign = jr.split(key)
+            noise = jr.normal(key_noise, self.lattice_shape, self.log_std.dtype)
+            return noise, jr.rademacher(key_sign, (), self.log_std.dtype)
+
+        noise, sign = jax.vmap(draw, out_axes=(1, 0))(keys)
+        modes = noise * jnp.exp(self._log_std_modes())
+        if self.mean is not None:
+            modes = modes.at[_zero_mode(modes)].add(sign * self._zero_mode_mean())
+        return modes, self.log_prob_modes(modes)
+
+    def log_prob_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, " n"]:
+        """log q of a batch in Fourier space, float64."""
+        log_std = self._log_std_modes()
+        wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+        scaled = (modes * jnp.exp(-log_std)).astype(wide)
+        axes = (0, *range(2, modes.ndim))
+        volume = lattice.volume(self.lattice_shape)
+        log_norm = jnp.sum(log_std, dtype=wide) + 0.5 * volume * math.log(2 * math.pi)
+        log_q = -0.5 * jnp.sum(scaled**2, axis=axes) - log_norm
+        if self.mean is None:
+            return log_q
+        distance = (self._zero_mode_mean() * jnp.exp(-self.log_std[0])).astype(wide)
+        pull = jnp.abs(scaled[_zero_mode(modes)] * distance)
+        # ln cosh(pull), which exp would overflow
+        log_cosh = pull + jnp.log1p(jnp.exp(-2 * pull)) - math.log(2)
+        return log_q - 0.5 * distance**2 + log_cosh
+
+    def score_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, "time n *space"]:
+        """∂ log q/∂modes, in closed form."""
+        precision = jnp.exp(-2 * self._log_std_modes())
+        score = -modes * precision
+        if self.mean is None:
+            return score
+        zero = _zero_mode(modes)
+        slope = self._zero_mode_mean() * jnp.exp(-2 * self.log_std[0])
+        return score.at[zero].add(slope * jnp.tanh(modes[zero] * slope))
+
+    def _zero_mode_mean(self) -> Float[Array, ""]:
+        assert self.mean is not None
+        return self.mean * math.sqrt(lattice.volume(self.lattice_shape))
+
+    def _log_std_modes(self) -> Float[Array, "time 1 *space"]:
+        index, _ = lattice.momentum_orbits(self.lattice_shape)
+        return self.log_std[index][:, None]
+
+
+def _zero_mode(modes: Array) -> tuple:
+    """Index of the zero mode of every configuration; it is also orbit 0."""
+    return (0, slice(None), *(0,) * (modes.ndim - 2))
