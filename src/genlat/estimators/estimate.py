@@ -3,29 +3,65 @@
 import dataclasses
 import math
 
+import numpy as np
+from jaxtyping import Float
+
+Number = float | Float[np.ndarray, "*shape"]
+Json = dict[str, float | int | str | list | None]
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """`value` with its one-sigma statistical `error`.
+    """`value` with its one-sigma statistical `error`; numbers, or arrays of one shape.
 
     `error` already contains autocorrelation and reweighting; systematic effects
     never. `bias` is the leading-order bias left uncorrected in `value` (0 where there
     is none), `n` the number of draws, `n_eff` how many independent draws of p they are
-    worth.
+    worth. Errors of the components of an array are those of each on its own: the
+    components are correlated.
     """
 
-    value: float
-    error: float
-    bias: float
+    value: Number
+    error: Number
+    bias: Number
     n: int
-    n_eff: float
+    n_eff: Number
     method: str
 
     def __str__(self) -> str:
-        """Two significant digits of error: `-12.3456(78)`."""
-        if not (math.isfinite(self.error) and self.error > 0):
-            return f"{self.value:.6g}({self.error:.2g})"
-        error = float(f"{self.error:.1e}")
-        digits = max(0, 1 - math.floor(math.log10(error)))
-        in_brackets = f"{error:.1f}" if digits == 0 and error < 10 else None
-        return f"{self.value:.{digits}f}({in_brackets or round(error * 10**digits)})"
+        """Two significant digits of error: `-12.3456(78)`; arrays in brackets."""
+        values, errors = np.ravel(self.value), np.ravel(self.error)
+        texts = [_brief(*pair) for pair in zip(values, errors, strict=True)]
+        return texts[0] if np.ndim(self.value) == 0 else f"[{', '.join(texts)}]"
+
+    def to_json(self) -> Json:
+        """The fields as JSON: arrays as lists, NaN and ±inf, which JSON lacks, null."""
+        numbers = (self.value, self.error, self.bias, self.n_eff)
+        value, error, bias, n_eff = (_jsonable(np.asarray(x).tolist()) for x in numbers)
+        return {
+            "value": value,
+            "error": error,
+            "bias": bias,
+            "n": self.n,
+            "n_eff": n_eff,
+            "method": self.method,
+        }
+
+
+def plain(array: Float[np.ndarray, "*shape"] | np.floating) -> Number:
+    """A float where the array has no axes, the array otherwise."""
+    return float(array) if np.ndim(array) == 0 else np.asarray(array)
+
+
+def _brief(value: float, error: float) -> str:
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.6g}({error:.2g})"
+    error = float(f"{error:.1e}")
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f}({round(error * 10**digits)})"
+
+
+def _jsonable(number: float | list) -> float | list | None:
+    if isinstance(number, list):
+        return [_jsonable(entry) for entry in number]
+    return number if math.isfinite(number) else None
