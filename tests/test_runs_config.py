@@ -34,7 +34,7 @@ def load(tmp_path, text, overrides=()):
 
 
 def refusals(tmp_path, text, overrides=()):
-    with pytest.raises(config.RunFileError) as error:
+    with pytest.raises(config.RequestError) as error:
         load(tmp_path, text, overrides)
     assert all("\n" not in line for line in error.value.lines)
     return error.value.lines
@@ -186,7 +186,7 @@ def test_overrides(tmp_path):
 
 
 def test_missing_file_is_one_line(tmp_path):
-    with pytest.raises(config.RunFileError, match="cannot be read: No such file"):
+    with pytest.raises(config.RequestError, match="cannot be read: No such file"):
         config.load(tmp_path / "none.toml")
 
 
@@ -241,7 +241,7 @@ def test_every_field_is_documented():
 def test_examples_are_valid_but_for_runs_they_start_from(path):
     try:
         config.load(path)
-    except config.RunFileError as error:
+    except config.RequestError as error:
         (line,) = error.lines
         assert "model.init" in line
         assert "not a readable run directory" in line

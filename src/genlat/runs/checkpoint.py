@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import PyTree, Shaped
 
 from genlat.runs import files
-from genlat.runs.files import DamagedError
+from genlat.runs.errors import DamagedError
 
 T = TypeVar("T", bound=PyTree)
 

@@ -11,15 +11,8 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from genlat.runs import catalogue, fit, sections
+from genlat.runs.errors import RequestError
 from genlat.runs.sections import RunConfig
-
-
-class RunFileError(Exception):
-    """The request is wrong: `lines` has one sentence per problem."""
-
-    def __init__(self, lines: Sequence[str]):
-        super().__init__("\n".join(lines))
-        self.lines = tuple(lines)
 
 
 class _Problem(NamedTuple):
@@ -42,14 +35,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     **Arguments:** `overrides` are `section.field=value`; the value is read as TOML and,
     where that fails, taken as a string.
 
-    **Raises:** `RunFileError` with every problem found.
+    **Raises:** `RequestError` with every problem found.
     """
     data = _read(path)
     for override in overrides:
         _apply(data, override)
     config, problems = _validate(data)
     if config is None or problems:
-        raise RunFileError([problem.line(str(path)) for problem in problems])
+        raise RequestError([problem.line(str(path)) for problem in problems])
     return config
 
 
@@ -57,23 +50,23 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RunFileError([f"{path}: cannot be read: {error.strerror}"]) from error
+        raise RequestError([f"{path}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RunFileError([f"{path}: not a TOML file: {error}"]) from error
+        raise RequestError([f"{path}: not a TOML file: {error}"]) from error
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     *parents, field = name.strip().split(".")
     if not equals or not field or len(parents) > 1:
-        raise RunFileError([f"--set {override}: should look like section.field=value"])
+        raise RequestError([f"--set {override}: should look like section.field=value"])
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
     section = data.setdefault(parents[0], {}) if parents else data
     if not isinstance(section, dict):
-        raise RunFileError([f"--set {override}: {parents[0]} is not a section"])
+        raise RequestError([f"--set {override}: {parents[0]} is not a section"])
     section[field] = value
 
 

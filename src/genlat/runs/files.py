@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 
-class DamagedError(Exception):
-    """A file on disk is not what was written; the message is one line."""
-
-
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` if the block ends without error.

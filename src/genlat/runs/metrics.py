@@ -1,12 +1,15 @@
 """`metrics.jsonl`: one line per training step, appended chunk by chunk. No JAX here."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from genlat.runs import files
 
-Line = dict[str, float]
+# numbers by name; a number that was not finite reads back as None
+Line = dict[str, Any]
 
 
 def read(directory: Path) -> list[Line]:
@@ -21,12 +24,23 @@ def read(directory: Path) -> list[Line]:
 def append(directory: Path, lines: Sequence[Line]) -> None:
     """Add one line per step."""
     with (directory / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write("".join(f"{json.dumps(line)}\n" for line in lines))
+        file.write(_text(lines))
 
 
 def truncate(directory: Path, step: int) -> list[Line]:
     """Forget the steps from `step` on, which are about to be made again."""
     lines = [line for line in read(directory) if line["step"] < step]
-    text = "".join(f"{json.dumps(line)}\n" for line in lines)
-    files.write_bytes(directory / "metrics.jsonl", text.encode())
+    files.write_bytes(directory / "metrics.jsonl", _text(lines).encode())
     return lines
+
+
+def _text(lines: Sequence[Line]) -> str:
+    return "".join(f"{json.dumps(_without_nan(line))}\n" for line in lines)
+
+
+def _without_nan(line: Line) -> Line:
+    """JSON has no NaN and no infinity: null, which reads back as NaN."""
+    return {
+        name: value if value is not None and math.isfinite(value) else None
+        for name, value in line.items()
+    }

@@ -32,18 +32,18 @@ class Record:
     def chain(self) -> Arrays:
         """`observables/<key>` (n_chains, n_kept, ...), `acceptance`, `delta_h`
         (n_chains, n_kept), `phi` (n_saved, *lattice). Empty without a chain."""
-        return store.concatenated(self.directory, "chain", sample_axis=1)
+        return store.joined(store.read_all(self.directory, "chain"), sample_axis=1)
 
     @cached_property
     def flow(self) -> Arrays:
         """`log_q`, `action` (n,), `observables/<key>` (n, ...), `phi` (n_saved,
         *lattice). Empty without a model."""
-        return store.concatenated(self.directory, "flow", sample_axis=0)
+        return store.joined(store.read_all(self.directory, "flow"), sample_axis=0)
 
     @cached_property
     def nmcmc(self) -> Arrays:
         """`index` into the flow's samples and `accepted`, (n_chains, n_steps)."""
-        return store.concatenated(self.directory, "nmcmc", sample_axis=1)
+        return store.joined(store.read_all(self.directory, "nmcmc"), sample_axis=1)
 
 
 def read(directory: Path) -> Record:
@@ -56,6 +56,6 @@ def read(directory: Path) -> Record:
     return Record(directory, config, results, _columns(metrics.read(directory)))
 
 
-def _columns(lines: list[dict[str, float]]) -> dict[str, Float[np.ndarray, " steps"]]:
+def _columns(lines: list[metrics.Line]) -> dict[str, Float[np.ndarray, " steps"]]:
     names = lines[0] if lines else {}
     return {name: np.array([line[name] for line in lines], float) for name in names}

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from genlat.runs import files
-from genlat.runs.files import DamagedError
+from genlat.runs.errors import DamagedError
 
 Attribute = str | int | float
 
@@ -81,25 +81,36 @@ def read(path: Path, names: Collection[str] | None = None) -> Block:
     return Block(arrays, attributes)
 
 
-def concatenated(
-    directory: Path, name: str, *, sample_axis: int
-) -> dict[str, Shaped[np.ndarray, "..."]]:
-    """All blocks of an ensemble, joined along the axis of samples.
+def read_all(directory: Path, name: str, fingerprint: str | None = None) -> list[Block]:
+    """All blocks of an ensemble, in order.
 
-    `phi`, the few stored configurations, is joined along axis 0. Chain states, which
-    only a resumed run needs, are left out.
-
-    **Raises:** `DamagedError` for a block that is not what was written.
+    **Raises:** `DamagedError` for a block that is not what was written, or that another
+    run wrote: its attribute `fingerprint` differs from the one given.
     """
-    blocks = [read(path).arrays for path in paths(directory, name)]
-    names = [
-        key for key in (blocks[0] if blocks else ()) if not key.startswith("state")
-    ]
+    blocks = []
+    for path in paths(directory, name):
+        block = read(path)
+        if fingerprint not in (None, block.attributes.get("fingerprint")):
+            raise DamagedError(f"{path}: belongs to another run; remove it")
+        blocks.append(block)
+    return blocks
+
+
+def joined(
+    blocks: Sequence[Block], *, sample_axis: int
+) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The arrays of an ensemble's blocks, joined along the axis of samples.
+
+    `phi`, the few stored configurations, is joined along axis 0; `state`, which only a
+    resumed run needs, is left out.
+    """
+    names = [name for name in (blocks[0].arrays if blocks else {}) if name != "state"]
     return {
-        key: np.concatenate(
-            [block[key] for block in blocks], axis=0 if key == "phi" else sample_axis
+        name: np.concatenate(
+            [block.arrays[name] for block in blocks],
+            axis=0 if name == "phi" else sample_axis,
         )
-        for key in names
+        for name in names
     }
 
 

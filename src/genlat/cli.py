@@ -1,0 +1,177 @@
+"""The command line: `genlat run`, `resume`, `report`, `check`, `exact`, `list`.
+
+Exit status: 0 success, 2 the request is wrong, 1 our fault or a failed run, 130
+interrupted. Nothing heavy is imported before a command needs it.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genlat.runs import catalogue, config, directory, sections
+from genlat.runs.errors import DamagedError, DivergedError, RequestError
+
+app = typer.Typer(
+    name="genlat",
+    help="Generative samplers for lattice field theory, with honest error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RunFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Run file.")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="section.field=value", help="Override a field."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
+Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
+
+
+def main() -> None:
+    """Entry point of the program."""
+    app()
+
+
+@app.command()
+def run(
+    file: RunFile,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train, sample, estimate, report."""
+    with _one_line_errors(out):
+        run_config = config.load(file, overrides or [])
+        directory.refuse_existing(out)
+        from genlat.runs import pipeline
+        from genlat.runs.screen import Screen
+
+        results = pipeline.start(run_config, out, Screen(quiet=quiet or as_json))
+        _finish(results, out, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run_directory: RunDirectory, quiet: Quiet = False, as_json: Json = False
+) -> None:
+    """Continue a killed run to the same final numbers."""
+    with _one_line_errors(run_directory):
+        from genlat.runs import pipeline
+        from genlat.runs.screen import Screen
+
+        results = pipeline.resume(run_directory, Screen(quiet=quiet or as_json))
+        _finish(results, run_directory, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def report(run_directory: RunDirectory) -> None:
+    """Redraw the page from records."""
+    with _one_line_errors(run_directory):
+        directory.read_config(run_directory)
+        typer.echo(_page(run_directory))
+
+
+@app.command()
+def check(file: RunFile, overrides: Overrides = None) -> None:
+    """Validate only: exit status 2 and one line per problem."""
+    with _one_line_errors(None):
+        config.load(file, overrides or [])
+        typer.echo(f"{file}: fine")
+
+
+@app.command()
+def exact(file: RunFile, overrides: Overrides = None) -> None:
+    """Exact values known for this theory, as JSON."""
+    with _one_line_errors(None):
+        run_config = config.load(file, overrides or [])
+        from genlat.runs import environment, estimates, theory
+
+        environment.prepare()
+        known = estimates.exactly(theory.build(run_config.theory))
+        typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
+
+
+@app.command(name="list")
+def list_() -> None:
+    """Theories, models, objectives, observables, estimators, and every field."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for title, names in (
+        ("theories", catalogue.THEORIES),
+        ("kernels", catalogue.KERNELS),
+        ("models", catalogue.MODELS),
+        ("objectives", catalogue.OBJECTIVES),
+        ("gradients", catalogue.GRADIENTS),
+        ("methods", catalogue.METHODS),
+        ("observables", catalogue.FREE_ENERGY | catalogue.PRIMARY | catalogue.DERIVED),
+    ):
+        _print_rows(console, title, names)
+    for section, models in sections.SECTIONS.items():
+        for model in models:
+            fields = {
+                name: f"{field.description or ''}{_default(field)}"
+                for name, field in model.model_fields.items()
+                if name != "name"
+            }
+            _print_rows(console, f"[{section}] {model.__doc__}", fields)
+
+
+def _print_rows(console: Any, title: str, rows: dict[str, str]) -> None:
+    console.print(title, style="bold", markup=False)
+    for name, description in rows.items():
+        console.print(f"  {name:<20}{description}", markup=False, soft_wrap=True)
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return " (no default)"
+    return "" if field.default is None else f" (default {json.dumps(field.default)})"
+
+
+def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:
+    page = _page(out)
+    if as_json:
+        typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
+    elif not quiet:
+        from genlat.runs import table
+
+        table.show(results)
+        typer.echo(f"report: {page}")
+
+
+def _page(run_directory: Path) -> Path:
+    from genlat.report import page
+
+    return page.write(run_directory)
+
+
+@contextmanager
+def _one_line_errors(run_directory: Path | None) -> Iterator[None]:
+    """Turn what a user can cause into lines on stderr and an exit status."""
+    try:
+        yield
+    except RequestError as error:
+        _leave(error.lines, 2)
+    except (DamagedError, DivergedError) as error:
+        _leave((str(error),), 1)
+    except KeyboardInterrupt:
+        advice = (
+            f"; continue with: genlat resume {run_directory}" if run_directory else ""
+        )
+        _leave((f"interrupted{advice}",), 130)
+
+
+def _leave(lines: tuple[str, ...], status: int) -> None:
+    for line in lines:
+        typer.echo(line, err=True)
+    sys.exit(status)

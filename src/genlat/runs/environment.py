@@ -1,0 +1,63 @@
+"""What a program sets up, and what it records about where it ran."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import jax
+
+import genlat
+
+
+def prepare() -> None:
+    """Enable float64, and the persistent compilation cache unless switched off.
+
+    The cache lies under `$XDG_CACHE_HOME/genlat` (`~/.cache/genlat`), in a folder of
+    its own for every version of jaxlib and every model of CPU: code compiled for
+    another one must never be loaded. `GENLAT_NO_CACHE=1` in the environment switches it
+    off. It changes how long a run takes, not what it finds.
+    """
+    jax.config.update("jax_enable_x64", True)
+    if os.environ.get("GENLAT_NO_CACHE"):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def cache_directory() -> Path:
+    """Where compiled code of this jaxlib on this CPU is kept."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cpu = hashlib.sha256(_cpu().encode()).hexdigest()[:12]
+    jaxlib = importlib.metadata.version("jaxlib")
+    return Path(root) / "genlat" / f"jaxlib-{jaxlib}-{platform.machine()}-{cpu}"
+
+
+def provenance() -> dict[str, str]:
+    """Versions and devices, for `results.json`."""
+    device = jax.devices()[0].device_kind
+    return {
+        "genlat": genlat.__version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "devices": f"{jax.device_count()} x {device} ({os.cpu_count()} cores)",
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _cpu() -> str:
+    """Model and instruction sets of the CPU: what compiled code depends on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor()
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(dict.fromkeys(line for line in lines if line.startswith(wanted)))

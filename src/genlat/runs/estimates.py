@@ -1,0 +1,113 @@
+"""All estimates of a run: every observable by every method."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from genlat import exact, observables
+from genlat.actions.base import AbstractScalarAction
+from genlat.estimators import autocorrelation, weights
+from genlat.estimators.estimate import Estimate
+
+Arrays = Mapping[str, Float[np.ndarray, "..."]]
+Found = dict[str, Estimate]
+
+
+def chain(
+    measured: Arrays, names: tuple[str, ...], lattice_shape: tuple[int, ...]
+) -> Found:
+    """From chains: `measured[key]` of shape (n_chains, n, ...), Γ-method errors."""
+    found = {}
+    for name in names:
+        if name in observables.DERIVED:
+            inputs, function = _derived(name, lattice_shape)
+            series = {key: measured[key] for key in inputs}
+            found[name] = autocorrelation.derived(series, function)
+        else:
+            found[name] = autocorrelation.mean(measured[name])
+    return found
+
+
+def nis(
+    log_w: Float[np.ndarray, " n"],
+    measured: Arrays,
+    names: tuple[str, ...],
+    lattice_shape: tuple[int, ...],
+) -> Found:
+    """From weighted draws of q: `measured[key]` of shape (n, ...); ln Z too."""
+    log_z = weights.log_z(log_w)
+    volume = int(np.prod(lattice_shape))
+    found = {
+        "log_z": log_z,
+        "free_energy_density": weights.free_energy_density(log_z, volume),
+    }
+    for name in names:
+        if name in observables.DERIVED:
+            inputs, function = _derived(name, lattice_shape)
+            series = {key: measured[key] for key in inputs}
+            found[name] = weights.reweighted_derived(log_w, series, function)
+        else:
+            found[name] = weights.reweighted_mean(log_w, measured[name])
+    return found
+
+
+def gathered(measured: Arrays, index: Int[np.ndarray, "chains n"]) -> Arrays:
+    """What a neural Markov chain measures: the draws' values in the chain's order."""
+    return {name: values[index] for name, values in measured.items()}
+
+
+def autocorrelation_times(measured: Arrays, names: tuple[str, ...]) -> Found:
+    """τ_int of the scalar observables, in steps between kept samples."""
+    return {
+        name: autocorrelation.tau_int(measured[name])
+        for name in names
+        if name not in observables.DERIVED and measured[name].ndim == 2
+    }
+
+
+def exactly(
+    action: AbstractScalarAction, names: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """What is known exactly, of the observables asked for and the free energy."""
+    return {
+        name: {
+            "value": _plain(known.value),
+            "error": known.error,
+            "source": known.source,
+        }
+        for name, known in exact.known(action).items()
+        if name in (*names, "log_z", "free_energy_density", "energy_gap", "x2")
+    }
+
+
+def pulls(by_method: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """(a - b) / √(error_a² + error_b²) for every pair of methods of one observable.
+
+    Methods that share their draws are closer than this says: a large pull counts, a
+    small one proves nothing. Observables with several components are left out.
+    """
+    found = {}
+    methods = list(by_method)
+    for index, first in enumerate(methods):
+        for second in methods[index + 1 :]:
+            a, b = by_method[first], by_method[second]
+            if any(not isinstance(x["value"], float) for x in (a, b)):
+                continue
+            error = np.hypot(a["error"], b["error"])
+            if error > 0:
+                found[f"{first} - {second}"] = (a["value"] - b["value"]) / error
+    return found
+
+
+def _derived(
+    name: str, lattice_shape: tuple[int, ...]
+) -> tuple[tuple[str, ...], Callable]:
+    inputs, function = observables.DERIVED[name]
+    return inputs, functools.partial(function, shape=lattice_shape)
+
+
+def _plain(value: Any) -> Any:
+    return np.asarray(value, dtype=np.float64).tolist()

@@ -1,0 +1,31 @@
+"""What every stage of a run needs to know."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+from jaxtyping import PRNGKeyArray
+
+from genlat.actions.base import AbstractScalarAction
+from genlat.runs import keys
+from genlat.runs.screen import Screen
+from genlat.runs.sections import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run under way: where it lives, what it was asked, and whom it tells."""
+
+    directory: Path
+    config: RunConfig
+    action: AbstractScalarAction
+    screen: Screen
+
+    def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
+        """The stream of random numbers for one purpose."""
+        return keys.make(self.config.seed, purpose)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

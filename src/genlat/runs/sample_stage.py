@@ -1,0 +1,110 @@
+"""Stages: choose the integrator, draw from the model, run the neural Markov chain."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.estimators import nmcmc, weights
+from genlat.models import cnf
+from genlat.models.cnf import CNF
+from genlat.runs import directory, integrator, sampling, store
+from genlat.runs.job import Job
+from genlat.runs.keys import Purpose
+
+BLOCK = 10_000
+
+
+def run(job: Job, model: CNF) -> None:
+    """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
+    notes = directory.notes(job.directory)
+    if "integrator" not in notes:
+        choice = integrator.choose(job, model)._asdict()
+        directory.note(job.directory, "integrator", choice)
+        notes = directory.notes(job.directory)
+    _flow(job, cnf.with_steps(model, notes["integrator"]["steps"]))
+    if "nmcmc" in job.config.estimate.methods:
+        _nmcmc(job)
+
+
+def fingerprint(job: Job) -> str:
+    """What the model's ensembles depend on."""
+    config = job.config
+    return directory.fingerprint(
+        config.seed, config.theory, config.model, config.train, config.estimate
+    )
+
+
+def read_flow(job: Job) -> list[store.Block]:
+    """The blocks of draws, verified."""
+    return store.read_all(job.directory, "flow", fingerprint(job))
+
+
+def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:
+    """ln w̃ = -S - ln q of all draws."""
+    arrays = store.joined(flow, sample_axis=0)
+    return -arrays["action"] - arrays["log_q"]
+
+
+def usable(log_w: Float[np.ndarray, " n"]) -> bool:
+    """Whether anything can be estimated: no weight is NaN or +inf, one is positive."""
+    return not weights.non_finite(log_w) and bool(np.any(np.isfinite(log_w)))
+
+
+def _flow(job: Job, model: CNF) -> None:
+    estimate = job.config.estimate
+    # whole batches, so that a block never draws what the next one throws away
+    size = estimate.batch * max(1, BLOCK // estimate.batch)
+    starts = range(0, estimate.samples, size)
+    missing = [
+        (index, start)
+        for index, start in enumerate(starts)
+        if not store.path(job.directory, "flow", index).exists()
+    ]
+    n_done = estimate.samples - sum(
+        min(size, estimate.samples - start) for _, start in missing
+    )
+    with job.screen.progress("sampling", estimate.samples, n_done) as advance:
+        for index, start in missing:
+            n, begin = min(size, estimate.samples - start), time.perf_counter()
+            key = job.key(Purpose.FLOW)
+            draws = sampling.draw(model, job.action, key, start, n, estimate.batch)
+            seconds = time.perf_counter() - begin
+            block = _block(job, draws, keep=max(0, min(n, estimate.keep - start)))
+            block.attributes.update(seconds=seconds, integrator_steps=model.n_steps)
+            store.write(store.path(job.directory, "flow", index), block)
+            advance(n, "")
+
+
+def _block(job: Job, draws: sampling.Draws, keep: int) -> store.Block:
+    measured = {f"observables/{key}": x for key, x in draws.observables.items()}
+    arrays: dict[str, Any] = {
+        "log_q": draws.log_q,
+        "action": draws.action,
+        "phi": draws.phis[:keep],
+        **measured,
+    }
+    return store.Block(arrays, {"fingerprint": fingerprint(job)})
+
+
+def _nmcmc(job: Job) -> None:
+    path = store.path(job.directory, "nmcmc", 0)
+    if path.exists():
+        return
+    log_w = log_weights(read_flow(job))
+    if not usable(log_w):
+        return  # the verdict says so; a chain over such weights would mean nothing
+    chains, begin = job.config.estimate.chains, time.perf_counter()
+    steps = log_w.size // chains
+    chain = nmcmc.run(
+        job.key(Purpose.NMCMC), log_w[: chains * steps].reshape(chains, steps)
+    )
+    seconds = time.perf_counter() - begin
+    arrays = {"index": chain.index, "accepted": chain.accepted}
+    attributes: dict[str, store.Attribute] = {
+        "fingerprint": fingerprint(job),
+        "seconds": seconds,
+    }
+    store.write(path, store.Block(arrays, attributes))

@@ -1,0 +1,64 @@
+"""Batches of a model's configurations with everything measured on them."""
+
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from genlat import observables
+from genlat.actions.base import AbstractAction
+from genlat.models.cnf import CNF
+
+
+class Draws(NamedTuple):
+    """Independent draws of q, on the host."""
+
+    phis: Float[np.ndarray, "n *lattice"]
+    log_q: Float[np.ndarray, " n"]
+    action: Float[np.ndarray, " n"]
+    observables: dict[str, Float[np.ndarray, "n ..."]]
+
+    @property
+    def log_w(self) -> Float[np.ndarray, " n"]:
+        """ln w̃ = -S - ln q."""
+        return -self.action - self.log_q
+
+
+def draw(
+    model: CNF,
+    action: AbstractAction,
+    key: PRNGKeyArray,
+    first: int,
+    n: int,
+    batch: int,
+) -> Draws:
+    """Draws number `first` to `first + n - 1` of the stream `key`.
+
+    Each has a key of its own, so draw number i does not depend on how the stream is cut
+    into calls. Batches are all of one size, the last one filled up, so that one
+    compiled function serves all.
+    """
+    parts = []
+    for start in range(first, first + n, batch):
+        keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(start, start + batch))
+        wanted = min(batch, first + n - start)
+        part = jax.tree.map(np.asarray, _batch(model, action, keys))
+        parts.append(jax.tree.map(lambda x, count=wanted: x[:count], part))
+    return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+
+
+@eqx.filter_jit
+def _batch(model: CNF, action: AbstractAction, keys: PRNGKeyArray) -> Draws:
+    phis, log_q = model.sample_batch(keys)
+    total = jax.vmap(action, in_axes=1)(phis)
+    measure = functools.partial(observables.primary, action)
+    measured = jax.vmap(measure, in_axes=1)(phis)
+    wide: dict[str, Array] = {
+        name: value.astype(total.dtype) for name, value in measured.items()
+    }
+    return Draws(jnp.moveaxis(phis, 1, 0), log_q, total, wide)  # pyright: ignore[reportArgumentType]  (still on the device)

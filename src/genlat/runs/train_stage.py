@@ -1,0 +1,145 @@
+"""Stage: train the model, chunk by chunk, each with its metrics and checkpoint."""
+
+import math
+import time
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from genlat.models.cnf import CNF
+from genlat.runs import checkpoint, directory, flow_model, metrics
+from genlat.runs.errors import DivergedError
+from genlat.runs.job import Job
+from genlat.runs.keys import Purpose
+from genlat.training import loop, objectives
+
+LONGEST_CHUNK, SHORTEST_CHUNK = 50, 10
+OBJECTIVES = {
+    ("reverse_kl", "path"): objectives.PathReverseKL,
+    ("reverse_kl", "total"): objectives.ReverseKL,
+}
+
+
+def run(job: Job) -> CNF:
+    """The trained model: from the newest sound checkpoint, or from the start.
+
+    The noise of a step depends on the seed and the step's number alone, so a killed
+    training continues to the same parameters.
+
+    **Raises:** `DivergedError`, after which the last good checkpoint is on disk.
+    """
+    settings = _settings(job)
+    checkpoints = job.directory / "checkpoints"
+    skeleton = loop.init(flow_model.skeleton(job), settings, job.key(Purpose.TRAINING))
+    state = checkpoint.load_newest(checkpoints, skeleton)
+    if state is None:
+        state = loop.init(flow_model.initial(job), settings, job.key(Purpose.TRAINING))
+        checkpoint.save(checkpoints, 0, state)
+    done = int(state.step)
+    lines = metrics.truncate(job.directory, done)
+    clock = lines[-1]["seconds"] if lines else 0.0
+    start = time.perf_counter() - clock
+    objective = _objective(job)
+    chunk = chunk_length(settings.steps)
+    with job.screen.progress("training", settings.steps, done) as advance:
+        while done < settings.steps:
+            n = min(chunk, settings.steps - done)
+            state, found = loop.run_chunk(state, job.action, objective, settings, n)
+            found = {name: np.asarray(column) for name, column in found.items()}
+            clock, previous = time.perf_counter() - start, clock
+            lines = _lines(found, done, np.linspace(previous, clock, n + 1)[1:])
+            bad = _first_non_finite(lines)
+            metrics.append(job.directory, lines[: n if bad is None else bad + 1])
+            if bad is not None:
+                raise DivergedError(_complaint(lines[bad]))
+            done += n
+            checkpoint.save(checkpoints, done, state)
+            advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
+    return state.model
+
+
+def chunk_length(steps: int) -> int:
+    """The longest chunk that divides `steps`, so that one compiled function serves all.
+
+    Where none of a decent length does, the last chunk is shorter than the others.
+    """
+    lengths = range(min(LONGEST_CHUNK, steps), 0, -1)
+    best = next(length for length in lengths if steps % length == 0)
+    return best if best >= min(SHORTEST_CHUNK, steps) else LONGEST_CHUNK
+
+
+def _settings(job: Job) -> loop.Settings:
+    train = job.config.train
+    settings = loop.Settings(
+        steps=train.steps or 1000,
+        batch=train.batch,
+        learning_rate=train.learning_rate,
+        warmup=train.warmup,
+        final_fraction=train.final_fraction,
+    )
+    if train.minutes is None:
+        return settings
+    notes = directory.notes(job.directory)
+    if "steps" not in notes:
+        directory.note(job.directory, "steps", _calibrate(job, settings, train.minutes))
+    return loop.Settings(
+        **{**vars(settings), "steps": directory.notes(job.directory)["steps"]}
+    )
+
+
+def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
+    """How many steps fit into `minutes`, compilation included; at least one chunk."""
+    begin = time.perf_counter()
+    state = loop.init(flow_model.initial(job), settings, job.key(Purpose.CALIBRATION))
+    objective = _objective(job)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(
+            loop.run_chunk(state, job.action, objective, settings, LONGEST_CHUNK)
+        )
+        return time.perf_counter() - start
+
+    seconds()  # compiles
+    per_step = seconds() / LONGEST_CHUNK
+    left = 60 * minutes - 2 * (time.perf_counter() - begin)
+    chunks = max(1, int(left / per_step) // LONGEST_CHUNK)
+    steps = chunks * LONGEST_CHUNK
+    job.screen.say(f"{minutes:g} minutes are {steps} steps of {per_step:.3g} s")
+    return steps
+
+
+def _objective(job: Job) -> objectives.AbstractObjective:
+    train = job.config.train
+    return OBJECTIVES[train.objective, train.gradient]()
+
+
+def _lines(
+    found: dict[str, Float[np.ndarray, " n"]],
+    first: int,
+    seconds: Float[np.ndarray, " n"],
+) -> list[metrics.Line]:
+    """One line per step; the time of a chunk is shared out evenly among its steps."""
+    columns = {"seconds": seconds, **found}
+    return [
+        {"step": first + index}
+        | {name: float(column[index]) for name, column in columns.items()}
+        for index in range(len(seconds))
+    ]
+
+
+def _first_non_finite(lines: list[metrics.Line]) -> int | None:
+    for index, line in enumerate(lines):
+        if not (math.isfinite(line["loss"]) and math.isfinite(line["grad_norm"])):
+            return index
+    return None
+
+
+def _complaint(line: metrics.Line) -> str:
+    is_loss = not math.isfinite(line["loss"])
+    name, value = ("loss", line["loss"]) if is_loss else ("gradient", line["grad_norm"])
+    return (
+        f"training stopped at step {line['step']:.0f}: the {name} is {value}; the last "
+        "good checkpoint is kept. Try a smaller train.learning_rate"
+    )
