@@ -5,6 +5,7 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from genlat import lattice
@@ -62,3 +63,8 @@ class AbstractScalarAction(AbstractAction):
         )
         neighbours = lattice.neighbour_sum(phi)
         return 2 * h * neighbours - (2 * a + 4 * b * (phi * phi)) * phi
+
+
+def is_traced(*values: Array) -> bool:
+    """Whether a value is unknown: being differentiated, mapped over or compiled."""
+    return any(isinstance(value, Tracer) for value in values)

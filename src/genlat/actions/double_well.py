@@ -1,11 +1,13 @@
 """The quantum-mechanical double well as a one-dimensional lattice theory."""
 
+import math
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractScalarAction, is_traced
 
 
 class DoubleWell(AbstractScalarAction):
@@ -47,6 +49,13 @@ class DoubleWell(AbstractScalarAction):
             jnp.asarray(value, dtype=float) for value in (m0, mu2, lam, spacing)
         )
         self.lattice_shape = tuple(lattice_shape)
+        if not is_traced(self.m0, self.mu2, self.lam, self.spacing):
+            _check_couplings(
+                m0=float(self.m0),
+                mu2=float(self.mu2),
+                lam=float(self.lam),
+                spacing=float(self.spacing),
+            )
 
     @property
     def hopping(self) -> Float[Array, ""]:
@@ -59,3 +68,16 @@ class DoubleWell(AbstractScalarAction):
     @property
     def quartic(self) -> Float[Array, ""]:
         return self.spacing * self.lam / 4
+
+
+def _check_couplings(*, m0: float, mu2: float, lam: float, spacing: float) -> None:
+    for name, value in (("m0", m0), ("mu2", mu2), ("lam", lam), ("spacing", spacing)):
+        if not math.isfinite(value):
+            raise ValueError(f"couplings must be finite, got {name} = {value}")
+    for name, value in (("m0", m0), ("spacing", spacing)):
+        if not value > 0:
+            raise ValueError(f"{name} must be > 0, got {value}")
+    if lam < 0:
+        raise ValueError(f"lam must be >= 0 for a bounded action, got {lam}")
+    if lam == 0 and not mu2 > 0:
+        raise ValueError(f"at lam = 0 mu2 must be > 0, got {mu2}")

@@ -4,11 +4,10 @@ from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Float, ScalarLike
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractScalarAction, is_traced
 
 Form = Literal["A", "B", "C"]
 
@@ -58,7 +57,7 @@ class Phi4(AbstractScalarAction):
         self.lam = jnp.asarray(lam, dtype=float)
         self.lattice_shape = tuple(lattice_shape)
         self.form = form
-        if not _is_traced(self.kappa, self.lam):
+        if not is_traced(self.kappa, self.lam):
             _check_couplings(float(self.kappa), float(self.lam), len(lattice_shape))
 
     @classmethod
@@ -99,7 +98,7 @@ class Phi4(AbstractScalarAction):
 def _kappa(m2: ScalarLike, lam_b: ScalarLike, d: int) -> ScalarLike:
     """Positive root of 2 λ_B κ² + (m² + 2d) κ - 1 = 0, without cancellation."""
     m2, lam_b = jnp.asarray(m2, dtype=float), jnp.asarray(lam_b, dtype=float)
-    if not _is_traced(m2, lam_b):
+    if not is_traced(m2, lam_b):
         if not (jnp.isfinite(m2) and jnp.isfinite(lam_b)):
             raise ValueError(f"couplings must be finite, got {m2} and {lam_b}")
         if lam_b < 0:
@@ -125,7 +124,3 @@ def _check_couplings(kappa: float, lam: float, d: int) -> None:
     if lam == 0 and 2 * abs(kappa) * d >= 1:
         bound = 1 / (2 * d)
         raise ValueError(f"at lam = 0 |kappa| must be < {bound:g}, got {kappa}")
-
-
-def _is_traced(*values: Array) -> bool:
-    return any(isinstance(value, Tracer) for value in values)

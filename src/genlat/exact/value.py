@@ -1,0 +1,29 @@
+"""A value known without sampling, and where it comes from."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+Number = float | Float[np.ndarray, "*shape"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """`value`, a bound or one standard `error` on it, and the method or reference.
+
+    Both numbers are floats, or arrays of one shape. An `error` that comes from a
+    truncation is the change of the value between two resolutions.
+    """
+
+    value: Number
+    error: Number
+    source: str
+
+
+def compared(fine: Number, coarse: Number, *, source: str) -> Known:
+    """`fine`, known as well as it agrees with `coarse`, never better than rounding."""
+    error = np.abs(np.subtract(fine, coarse)) + 1e-13 * np.abs(fine)
+    if np.ndim(fine) == 0:
+        return Known(float(fine), float(error), source)
+    return Known(np.asarray(fine), error, source)
