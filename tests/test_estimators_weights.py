@@ -292,6 +292,15 @@ def test_pareto_shape_agrees_with_maximum_likelihood():
         assert tails.generalized_pareto_shape(x) == pytest.approx(fitted, abs=0.01)
 
 
+def test_pareto_k_fits_exceedances_and_adds_the_prior():
+    """n = 100: the tail is 20 draws above the 21st, the prior ten draws at ½."""
+    w = np.random.default_rng(15).pareto(2.0, 100)
+    largest = np.sort(w)[-21:]
+    shape = tails.generalized_pareto_shape((largest - largest[0])[1:])
+    expected = (20 * shape + 5) / 30
+    assert tails.pareto_k(np.log(w) - 1e4) == pytest.approx(expected, rel=1e-6)
+
+
 def test_light_tails_have_small_k():
     rng = np.random.default_rng(12)
     assert tails.pareto_k(np.log(rng.random(50_000))) < -0.5  # uniform: k = -1
