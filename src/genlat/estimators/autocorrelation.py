@@ -166,7 +166,7 @@ def autocorrelation_function(
     Errors of neighbouring t are strongly correlated. A constant has ρ = 0 for t > 0.
 
     **Source:** the error: Lüscher, Comput. Phys. Commun. 165, 199 (2005),
-    hep-lat/0409106, appendix E.
+    hep-lat/0409106.
 
     **Raises:** `ValueError` if `max_lag` is not in 0 ... n - 1, and as `analyse`.
     """
