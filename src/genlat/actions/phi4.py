@@ -1,6 +1,6 @@
 """φ⁴ theory in its three usual parametrisations."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,12 +53,16 @@ class Phi4(AbstractScalarAction):
         form: Form = "A",
     ):
         lattice.check_shape(lattice_shape)
+        if form not in get_args(Form):
+            raise ValueError(f"form must be one of {get_args(Form)}, got {form!r}")
         self.kappa = jnp.asarray(kappa, dtype=float)
         self.lam = jnp.asarray(lam, dtype=float)
         self.lattice_shape = tuple(lattice_shape)
         self.form = form
         if not is_traced(self.kappa, self.lam):
             _check_couplings(float(self.kappa), float(self.lam), len(lattice_shape))
+            if form != "A" and not self.kappa > 0:
+                raise ValueError(f"form {form} needs kappa > 0, got {self.kappa}")
 
     @classmethod
     def form_b(

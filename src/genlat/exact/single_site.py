@@ -31,7 +31,7 @@ def log_z(a: float, b: float) -> float:
     root_u = _root_u(a, b)
     if root_u < SMALL_ROOT_U:
         return math.log(special.gamma(0.25) / 2) - math.log(b) / 4
-    u = root_u**2
+    u = root_u * root_u
     if u > LARGE_U:
         series = math.log(polyval(math.copysign(1 / u, a), _asymptotic(0.25)))
         if a > 0:
@@ -52,7 +52,7 @@ def phi2(a: float, b: float) -> float:
     root_u = _root_u(a, b)
     if root_u < SMALL_ROOT_U:
         return special.gamma(0.75) / special.gamma(0.25) / math.sqrt(b)
-    u = root_u**2
+    u = root_u * root_u
     if u > LARGE_U:
         inverse = math.copysign(1 / u, a)
         high, low = _asymptotic(0.75), _asymptotic(0.25)

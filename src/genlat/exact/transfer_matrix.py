@@ -116,7 +116,8 @@ def sectors(
     exchanged by a translation.
     """
     single = single_block(basis)
-    n_functions = n_states // 8  # more than the largest products ever use
+    # more pairs than the largest products use: a single site has few functions
+    n_functions = n_states // (4 if width == 3 else 8)
 
     def coupled(multiplicity: int, first: Block, second: Block, bonds: float) -> Sector:
         distance = first.means[:, None] - second.means[None, :]
