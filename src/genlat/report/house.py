@@ -1,0 +1,112 @@
+"""The house style of every figure, and how a figure becomes SVG."""
+
+import html
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# Name -> colour on a light and on a dark page. The page holds them as CSS variables, so
+# that an inlined figure follows the reader's colour scheme; an SVG file is light. The
+# colours of data are those of Okabe and Ito, which colour-blind eyes tell apart, with
+# a contrast of at least 3 to their background.
+THEME = {
+    "ink": ("#1d1f24", "#e4e5e8"),
+    "muted": ("#646973", "#a0a5af"),
+    "rule": ("#d9dbe0", "#3a3d45"),
+    "paper": ("#ffffff", "#17181c"),
+    "blue": ("#0072b2", "#56b4e9"),
+    "vermilion": ("#cf5200", "#ff8c42"),
+    "green": ("#00805d", "#2bc398"),
+    "purple": ("#a64d86", "#dd8fbd"),
+}
+INK, MUTED, RULE, PAPER, BLUE, VERMILION, GREEN, PURPLE = (
+    light for light, _ in THEME.values()
+)
+WIDTH = 4.8  # inches: one column of the page, legible on a phone too
+
+STYLE: dict[Any, Any] = {  # Matplotlib types its keys as literals
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.use_mathtext": True,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 11.5,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": PAPER,
+    "font.family": "STIXGeneral",  # comes with Matplotlib: the same on every machine
+    "font.size": 11,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "image.cmap": "RdBu_r",
+    "legend.borderaxespad": 0.2,
+    "legend.columnspacing": 1.4,
+    "legend.fontsize": 11,
+    "legend.frameon": False,
+    "legend.handlelength": 1.3,
+    "legend.handletextpad": 0.5,
+    "legend.labelcolor": "linecolor",
+    "lines.linewidth": 1.6,
+    "mathtext.fontset": "stix",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "genlat",  # the same figure is the same file
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+}
+styled = mpl.rc_context(STYLE)
+"""Decorator: what a function draws, it draws in the house style."""
+
+
+def colour(method: str) -> str:
+    """Of a method or stage, the same in every figure; what is left is the chain's."""
+    return {
+        "exact": INK,
+        "flow": VERMILION,
+        "nis": VERMILION,
+        "nmcmc": GREEN,
+        "sampling": VERMILION,
+        "training": PURPLE,
+    }.get(method, BLUE)
+
+
+@styled
+def svg(figure: Figure) -> str:
+    """The figure as an SVG file, text as outlines, without a date."""
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
+    return out.getvalue()
+
+
+def inlined(svg: str, name: str, label: str) -> str:
+    """The same for inside a page: own ids, the page's colours, no width of its own.
+
+    **Arguments:** `name` sets this figure's ids apart from the others'; `label` is what
+    a screen reader says.
+    """
+    box = re.search(r'viewBox="([^"]*)"', svg)
+    body = svg[svg.index("<defs>") :]
+    # its only rule is for everything, and the page has it
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", body)
+    body = body.replace("xlink:href", "href")
+    colours = {light: f"var(--{key})" for key, (light, _) in THEME.items()}
+    body = re.sub("#[0-9a-f]{6}", lambda hit: colours.get(hit[0], hit[0]), body)
+    view = box[1] if box else ""
+    return f'<svg viewBox="{view}" role="img" aria-label="{html.escape(label)}">{body}'
+
+
+def variables(column: int) -> str:
+    """The theme as CSS declarations; column 0 is light, 1 dark."""
+    return "; ".join(f"--{name}: {both[column]}" for name, both in THEME.items())

@@ -1,0 +1,165 @@
+"""`report.html`: one self-contained page, drawn from a run directory's files alone."""
+
+import html
+import importlib.resources
+import string
+from pathlib import Path
+from typing import Any
+
+from genlat.report import drawings, house, tables
+from genlat.runs import records
+from genlat.runs.records import Record
+
+THEORIES = {"phi4": "φ⁴ theory", "double_well": "Double well"}
+COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
+COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}
+VERDICTS = {
+    "yes": "These numbers can be trusted, as far as this run can tell.",
+    "no": "Do not trust these numbers.",
+    "unknown": "Whether to trust these numbers cannot be told yet.",
+}
+
+
+def write(directory: Path) -> Path:
+    """Draw the page, and every figure as `figures/NAME.svg`; return the page's path.
+
+    Sections without records are left out. The same records give the same bytes.
+
+    **Raises:** `OSError` if `directory` is no run directory; `DamagedError` if one of
+    its files is not what was written.
+    """
+    record = records.read(directory)
+    (directory / "figures").mkdir(exist_ok=True)
+    figures = {}
+    for drawing in drawings.draw(record):
+        svg = house.svg(drawing.figure)
+        _write(directory / "figures" / f"{drawing.name}.svg", svg)
+        figures[drawing.name] = _figure(drawing, svg)
+    path = directory / "report.html"
+    _write(path, _page(record, figures))
+    return path
+
+
+def _page(record: Record, figures: dict[str, str]) -> str:
+    results = record.results
+    cost = figures.pop("cost", "") + tables.facts(_costs(results.get("cost", {})))
+    sections = {
+        "Estimates": tables.estimates(results.get("estimates", {})),
+        "Diagnostics": tables.diagnostics(results.get("diagnostics", {})),
+        "Figures": "".join(figures.values()),
+        "Cost": cost,
+        "Run": tables.facts(_facts(record)) + _config(record),
+    }
+    template = importlib.resources.files("genlat.report").joinpath("page.html")
+    return string.Template(template.read_text(encoding="utf-8")).substitute(
+        title=html.escape(_title(record)),
+        subtitle=html.escape(_subtitle(record)),
+        verdict=_verdict(results.get("verdict")),
+        body="".join(
+            f'<section class="{name.lower()}"><h2>{name}</h2><div>{content}</div>'
+            "</section>\n"
+            for name, content in sections.items()
+            if content
+        ),
+        light=house.variables(0),
+        dark=house.variables(1),
+    )
+
+
+def _figure(drawing: drawings.Drawing, svg: str) -> str:
+    inlined = house.inlined(svg, drawing.name, drawing.title)
+    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
+    return (
+        f"<figure><h3>{title}</h3>{inlined}<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _title(record: Record) -> str:
+    theory = record.config.get("theory", {})
+    name = str(theory.get("name", "genlat run"))
+    shape = " × ".join(str(extent) for extent in theory.get("shape", []))
+    return f"{THEORIES.get(name, name)}, {shape} lattice"
+
+
+def _subtitle(record: Record) -> str:
+    theory = record.config.get("theory", {})
+    couplings = [
+        f"{COUPLINGS.get(name, name)} = {value}"
+        for name, value in theory.items()
+        if name not in ("name", "shape")
+    ]
+    return ", ".join([*couplings, f"seed {record.config.get('seed')}"])
+
+
+def _verdict(verdict: dict[str, Any] | None) -> str:
+    if verdict is None:
+        return (
+            '<div class="verdict"><strong>This run has not finished: there is no '
+            "verdict, and there are no estimates.</strong></div>"
+        )
+    trust = str(verdict["trust"])
+    reasons = "".join(f"<li>{html.escape(str(x))}</li>" for x in verdict["reasons"])
+    return (
+        f'<div class="verdict {html.escape(trust)}">'
+        f"<strong>{html.escape(VERDICTS.get(trust, trust))}</strong>"
+        f"<ul>{reasons}</ul></div>"
+    )
+
+
+def _costs(cost: dict[str, Any]) -> list[tuple[str, str]]:
+    entries = [
+        (stage, f"{cost[key]:,.1f} s")
+        for stage, key in (
+            ("Training", "train_seconds"),
+            ("Sampling", "sample_seconds"),
+            ("Markov chain", "mcmc_seconds"),
+        )
+        if cost.get(key) is not None
+    ]
+    for method, rate in cost.get("ess_per_second", {}).items():
+        if rate is not None:
+            entries.append(
+                (f"Samples, {method}", f"{rate:,.0f} independent per second")
+            )
+    if peak := cost.get("peak_memory_bytes"):
+        entries.append(("Peak memory", f"{peak / 2**20:,.0f} MiB"))
+    return entries
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    """The resolved run file section by section, and where and when it ran."""
+    config, results = record.config, record.results
+    entries = [
+        (
+            name,
+            ", ".join(f"{field} {_plain(value)}" for field, value in section.items()),
+        )
+        for name, section in config.items()
+        if isinstance(section, dict)
+    ]
+    entries.append(("seed", str(config.get("seed"))))
+    entries += [
+        (name, str(value))
+        for name, value in results.get("provenance", {}).items()
+        if name != "seed"
+    ]
+    return entries
+
+
+def _plain(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _config(record: Record) -> str:
+    text = (record.directory / "config.toml").read_text(encoding="utf-8")
+    return (
+        "<details><summary>Resolved run file</summary>"
+        f"<pre>{html.escape(text)}</pre></details>"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
