@@ -38,15 +38,11 @@ def draw(record: Record) -> list[Drawing]:
 
 
 def _magnetisation(record: Record) -> Drawing | None:
-    name = f"{MEASURED}mag"
     chain = flow = None
-    if name in record.chain:
-        chain = (chain_name(record), record.chain[name].ravel())
-    if name in record.flow:
-        log_w, mag = _log_w(record), record.flow[name]
-        # of a run whose weights are not usable the verdict has said so already
-        if np.all(np.isfinite(mag)) and _are_usable(log_w):
-            flow = (mag, log_w)
+    if "mag" in (series := _series(record.chain)):
+        chain = (_chain_name(record), series["mag"].ravel())
+    if "mag" in (series := _series(record.flow)) and _are_usable(_log_w(record)):
+        flow = (series["mag"], _log_w(record))
     if chain is None and flow is None:
         return None
     return Drawing(
@@ -119,7 +115,7 @@ def _training(record: Record) -> Drawing | None:
 def _autocorrelation(record: Record) -> Drawing | None:
     decays = {}
     if chain := _series(record.chain):
-        decays[chain_name(record)] = _slowest(chain, "kept samples")
+        decays[_chain_name(record)] = _slowest(chain, "kept samples")
     if "index" in record.nmcmc and (flow := _series(record.flow)):
         index = record.nmcmc["index"]
         followed = {name: values[index] for name, values in flow.items()}
@@ -138,13 +134,13 @@ def _autocorrelation(record: Record) -> Drawing | None:
 def _series(
     arrays: Mapping[str, Float[np.ndarray, "..."]],
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """The scalar observables of an ensemble, without those that are not finite."""
-    return {
-        name.removeprefix(MEASURED): values
-        for name, values in arrays.items()
-        if name in {f"{MEASURED}{key}" for key in ("mag", "abs_mag", "action_density")}
-        and np.all(np.isfinite(values))
-    }
+    """The observables worth following, where they are measured and finite."""
+    names = [
+        name
+        for name in ("mag", "abs_mag", "action_density")
+        if np.all(np.isfinite(arrays.get(f"{MEASURED}{name}", np.nan)))
+    ]
+    return {name: arrays[f"{MEASURED}{name}"] for name in names}
 
 
 def _slowest(
@@ -160,7 +156,10 @@ def _slowest(
 
 
 def _samples(record: Record) -> Drawing | None:
-    rows = {chain_name(record): record.chain.get("phi"), "flow": record.flow.get("phi")}
+    rows = {
+        _chain_name(record): record.chain.get("phi"),
+        "flow": record.flow.get("phi"),
+    }
     shown = {name: phi for name, phi in rows.items() if phi is not None and len(phi)}
     if not shown:
         return None
@@ -175,7 +174,7 @@ def _samples(record: Record) -> Drawing | None:
 
 def _cost(record: Record) -> Drawing | None:
     cost = record.results.get("cost", {})
-    stages = {"train": "training", "sample": "sampling", "mcmc": chain_name(record)}
+    stages = {"train": "training", "sample": "sampling", "mcmc": _chain_name(record)}
     seconds = {
         label: cost[f"{stage}_seconds"]
         for stage, label in stages.items()
@@ -193,7 +192,7 @@ def _cost(record: Record) -> Drawing | None:
     )
 
 
-def chain_name(record: Record) -> str:
+def _chain_name(record: Record) -> str:
     """The chain's estimates go by its kernels: `hmc`, `hmc+cluster`, ..."""
     kernel = record.config.get("mcmc", {}).get("kernel", "chain")
     return kernel if isinstance(kernel, str) else "+".join(kernel)

@@ -78,14 +78,8 @@ def _level(axes: Axes, y: float, label: str) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, y - 0.1 * (high - low)), max(high, y + 0.1 * (high - low)))
     axes.axhline(y, color=house.INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.annotate(
-        label,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
+    axes.text(
+        1, y, label, transform=axes.get_yaxis_transform(), ha="right", va="bottom"
     )
 
 
@@ -153,38 +147,33 @@ def two_point(
 ) -> Figure:
     """G(t) and its error by every method; below, pulls against the reference."""
     figure = Figure(figsize=(house.WIDTH, 4.4 if reference else 3.3))
+    heights = [5, 2] if reference else [1]
     rows = figure.subplots(
-        2 if reference else 1,
-        1,
-        sharex=True,
-        squeeze=False,
-        height_ratios=[5, 2] if reference else None,
+        len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
     )[:, 0]
-    markers = dict(zip(found, "osD^v<>", strict=False))
     offsets = 0.15 * (np.arange(len(found)) - (len(found) - 1) / 2)
-    for (method, (value, error)), offset in zip(found.items(), offsets, strict=True):
+    largest = 3.0
+    for method, offset, marker in zip(found, offsets, "osD^v<>", strict=False):
+        value, error = found[method]
         lags = np.arange(value.size) + offset
-        look = {
-            "color": house.colour(method),
-            "marker": markers[method],
-            "markersize": 3.5,
-            "linestyle": "none",
-        }
-        rows[0].errorbar(lags, value, error, **look, elinewidth=1.1, label=method)
+        look = {"color": house.colour(method), "marker": marker, "markersize": 3.5}
+        look |= {"linestyle": "none", "label": method}
+        rows[0].errorbar(lags, value, error, elinewidth=1.1, **look)
         if reference not in (None, method):
-            other, other_error = found[reference]
-            pull = (value - other) / np.hypot(error, other_error)
-            rows[1].plot(lags, pull, **look)
+            both = np.hypot(error, found[reference][1])
+            known = both > 0
+            pull = (value - found[reference][0])[known] / both[known]
+            rows[1].plot(lags[known], pull, **look)
+            largest = max([largest, *np.abs(pull)])
     values = np.concatenate([value for value, _ in found.values()])
     is_steep = np.min(values) > 0 and np.max(values) > 5 * np.min(values)
-    rows[0].set_yscale("log" if is_steep else "linear")
-    rows[0].set_ylabel(r"$G(t)$")
+    rows[0].set(ylabel="$G(t)$", yscale="log" if is_steep else "linear")
     _key(rows[0])
     if reference:
         rows[1].axhspan(-1, 1, color=house.MUTED, alpha=0.18, linewidth=0)
         rows[1].axhline(0, color=house.colour(reference), linewidth=1)
-        largest = max(3.5, 1.1 * float(np.max(np.abs(rows[1].dataLim.intervaly))))
-        rows[1].set(ylabel=f"pull against\n{reference}", ylim=(-largest, largest))
+        limits = (-1.15 * largest, 1.15 * largest)
+        rows[1].set(ylabel=f"pull against\n{reference}", ylim=limits)
     rows[-1].set_xlabel("time separation $t$ (lattice units)")
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.align_ylabels()
@@ -203,20 +192,14 @@ def autocorrelation(decays: Mapping[str, Decay]) -> Figure:
         axes.fill_between(lags, low, high, color=colour, alpha=0.3, linewidth=0)
         axes.plot(lags, decay.rho, color=colour, marker="o", markersize=2.6)
         axes.axvline(decay.window, color=house.INK, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate(
-            f"window {decay.window}",
-            (decay.window, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(4, -2),
-            textcoords="offset points",
-            va="top",
+        window = f" window {decay.window}"
+        axes.text(
+            decay.window, 1, window, transform=axes.get_xaxis_transform(), va="top"
         )
-        axes.set_title(
-            rf"{method}, {decay.observable}:  $\tau_\mathrm{{int}}$ = {decay.tau_int}",
-            color=colour,
-            fontsize=11,
-            loc="left",
+        name = (
+            f"{method}, {decay.observable}:  $\\tau_\\mathrm{{int}}$ = {decay.tau_int}"
         )
+        axes.set_title(name, color=colour, loc="left")
         axes.set(ylabel=r"$\rho(t)$", xlabel=f"$t$ ({decay.unit})")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
@@ -248,18 +231,10 @@ def samples(rows: Mapping[str, Float[np.ndarray, "n *lattice"]]) -> Figure:
     for band, (name, phis) in enumerate(planes.items()):
         panels = grid[band * lines : (band + 1) * lines]
         for axes, phi in zip(panels.flat, phis, strict=False):
-            axes.imshow(
-                phi, vmin=-largest, vmax=largest, interpolation="none", origin="lower"
-            )
-        panels[0, 0].set_title(name, color=house.colour(name), fontsize=11, loc="left")
-    figure.colorbar(
-        grid[0, 0].images[0],
-        ax=grid,
-        location="bottom",
-        label=r"$\varphi_x$",
-        shrink=0.6,
-        aspect=40,
-    )
+            axes.imshow(phi, vmin=-largest, vmax=largest)
+        panels[0, 0].set_title(name, color=house.colour(name), loc="left")
+    bar = {"location": "bottom", "shrink": 0.6, "aspect": 40}
+    figure.colorbar(grid[0, 0].images[0], ax=grid, label=r"$\varphi_x$", **bar)
     return figure
 
 
@@ -268,7 +243,7 @@ def _paths(rows: Mapping[str, Float[np.ndarray, "n time"]], largest: float) -> F
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, phis) in zip(panels, rows.items(), strict=True):
         axes.plot(phis.T, color=house.colour(name), linewidth=0.9, alpha=0.7)
-        axes.set_title(name, color=house.colour(name), fontsize=11, loc="left")
+        axes.set_title(name, color=house.colour(name), loc="left")
         axes.set(ylabel=r"$\varphi_t$", ylim=(-1.05 * largest, 1.05 * largest))
     panels[-1].set_xlabel("time $t$ (lattice units)")
     return figure
@@ -296,7 +271,7 @@ def cost(seconds: Mapping[str, float], ess_per_second: Mapping[str, float]) -> F
         # the numbers stand at the bars: no axis is needed
         numbers = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in values.values()]
         axes.bar_label(bars, numbers, padding=4)
-        axes.set_title(label, fontsize=11, loc="left")
+        axes.set_title(label, loc="left")
         axes.margins(x=0.14)
         axes.invert_yaxis()
         axes.grid(visible=False)

@@ -38,6 +38,7 @@ STYLE: dict[Any, Any] = {  # Matplotlib types its keys as literals
     "axes.labelcolor": INK,
     "axes.labelsize": 11.5,
     "axes.linewidth": 0.7,
+    "axes.titlesize": 11,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.constrained_layout.use": True,
@@ -47,6 +48,8 @@ STYLE: dict[Any, Any] = {  # Matplotlib types its keys as literals
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "image.cmap": "RdBu_r",
+    "image.interpolation": "none",  # sites are squares
+    "image.origin": "lower",
     "legend.borderaxespad": 0.2,
     "legend.columnspacing": 1.4,
     "legend.fontsize": 11,

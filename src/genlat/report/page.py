@@ -121,6 +121,8 @@ def _costs(cost: dict[str, Any]) -> list[tuple[str, str]]:
             entries.append(
                 (f"Samples, {method}", f"{rate:,.0f} independent per second")
             )
+    if parameters := cost.get("parameters"):
+        entries.append(("Parameters", f"{parameters:,}"))
     if peak := cost.get("peak_memory_bytes"):
         entries.append(("Peak memory", f"{peak / 2**20:,.0f} MiB"))
     return entries

@@ -3,7 +3,7 @@
 import html
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from genlat.estimators.estimate import Estimate
 
 Json = Mapping[str, Any]
+ABSENT = "—"
 FAR = 3.0  # a pull beyond this is highlighted
 
 SYMBOLS = {
@@ -46,11 +47,13 @@ DIAGNOSTICS = {
 def number(estimate: Json | None) -> str:
     """`85.7467(5)`; all known digits where there is no error to speak of."""
     if estimate is None or estimate.get("value") is None:
-        return "—"
+        return ABSENT
     value, error = estimate["value"], estimate.get("error")
     if not error or abs(error) < 1e-11 * abs(value):
-        return f"{value:.10g}"
-    return str(Estimate(value, error, 0.0, 1, 1.0, "")).replace("-", "−")
+        text = f"{value:.10g}"
+    else:
+        text = str(Estimate(value, error, 0.0, 1, 1.0, ""))
+    return text.replace("-", "−")
 
 
 def pull(one: Json | None, other: Json | None) -> float | None:
@@ -119,13 +122,13 @@ def diagnostics(found: Json) -> str:
     )
 
 
-def facts(entries: Iterable[tuple[str, str]]) -> str:
+def facts(entries: Sequence[tuple[str, str]]) -> str:
     """A list of names and values."""
     items = (
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>"
         for name, text in entries
     )
-    return f"<dl>{''.join(items)}</dl>"
+    return f"<dl>{''.join(items)}</dl>" if entries else ""
 
 
 def _observable(name: str) -> str:
@@ -143,8 +146,8 @@ def _plain(value: Any) -> str:
 
 def _sigma(pull: float | None) -> str:
     if pull is None:
-        return "—"
-    text = f"{pull:+.1f} σ".replace("-", "−")
+        return ABSENT
+    text = f"{pull:+z.1f} σ".replace("-", "−")
     return f'<strong class="far">{text} !</strong>' if abs(pull) > FAR else text
 
 
@@ -185,11 +188,14 @@ def _sources(found: Json) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells are HTML, heads are text; narrow pages show the heads beside the cells."""
+    if not rows:
+        return ""
     head = "".join(f"<th scope=col>{html.escape(text)}</th>" for text in heads)
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td data-label="{html.escape(name)}"><span>{cell}</span></td>'
+            f'<td data-label="{html.escape(name)}"{" class=absent" * (cell == ABSENT)}>'
+            f"<span>{cell}</span></td>"
             for name, cell in zip(heads, row, strict=True)
         )
         + "</tr>"
