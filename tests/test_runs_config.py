@@ -220,7 +220,8 @@ def test_init_must_be_a_fitting_run(tmp_path):
     (source / "config.toml").write_text(form_b)
     assert "form B, this is form A" in why([])
     (source / "config.toml").write_text(GOOD)
-    run = load(tmp_path, GOOD, [f"model.init={source}", "theory.shape=[8, 8]"])
+    assert "less symmetric" in why(["theory.shape=[8, 8]"])
+    run = load(tmp_path, GOOD, [f"model.init={source}", "theory.shape=[8, 6]"])
     assert run.model is not None
 
 

@@ -96,7 +96,8 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
         from genlat.runs import environment, estimates, theory
 
         environment.prepare()
-        known = estimates.exactly(theory.build(run_config.theory))
+        found = estimates.exactly(theory.build(run_config.theory))
+        known = {name: methods["exact"] for name, methods in found.items()}
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 
 

@@ -1,6 +1,5 @@
 """All estimates of a run: every observable by every method."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,18 +67,17 @@ def autocorrelation_times(measured: Arrays, names: tuple[str, ...]) -> Found:
     }
 
 
-def exactly(
-    action: AbstractScalarAction, names: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    """What is known exactly, of the observables asked for and the free energy."""
+def exactly(action: AbstractScalarAction) -> dict[str, dict[str, dict[str, Any]]]:
+    """What is known exactly, in the shape of `results.json`."""
     return {
         name: {
-            "value": _plain(known.value),
-            "error": known.error,
-            "source": known.source,
+            "exact": {
+                "value": _plain(known.value),
+                "error": _plain(known.error),
+                "source": known.source,
+            }
         }
         for name, known in exact.known(action).items()
-        if name in (*names, "log_z", "free_energy_density", "energy_gap", "x2")
     }
 
 
@@ -106,7 +104,7 @@ def _derived(
     name: str, lattice_shape: tuple[int, ...]
 ) -> tuple[tuple[str, ...], Callable]:
     inputs, function = observables.DERIVED[name]
-    return inputs, functools.partial(function, shape=lattice_shape)
+    return inputs, lambda means: function(means, lattice_shape)
 
 
 def _plain(value: Any) -> Any:

@@ -1,20 +1,87 @@
-"""The model of a run: fresh, or from an earlier run."""
+"""The model of a run: fresh, from an earlier run, or read back from its directory."""
 
 from pathlib import Path
+
+import jax.random as jr
+import numpy as np
 
 from genlat.actions import gap
 from genlat.models import cnf
 from genlat.models.cnf import CNF
-from genlat.runs import checkpoint, source, theory
+from genlat.models.gaussian import GaussianPair
+from genlat.models.vector_field import SineField
+from genlat.runs import checkpoint, directory, source
 from genlat.runs.errors import RequestError
 from genlat.runs.job import Job
-from genlat.runs.keys import Purpose, make
+from genlat.runs.keys import Purpose
 from genlat.runs.sections import RunConfig
-from genlat.training import transfer
+from genlat.training import loop, transfer
+
+NOTE = "model"
 
 
 def initial(job: Job) -> CNF:
-    """The model before training.
+    """The model before training; notes what a checkpoint does not hold.
 
-    **Raises:** `RequestError` if the earlier run it starts from cannot be read.
+    **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
     """
+    section = job.config.model
+    assert section is not None
+    if section.init == "scratch":
+        gaussian = gap.best_gaussian(job.action)
+        model = cnf.build(
+            gaussian.variance,
+            gaussian.mean,
+            job.key(Purpose.MODEL),
+            n_features=section.features,
+            n_channels=section.channels,
+            n_kernel_terms=section.kernel_terms,
+            n_mixing_terms=section.mixing_terms,
+            n_steps=section.n_steps,
+        )
+    else:
+        trained = read(Path(section.init))
+        model = transfer.enlarge(trained, job.config.theory.shape)
+        model = model.with_steps(section.n_steps)
+    static = {
+        "frequency": model.field.frequency,
+        "is_pair": model.prior.mean is not None,
+    }
+    directory.note(job.directory, NOTE, static)
+    return model
+
+
+def read(path: Path) -> CNF:
+    """The model of the newest sound checkpoint in a run directory.
+
+    **Raises:** `RequestError` if there is none.
+    """
+    state = read_state(path, source.read_config(path))
+    if state is None:
+        raise RequestError(f"{path}: holds no sound checkpoint of a model")
+    return state.model
+
+
+def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
+    """The newest sound training state in a run directory; None if there is none."""
+    static = directory.notes(path).get(NOTE)
+    if static is None:
+        return None
+    section, shape = config.model, config.theory.shape
+    assert section is not None
+    model = CNF(
+        GaussianPair(np.ones(shape), mean=1.0 if static["is_pair"] else 0.0),
+        SineField(
+            shape,
+            frequency=static["frequency"],
+            n_features=section.features,
+            n_channels=section.channels,
+            n_kernel_terms=section.kernel_terms,
+            n_mixing_terms=section.mixing_terms,
+            key=jr.key(0),
+        ),
+        n_steps=section.n_steps,
+    )
+    # the optimiser's state has the same shape whatever its settings
+    skeleton = loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
+    return checkpoint.load_newest(path / "checkpoints", skeleton)

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import weights
-from genlat.models import cnf
 from genlat.models.cnf import CNF
 from genlat.runs import sampling
 from genlat.runs.job import Job
@@ -88,7 +87,7 @@ def _difference(
 
 def _log_w(job: Job, model: CNF, steps: int) -> Float[np.ndarray, " n"]:
     draws = sampling.draw(
-        cnf.with_steps(model, steps),
+        model.with_steps(steps),
         job.action,
         job.key(Purpose.PILOT),
         first=0,

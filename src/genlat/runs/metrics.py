@@ -30,7 +30,9 @@ def append(directory: Path, lines: Sequence[Line]) -> None:
 def truncate(directory: Path, step: int) -> list[Line]:
     """Forget the steps from `step` on, which are about to be made again."""
     lines = [line for line in read(directory) if line["step"] < step]
-    files.write_bytes(directory / "metrics.jsonl", _text(lines).encode())
+    path, content = directory / "metrics.jsonl", _text(lines).encode()
+    if not path.exists() or path.read_bytes() != content:
+        files.write_bytes(path, content)
     return lines
 
 

@@ -1,11 +1,15 @@
 """Stage: how good the untrained Gaussian prior is. The baseline of the training."""
 
+from typing import Any
+
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jaxtyping import Array, Float, Key
 
 from genlat.actions import gap
+from genlat.actions.base import AbstractAction
 from genlat.estimators import weights
 from genlat.models.gaussian import GaussianPair
 from genlat.runs import directory
@@ -23,18 +27,22 @@ def run(job: Job) -> None:
     job.screen.say(f"the best Gaussian alone has an ESS of {ess['value']:.3g}")
 
 
-def _measure(job: Job) -> dict[str, dict]:
+def _measure(job: Job) -> dict[str, Any]:
     gaussian = gap.best_gaussian(job.action)
     prior = GaussianPair(gaussian.variance, gaussian.mean)
-
-    @jax.jit
-    def log_weights(keys):
-        phis, log_q = jax.vmap(prior.sample_and_log_prob)(keys)
-        return -jax.vmap(job.action)(phis) - log_q
-
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
-    log_w = np.asarray(jnp.concatenate([log_weights(row) for row in keys]))
+    log_w = np.concatenate(
+        [np.asarray(_log_weights(prior, job.action, row)) for row in keys]
+    )
     return {
         "ess": weights.ess_estimate(log_w).to_json(),
         "log_z": weights.log_z(log_w).to_json(),
     }
+
+
+@eqx.filter_jit
+def _log_weights(
+    prior: GaussianPair, action: AbstractAction, keys: Key[Array, " n"]
+) -> Float[Array, " n"]:
+    phis, log_q = jax.vmap(prior.sample_and_log_prob)(keys)
+    return -jax.vmap(action)(phis) - log_q

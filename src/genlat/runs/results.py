@@ -55,7 +55,7 @@ def write(run: job.Job, model: CNF | None) -> Json:
         _merge(diagnostics, part.diagnostics)
         _merge(cost, part.cost)
     found = _by_observable(parts)
-    _merge(found, estimates.exactly(run.action, run.config.estimate.observable_names))
+    _merge(found, estimates.exactly(run.action))
     diagnostics["pulls"] = {name: estimates.pulls(found[name]) for name in found}
     trust, reasons = verdict.judge(diagnostics)
     results = {

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
-from genlat.models import cnf
 from genlat.models.cnf import CNF
 from genlat.runs import directory, integrator, sampling, store
 from genlat.runs.job import Job
@@ -24,7 +23,7 @@ def run(job: Job, model: CNF) -> None:
         choice = integrator.choose(job, model)._asdict()
         directory.note(job.directory, "integrator", choice)
         notes = directory.notes(job.directory)
-    _flow(job, cnf.with_steps(model, notes["integrator"]["steps"]))
+    _flow(job, model.with_steps(notes["integrator"]["steps"]))
     if "nmcmc" in job.config.estimate.methods:
         _nmcmc(job)
 

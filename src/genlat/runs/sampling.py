@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import observables
 from genlat.actions.base import AbstractAction
@@ -53,7 +53,7 @@ def draw(
 
 
 @eqx.filter_jit
-def _batch(model: CNF, action: AbstractAction, keys: PRNGKeyArray) -> Draws:
+def _batch(model: CNF, action: AbstractAction, keys: Key[Array, " n"]) -> Draws:
     phis, log_q = model.sample_batch(keys)
     total = jax.vmap(action, in_axes=1)(phis)
     measure = functools.partial(observables.primary, action)

@@ -58,6 +58,11 @@ def _other_theory(
         return f"trained on {list(other.shape)}: another number of dimensions"
     if any(new < old for new, old in zip(theory.shape, other.shape, strict=True)):
         return f"trained on {list(other.shape)}: a model cannot be made smaller"
+    for axis, extent in enumerate(theory.shape):
+        for earlier in range(axis):
+            is_new = theory.shape[earlier] == extent
+            if is_new and other.shape[earlier] != other.shape[axis]:
+                return f"trained on {list(other.shape)}, which is less symmetric"
     return None
 
 

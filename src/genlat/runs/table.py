@@ -1,5 +1,6 @@
 """The end of a run on the terminal: estimates by method against exact values."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from genlat.estimators.estimate import Estimate
+
+WIDTH = 120  # of output that no terminal limits
 
 
 def show(results: Mapping[str, Any]) -> None:
@@ -16,12 +19,17 @@ def show(results: Mapping[str, Any]) -> None:
         for name, by_method in results["estimates"].items()
         if not any(isinstance(x["value"], list) for x in by_method.values())
     }
-    methods = list(dict.fromkeys(m for x in estimates.values() for m in x))
+    methods = dict.fromkeys(method for x in estimates.values() for method in x)
+    methods = sorted(methods, key=lambda method: method == "exact")  # it comes last
     table = Table("observable", *methods)
+    for column in table.columns:
+        column.no_wrap = True
     for name, by_method in estimates.items():
         exact = by_method.get("exact")
         table.add_row(name, *(_cell(by_method.get(m), m, exact) for m in methods))
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
     console.print(table)
     _show_diagnostics(console, results["diagnostics"])
     verdict = results["verdict"]
@@ -36,12 +44,17 @@ def _cell(
         return ""
     value, error = estimate["value"], estimate["error"]
     if method == "exact":
-        return f"{value:.8g}"
-    text = str(Estimate(value, error or 0.0, 0.0, 1, 1.0, method))
+        return f"{value:.10g}" if error <= 1e-9 * abs(value) else _brief(estimate)
+    text = _brief(estimate)
     if exact is None or not error:
         return text
-    pull = (value - exact["value"]) / (error**2 + exact["error"] ** 2) ** 0.5
-    return f"{text} [{pull:+.1f} σ]"
+    pull = (value - exact["value"]) / math.hypot(error, exact["error"])
+    return f"{text} {pull:+.1f}σ"
+
+
+def _brief(estimate: Mapping[str, Any]) -> str:
+    value, error = estimate["value"], estimate["error"] or 0.0
+    return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method=""))
 
 
 def _show_diagnostics(console: Console, diagnostics: Mapping[str, Any]) -> None:

@@ -31,8 +31,7 @@ def run(job: Job) -> CNF:
     """
     settings = _settings(job)
     checkpoints = job.directory / "checkpoints"
-    skeleton = loop.init(flow_model.skeleton(job), settings, job.key(Purpose.TRAINING))
-    state = checkpoint.load_newest(checkpoints, skeleton)
+    state = flow_model.read_state(job.directory, job.config)
     if state is None:
         state = loop.init(flow_model.initial(job), settings, job.key(Purpose.TRAINING))
         checkpoint.save(checkpoints, 0, state)

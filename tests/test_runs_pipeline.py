@@ -1,0 +1,299 @@
+"""A whole run, small: its numbers, and that no kill changes them."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from genlat.runs import (
+    chain_stage,
+    config,
+    directory,
+    files,
+    pipeline,
+    records,
+    sample_stage,
+    store,
+    train_stage,
+)
+from genlat.runs.errors import DamagedError, DivergedError, RequestError
+from genlat.runs.screen import Screen
+
+TINY = """
+seed = 3
+[theory]
+name = "phi4"
+shape = [6, 2]
+kappa = 0.11
+lam = 0.031
+[mcmc]
+kernel = ["hmc", "cluster"]
+chains = 6
+samples = 60
+therm = 30
+n_leapfrog = 4
+keep = 30
+[model]
+features = 2
+channels = 1
+kernel_terms = 1
+mixing_terms = 1
+n_steps = 2
+[train]
+steps = 20
+batch = 16
+[estimate]
+samples = 600
+batch = 100
+chains = 6
+keep = 250
+"""
+QUIET = Screen(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch, tmp_path):
+    """Several blocks and chunks in a small run, and a cache of compiled code apart."""
+    monkeypatch.setattr(chain_stage, "BLOCK", 20)
+    monkeypatch.setattr(sample_stage, "BLOCK", 200)
+    monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 10)
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
+
+
+def run_config(tmp_path, overrides=()):
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return config.load(path, overrides)
+
+
+def numbers(results):
+    """All of `results.json` that a kill must not change."""
+    kept = json.loads(json.dumps(results))
+    del kept["cost"], kept["provenance"]["started"], kept["provenance"]["finished"]
+    return kept
+
+
+def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
+    out = tmp_path / "run"
+    results = pipeline.start(run_config(tmp_path), out, QUIET)
+    assert results == json.loads((out / "results.json").read_text())
+    assert results["schema"] == "genlat.results/1"
+
+    # the strip is two sites wide: everything is known from the transfer matrix
+    estimates = results["estimates"]
+    for name in ("phi2", "mag2", "action_density", "mag"):
+        exact = estimates[name]["exact"]["value"]
+        for method in ("hmc+cluster", "nis", "nmcmc"):
+            found = estimates[name][method]
+            assert 0 < found["error"] < 0.1
+            assert abs(found["value"] - exact) < 5 * found["error"], (name, method)
+    log_z = estimates["log_z"]
+    shift = log_z["nis"]["value"] - log_z["exact"]["value"]
+    assert abs(shift) < 5 * log_z["nis"]["error"] < 0.25
+    assert len(estimates["two_point"]["nis"]["value"]) == 4
+
+    diagnostics = results["diagnostics"]
+    assert 0.5 < diagnostics["ess"]["value"] <= 1
+    assert set(diagnostics["acceptance"]) == {"hmc+cluster", "nmcmc"}
+    assert set(diagnostics["tau_int"]["abs_mag"]) == {"hmc+cluster", "nmcmc"}
+    assert diagnostics["non_finite"] == 0
+    assert diagnostics["integrator"]["steps"] >= 2
+    assert diagnostics["prior"]["ess"]["n"] == 20_000
+    assert results["verdict"]["trust"] == "unknown"
+    cost = results["cost"]
+    assert set(cost["ess_per_second"]) == {"hmc+cluster", "nis", "nmcmc"}
+    assert all(
+        cost[name] > 0
+        for name in ("train_seconds", "sample_seconds", "mcmc_seconds", "parameters")
+    )
+
+    record = records.read(out)
+    assert record.metrics["step"].tolist() == list(range(20))
+    assert np.all(np.diff(record.metrics["seconds"]) > 0)
+    assert record.chain["observables/abs_mag"].shape == (6, 60)
+    assert record.chain["observables/two_point"].shape == (6, 60, 4)
+    assert record.chain["acceptance"].shape == (6, 60)
+    assert record.chain["delta_h"].shape == (6, 60)
+    assert record.chain["phi"].shape == (30, 6, 2)
+    assert record.flow["log_q"].shape == (600,)
+    assert record.flow["phi"].shape == (250, 6, 2)
+    assert record.nmcmc["index"].shape == (6, 100)
+    assert [len(store.paths(out, name)) for name in ("chain", "flow")] == [3, 3]
+
+    # asking again changes nothing
+    before = (out / "results.json").read_bytes()
+    assert pipeline.resume(out, QUIET) == results
+    assert (out / "results.json").read_bytes() == before
+
+
+class KilledError(Exception):
+    """Stands for a kill: nothing in the program catches it."""
+
+
+def test_no_kill_changes_a_number(tmp_path, monkeypatch):
+    """Cut the run again and again, on the commit of its second to fourth file."""
+    plain = tmp_path / "plain"
+    expected = numbers(pipeline.start(run_config(tmp_path), plain, QUIET))
+
+    killed, n_kills = tmp_path / "killed", 0
+    config_ = run_config(tmp_path)
+    whole, left = files.whole, 0
+
+    def cut(path):
+        """Let `left` files through, and die on writing the next."""
+        nonlocal left
+        if left == 0:
+            path.with_name(f".{path.name}.part").write_bytes(b"half of a file")
+            raise KilledError
+        left -= 1
+        return whole(path)
+
+    directory.create(killed, config_)
+    directory.note(killed, "started", "then")
+    results = None
+    monkeypatch.setattr(files, "whole", cut)
+    while results is None:
+        left = 1 + n_kills % 3
+        try:
+            results = pipeline.resume(killed, QUIET)
+        except KilledError:
+            n_kills += 1
+            assert n_kills < 40
+    assert n_kills > 4
+    assert numbers(results) == expected
+    a, b = records.read(plain), records.read(killed)
+    assert a.metrics["step"].tolist() == b.metrics["step"].tolist()
+    for column in ("loss", "ess", "grad_norm"):
+        np.testing.assert_array_equal(a.metrics[column], b.metrics[column])
+    for ensemble in ("chain", "flow", "nmcmc"):
+        ours, theirs = getattr(a, ensemble), getattr(b, ensemble)
+        assert ours.keys() == theirs.keys()
+        for name, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[name])
+
+
+def test_another_seed_gives_other_numbers(tmp_path):
+    """Negative control of the comparison above."""
+    overrides = ["estimate.methods=['nis']", "train.steps=10"]
+    results = []
+    for seed in (3, 4):
+        out = tmp_path / f"seed-{seed}"
+        config_ = run_config(tmp_path, [*overrides, f"seed={seed}"])
+        results.append(pipeline.start(config_, out, QUIET))
+    first, second = (x["estimates"]["phi2"] for x in results)
+    assert first["nis"]["value"] != second["nis"]["value"]
+    assert first["hmc+cluster"]["value"] != second["hmc+cluster"]["value"]
+
+
+def test_a_deleted_block_is_made_again(tmp_path):
+    out = tmp_path / "run"
+    expected = numbers(pipeline.start(run_config(tmp_path), out, QUIET))
+    for name in ("chain", "flow"):
+        store.path(out, name, 1).unlink()
+    (out / "results.json").unlink()
+    assert numbers(pipeline.resume(out, QUIET)) == expected
+
+
+def test_a_damaged_block_is_one_line(tmp_path):
+    out = tmp_path / "run"
+    pipeline.start(run_config(tmp_path), out, QUIET)
+    (out / "results.json").unlink()
+    path = store.path(out, "flow", 1)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"flow-00001\.h5: damaged; delete it"):
+        pipeline.resume(out, QUIET)
+
+
+def test_training_that_diverges_stops_at_a_good_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    config_ = run_config(tmp_path, ["train.learning_rate=1e30", "train.warmup=12"])
+    with pytest.raises(
+        DivergedError, match=r"stopped at step \d+: the (loss|gradient)"
+    ):
+        pipeline.start(config_, out, QUIET)
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert "null" in lines[-1]
+    assert all("null" not in line for line in lines[:-1])
+    assert list((out / "checkpoints").glob("step-*"))
+    assert records.read(out).results == {}
+    # the same again, not something else
+    with pytest.raises(DivergedError):
+        pipeline.resume(out, QUIET)
+
+
+def test_init_continues_from_another_run_on_a_larger_lattice(tmp_path):
+    source = tmp_path / "source"
+    pipeline.start(run_config(tmp_path), source, QUIET)
+    overrides = [f"model.init={source}", "theory.shape=[8, 4]", "theory.kappa=0.12"]
+    config_ = run_config(tmp_path, overrides)
+    out = tmp_path / "run"
+    results = pipeline.start(config_, out, QUIET)
+    assert results["diagnostics"]["ess"]["value"] > 0.3
+    # the new directory stands alone
+    source.rename(tmp_path / "moved")
+    (out / "results.json").unlink()
+    assert numbers(pipeline.resume(out, QUIET)) == numbers(results)
+
+
+def test_chain_alone_and_model_alone(tmp_path):
+    path = tmp_path / "alone.toml"
+    head, chain, rest = TINY.split("[m", 2)
+    path.write_text(f"{head}[m{chain}")
+    alone = pipeline.start(config.load(path), tmp_path / "chain", QUIET)
+    assert set(alone["estimates"]["phi2"]) == {"hmc+cluster", "exact"}
+    assert alone["verdict"]["trust"] == "unknown"
+    path.write_text(f"{head}[m{rest}")
+    alone = pipeline.start(config.load(path), tmp_path / "model", QUIET)
+    assert set(alone["estimates"]["phi2"]) == {"nis", "nmcmc", "exact"}
+
+
+def test_minutes_become_steps_once(tmp_path):
+    path, out = tmp_path / "minutes.toml", tmp_path / "run"
+    head, _, rest = TINY.partition("[mcmc]")
+    model = rest[rest.index("[model]") :].replace("steps = 20", "minutes = 1e-3")
+    path.write_text(head + model)
+    pipeline.start(config.load(path), out, QUIET)
+    assert directory.notes(out)["steps"] == 10
+    assert records.read(out).metrics["step"].size == 10
+
+
+PROGRAM = [sys.executable, "-c", "from genlat.cli import main; main()"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.5, 4.0, 8.0, 12.0, 16.0])
+def test_sigkill_at_any_moment(tmp_path, delay, monkeypatch):
+    """A real kill of a real process, and a real resume."""
+    (tmp_path / "tiny.toml").write_text(TINY)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    del environment["GENLAT_NO_CACHE"]
+
+    def launch(*arguments):
+        return subprocess.Popen([*PROGRAM, *arguments, "--quiet"], env=environment)
+
+    file, plain, killed = (str(tmp_path / x) for x in ("tiny.toml", "a", "b"))
+    assert launch("run", file, "--out", plain).wait() == 0
+    process = launch("run", file, "--out", killed)
+    while not pathlib.Path(killed, "notes.json").exists():
+        time.sleep(0.01)
+    time.sleep(delay / 4)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert launch("resume", killed).wait() == 0
+    a, b = (
+        json.loads(pathlib.Path(x, "results.json").read_text()) for x in (plain, killed)
+    )
+    assert numbers(a) == numbers(b)
+
+
+def test_resume_needs_a_run_directory(tmp_path):
+    with pytest.raises(RequestError, match="not a run directory"):
+        pipeline.resume(tmp_path, QUIET)
