@@ -1,13 +1,14 @@
 """Continuous normalizing flow on a Gaussian prior, by fixed-step Runge-Kutta."""
 
-from typing import ClassVar, Literal, NamedTuple
+import math
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat.models import fourier
 from genlat.models.base import AbstractModel
@@ -26,9 +27,9 @@ class CNF(AbstractModel):
 
     Integrated by the classical fourth-order Runge-Kutta method with `n_steps` equal
     steps; log q is that of the prior minus the equally integrated divergence, so the
-    number of steps is part of log q. Its error in ln Z falls like n_steps⁻⁴: compare two
-    numbers of steps before quoting a result. `log_prob` inverts every step to rounding,
-    so that it returns the log q with which a configuration was drawn.
+    number of steps is part of log q. Its error in ln Z falls like n_steps⁻⁴: compare
+    two numbers of steps before quoting a result. `log_prob` inverts every step to
+    rounding, so that it returns the log q with which a configuration was drawn.
 
     **Source:** Chen et al., arXiv:1806.07366; on the lattice de Haan et al.,
     arXiv:2110.02673.
@@ -53,6 +54,10 @@ class CNF(AbstractModel):
         self.n_steps = n_steps
         self.lattice_shape = prior.lattice_shape
 
+    def with_steps(self, n_steps: int) -> "CNF":
+        """The same flow, integrated with another number of steps."""
+        return CNF(self.prior, self.field, n_steps=n_steps)
+
     def sample_and_log_prob(
         self, key: PRNGKeyArray
     ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
@@ -63,7 +68,7 @@ class CNF(AbstractModel):
         return self.log_prob_batch(phi[:, None])[0]
 
     def sample_batch(
-        self, keys: PRNGKeyArray
+        self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
         """One configuration per key, batch on axis 1 (the fast layout), and log q."""
         modes, log_q = self.prior.sample_modes(keys)
@@ -79,7 +84,7 @@ class CNF(AbstractModel):
         return phis, log_q - divergence - log_gain
 
     def sample_batch_with_score(
-        self, keys: PRNGKeyArray
+        self, keys: Key[Array, " n"]
     ) -> tuple[
         Float[Array, "time n *space"],
         Float[Array, " n"],
@@ -113,9 +118,7 @@ class CNF(AbstractModel):
         log_q = lax.stop_gradient(log_q - divergence - log_gain)
         return phis, log_q, lax.stop_gradient(fourier.to_real(score))
 
-    def log_prob_batch(
-        self, phis: Float[Array, "time n *space"]
-    ) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
         """log q of given configurations, batch on axis 1."""
         log_gain = self.field.log_gain()
         modes = fourier.to_modes(phis) * jnp.exp(-log_gain)
@@ -148,15 +151,43 @@ class CNF(AbstractModel):
         return phis, jnp.sum(log_gain, dtype=wide)
 
 
-class Stage(NamedTuple):
-    """Rates of one Runge-Kutta stage; `score` where it is integrated alongside."""
+def build(
+    variance: Float[np.ndarray, "*lattice"],
+    mean: float,
+    key: PRNGKeyArray,
+    *,
+    n_features: int = 8,
+    n_channels: int = 4,
+    n_kernel_terms: int = 6,
+    n_mixing_terms: int = 4,
+    n_steps: int = 6,
+) -> CNF:
+    """An untrained flow: the identity on the Gaussian prior ±`mean`, `variance`.
 
-    modes: Array
-    divergence: Array
+    The base frequency of the sine features is set by the prior's fluctuations, so the
+    model is the same in every normalisation of φ.
+
+    **Arguments:** as `GaussianPair`, `SineField` and `CNF`.
+    """
+    width = math.sqrt(float(np.mean(variance)) + mean**2 / 8)
+    field = SineField(
+        tuple(variance.shape),
+        frequency=_FREQUENCY / width,
+        n_features=n_features,
+        n_channels=n_channels,
+        n_kernel_terms=n_kernel_terms,
+        n_mixing_terms=n_mixing_terms,
+        key=key,
+    )
+    return CNF(GaussianPair(variance, mean), field, n_steps=n_steps)
+
+
+# in units of the prior's width; 0.4 to 0.6 train equally well on 12² and 64x8
+_FREQUENCY = 0.45
 
 
 def _at(stages: Coefficients) -> tuple[Coefficients, Coefficients, Coefficients]:
-    first, middle, last = (jax.tree.map(lambda x: x[i], stages) for i in range(3))
+    first, middle, last = (jax.tree.map(lambda x, i=i: x[i], stages) for i in range(3))
     return first, middle, last
 
 

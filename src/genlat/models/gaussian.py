@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import lattice
 from genlat.models import fourier
@@ -54,7 +54,7 @@ class GaussianPair(AbstractModel):
         return self.log_prob_modes(modes)[0]
 
     def sample_modes(
-        self, keys: PRNGKeyArray
+        self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
         """A batch in Fourier space, batch on axis 1, one key each, and its log q."""
 

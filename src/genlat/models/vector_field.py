@@ -38,7 +38,8 @@ class SineField(eqx.Module):
     the point group; it is odd in φ. The gain g_k(t) = exp ∫₀ᵗ Λ_k is the exact solution
     of a linear term Λ_k (an integrating factor), so y starts and φ ends in field space.
     The divergence is closed: Σ_x Σ_f D_f cos(fωφ_x), D_f = fω Σ_c W_cf mean_k K̂_c(k),
-    plus Σ_k Λ_k. Time runs over [0, 1]; K̂, Λ and W are Legendre series in it.
+    plus Σ_k Λ_k. Time runs over [0, 1]; K̂, Λ and W are Legendre series in it
+    (`time_basis`).
 
     **Source:** the construction of Gerdes et al., SciPost Phys. 15, 238 (2023),
     arXiv:2207.00283, in momentum space and with mixed channels.
@@ -81,7 +82,8 @@ class SineField(eqx.Module):
         n_orbits = len(lattice.momentum_orbits(lattice_shape)[1])
         self.kernel = jnp.zeros((n_kernel_terms, n_channels, n_orbits), jnp.float32)
         self.linear = jnp.zeros((n_kernel_terms, n_orbits), jnp.float32)
-        leading = jr.normal(key, (1, n_channels, n_features), jnp.float32)
+        # small: the kernels, which start at 0, then learn before the features do
+        leading = 0.2 * jr.normal(key, (1, n_channels, n_features), jnp.float32)
         rest = jnp.zeros((n_mixing_terms - 1, n_channels, n_features), jnp.float32)
         self.mixing = jnp.concatenate([leading, rest])
         self.frequency = frequency
@@ -94,17 +96,17 @@ class SineField(eqx.Module):
         dtype = self.kernel.dtype
         n_terms = len(self.kernel)
 
-        basis = jnp.asarray(_legendre(times, n_terms), dtype)
-        integrals = jnp.asarray(_legendre_integrals(times, n_terms), dtype)
+        basis = jnp.asarray(time_basis(times, n_terms), dtype)
+        integrals = jnp.asarray(time_basis_integrals(times, n_terms), dtype)
         gain = jnp.exp(integrals @ self.linear)
         kernel = jnp.tensordot(basis, self.kernel, 1)
         mixing = jnp.tensordot(
-            jnp.asarray(_legendre(times, len(self.mixing)), dtype), self.mixing, 1
+            jnp.asarray(time_basis(times, len(self.mixing)), dtype), self.mixing, 1
         )
         at_origin = kernel @ jnp.asarray(weights, dtype)
         harmonics = self.frequency * np.arange(1, mixing.shape[-1] + 1)
-        slopes = jnp.einsum("tc,tcf->tf", at_origin, mixing) * jnp.asarray(
-            harmonics, dtype
+        slopes = jnp.einsum(
+            "tc,tcf,f->tf", at_origin, mixing, jnp.asarray(harmonics, dtype)
         )
         per_mode = jnp.moveaxis((kernel / gain[:, None])[..., index], 1, 2)
         return Coefficients(
@@ -117,22 +119,31 @@ class SineField(eqx.Module):
     def log_gain(self) -> Float[Array, "time 1 *space"]:
         """∫₀¹ Λ_k dt; its sum over k is the log-determinant of the linear part."""
         index, _ = lattice.momentum_orbits(self.lattice_shape)
-        integrals = _legendre_integrals(np.ones(1), len(self.linear))[0]
+        integrals = time_basis_integrals(np.ones(1), len(self.linear))[0]
         log_gain = jnp.asarray(integrals, self.linear.dtype) @ self.linear
         return log_gain[index][:, None]
 
 
-def _legendre(times: Float[np.ndarray, " t"], n: int) -> Float[np.ndarray, "t n"]:
-    return np.polynomial.legendre.legvander(2 * times - 1, n - 1)
+def time_basis(times: Float[np.ndarray, " t"], n: int) -> Float[np.ndarray, "t n"]:
+    """P_k(2t - 1) / (k + 1), k < n.
+
+    All P_k are 1 at t = 1. Undamped, their coefficients learn a spike there which no
+    affordable Runge-Kutta step resolves, and training runs away with its error.
+    """
+    return _legendre(times, n) / np.arange(1, n + 1)
 
 
-def _legendre_integrals(
+def time_basis_integrals(
     times: Float[np.ndarray, " t"], n: int
 ) -> Float[np.ndarray, "t n"]:
-    """∫₀ᵗ P_k(2s - 1) ds."""
+    """∫₀ᵗ of `time_basis`."""
     p = _legendre(times, n + 1)
-    upper = [(p[:, k + 1] - p[:, k - 1]) / (2 * (2 * k + 1)) for k in range(1, n)]
-    return np.stack([times, *upper], axis=1)
+    higher = [(p[:, k + 1] - p[:, k - 1]) / (2 * (2 * k + 1)) for k in range(1, n)]
+    return np.stack([times, *higher], axis=1) / np.arange(1, n + 1)
+
+
+def _legendre(times: Float[np.ndarray, " t"], n: int) -> Float[np.ndarray, "t n"]:
+    return np.polynomial.legendre.legvander(2 * times - 1, n - 1)
 
 
 # Below, a batch of modes has shape (L₀, n, L₁, ...). Elementwise work is done on

@@ -79,8 +79,8 @@ def run_chunk(
 ) -> tuple[TrainState, dict[str, Float[Array, " n_steps"]]]:
     """`n_steps` steps in one compiled call, without touching the host.
 
-    The noise of a step depends on `state.key`, the step's number and the configuration's
-    place in the batch alone, so chunks and restarts change nothing.
+    The noise of a step depends on `state.key`, the step's number and the place in the
+    batch alone, so chunks and restarts change nothing.
 
     **Returns:** the new state, and per step the `loss` E_q[S + log q], the batch `ess`
     (a progress bar, not a result), the gradient's norm `grad_norm` and

@@ -1,0 +1,97 @@
+"""Warm starts: a trained flow as the first guess on a larger lattice."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+from genlat import lattice
+from genlat.models.cnf import CNF
+from genlat.models.gaussian import GaussianPair
+from genlat.models.vector_field import SineField
+
+
+def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
+    """The flow of `source` carried over to a lattice of at least the same extents.
+
+    Every function of momentum (kernels, linear part, logarithm of the prior's spectrum)
+    is taken to real space, padded with zeros and taken back: a local flow stays what it
+    was. On the same lattice it is the same flow.
+
+    **Raises:** `ValueError` for another dimension, a smaller extent, or a lattice with
+    a symmetry that the source has not learned (equal extents from unequal ones).
+    """
+    old = source.lattice_shape
+    if len(old) != len(lattice_shape) or any(
+        new < extent for new, extent in zip(lattice_shape, old, strict=True)
+    ):
+        raise ValueError(f"cannot carry a flow from {old} to {lattice_shape}")
+    if len(lattice.point_group(lattice_shape)) > len(lattice.point_group(old)):
+        raise ValueError(f"{lattice_shape} has symmetries that {old} lacks")
+    if lattice_shape == old:
+        return source
+    field = source.field
+    n_mixing_terms, n_channels, n_features = field.mixing.shape
+    blank = SineField(
+        lattice_shape,
+        frequency=field.frequency,
+        n_features=n_features,
+        n_channels=n_channels,
+        n_kernel_terms=len(field.kernel),
+        n_mixing_terms=n_mixing_terms,
+        key=jr.key(0),
+    )
+    new_field = eqx.tree_at(
+        lambda field: (field.kernel, field.linear, field.mixing),
+        blank,
+        (
+            pad_kernel(field.kernel, old, lattice_shape),
+            pad_kernel(field.linear, old, lattice_shape),
+            field.mixing,
+        ),
+    )
+    mean = source.prior.mean
+    prior = eqx.tree_at(
+        lambda prior: prior.log_std,
+        GaussianPair(np.ones(lattice_shape), 0.0 if mean is None else float(mean)),
+        pad_kernel(source.prior.log_std, old, lattice_shape),
+    )
+    return CNF(prior, new_field, n_steps=source.n_steps)
+
+
+def pad_kernel(
+    by_orbit: Float[Array, "*terms orbits"],
+    old: tuple[int, ...],
+    new: tuple[int, ...],
+) -> Float[Array, "*terms new_orbits"]:
+    """A function on momentum orbits, through zero-padded real space, to a new lattice.
+
+    The shell at half an even extent stands for both of its signs, half each.
+    """
+    index, _ = lattice.momentum_orbits(old)
+    _, momenta_new = lattice.momentum_orbits(new)
+    # one row per |k| of every axis: the grid that the maps of the axes act on
+    corner = np.ix_(
+        *(np.unique(lattice.real_momenta(n), return_index=True)[1] for n in old)
+    )
+    values = by_orbit[..., index[corner]]
+    for axis, (extent, new_extent) in enumerate(zip(old, new, strict=True)):
+        matrix = jnp.asarray(_pad_axis(extent, new_extent), values.dtype)
+        position = values.ndim - len(old) + axis
+        values = jnp.moveaxis(
+            jnp.tensordot(values, matrix, (position, 1)), -1, position
+        )
+    return values[(..., *momenta_new.T)]
+
+
+def _pad_axis(old: int, new: int) -> Float[np.ndarray, "new_momenta momenta"]:
+    """Momentum |k| of one axis to real space, zero-padded, to momentum |k'|."""
+    k, distance = np.arange(old // 2 + 1), np.arange(old // 2 + 1)
+    is_single = (k == 0) | (2 * k == old)
+    # multiplicity of ±k in the transform, and of ±x in its inverse, are the same
+    multiplicity = np.where(is_single, 1, 2)
+    to_real = np.cos(2 * np.pi * np.outer(distance, k) / old) * multiplicity / old
+    k_new = np.arange(new // 2 + 1)
+    to_momentum = np.cos(2 * np.pi * np.outer(k_new, distance) / new) * multiplicity
+    return to_momentum @ to_real
