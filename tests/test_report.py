@@ -1,11 +1,9 @@
-"""The report, on the files of a synthetic run in the broken phase, and in a browser."""
+"""The report, drawn from the files of a synthetic run in the broken phase."""
 
-import html
 import html.parser
 import json
 import re
 import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 
 from genlat.estimators import autocorrelation, nmcmc, tails, weights
-from genlat.report import drawings, house, page, tables
+from genlat.report import drawings, figures, house, page, tables
 from genlat.runs import files, metrics, records, store
 
 CONFIG = """seed = 1
@@ -336,6 +334,37 @@ def test_values_that_are_not_finite_are_not_hidden(run, tmp_path):
     assert "3 that are not finite are left out" in words
 
 
+def test_figures_draw_their_numbers():
+    random = np.random.default_rng(5)
+    value, error = np.array([3.1, 1.4, 0.2]), np.array([0.3, 0.2, 0.1])
+    found = {"nis": (value, error), "exact": (value - 0.5, 0.4 / 0.3 * error)}
+    pulls = figures.two_point(found, "exact").axes[1].lines[0].get_ydata()
+    assert pulls == pytest.approx([1.0, 1.5, 3.0])  # 0.5 over 5/3 of the errors
+
+    log_w = 200 + random.normal(size=4000)
+    bars = figures.log_weights(log_w).axes[0].patches[0].get_data()
+    assert np.sum(bars.values) == 4000
+    mean = np.sum(bars.values * (bars.edges[1:] + bars.edges[:-1]) / 2) / 4000
+    assert mean == pytest.approx(-0.5, abs=0.1)  # of a log-normal weight of mean 1
+
+    mag = np.repeat([-1.3, 1.3], 2000)
+    log_w = np.where(mag > 0, np.log(3.0), 0.0) - 800
+    raw, reweighted = figures.magnetisation(None, (mag, log_w)).axes[0].patches
+    for bars, share in ((raw, 0.5), (reweighted, 0.75)):
+        density, edges, _ = bars.get_data()
+        assert np.sum(density * np.diff(edges)) == pytest.approx(1)
+        assert density[-1] * (edges[-1] - edges[-2]) == pytest.approx(share)
+
+    noisy = 5.0 + random.normal(size=5000)
+    drawn = figures.training(
+        np.arange(5000) / 7, noisy, noisy / 10, log_z=-5.2, prior_ess=None
+    ).axes[0]
+    pale, average, level = drawn.lines
+    assert len(pale.get_xdata()) <= figures.POINTS
+    assert level.get_ydata()[0] == 5.2
+    assert np.std(average.get_ydata()) == pytest.approx(1 / np.sqrt(101), rel=0.3)
+
+
 def test_far_pulls_stand_out():
     def found(value):
         return {"value": value, "error": 0.3}
@@ -348,74 +377,3 @@ def test_far_pulls_stand_out():
     assert tables.pull(found(1.0), {"value": 1.0, "error": None}) is None
     assert tables.number({"value": -85.74724, "error": 0.00042}) == "−85.74724(42)"
     assert tables.number({"value": 12.1100473, "error": 0.0}) == "12.1100473"
-
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = (
-    *(
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-    ),
-    *("--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--enable-logging=stderr", "--dump-dom"),
-)
-# in a frame, because a window cannot be narrower than 500 pixels
-FRAME = """<iframe id=frame style="width:{width}px;height:900px;border:0"
-srcdoc="{page}"></iframe><pre id=found></pre><script>
-frame.onload = () => {{
-  const inside = frame.contentDocument, root = inside.documentElement;
-  // what overflows a box that scrolls, or that is folded away, is in nobody's way
-  const wide = [...inside.body.querySelectorAll("*")].filter(x =>
-    x.checkVisibility() && !x.parentElement.closest("svg, .wide, pre")
-    && x.getBoundingClientRect().right > root.clientWidth + 0.5);
-  found.textContent = JSON.stringify({{
-    width: root.clientWidth, scroll: root.scrollWidth, wide: wide.map(x => x.outerHTML),
-    figures: [...inside.querySelectorAll("figure svg")].map(x =>
-      [x.getBoundingClientRect().width, x.getBoundingClientRect().height]),
-  }});
-}};
-</script>"""
-
-
-def browse(text, width, directory):
-    """What a browser measures, and what it writes to its console."""
-    harness = directory / "frame.html"
-    harness.write_text(FRAME.format(width=width, page=html.escape(text)), "utf-8")
-    profile = f"--user-data-dir={directory / 'profile'}"
-    command = [str(BROWSER), *QUIET, profile, "--window-size=1400,1000"]
-    done = subprocess.run(
-        [*command, harness.as_uri()], capture_output=True, text=True, timeout=100
-    )
-    found = re.search(r"<pre id=\"found\">(.*?)</pre>", done.stdout, re.DOTALL)
-    assert found, done.stderr
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(html.unescape(found[1])), console
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(not BROWSER, reason="no browser is installed")
-@pytest.mark.parametrize("width", [1280, 400])
-def test_in_a_browser(text, tmp_path, width):
-    measured, console = browse(text, width, tmp_path)
-    assert console == []
-    assert measured["width"] == pytest.approx(width, abs=20)  # a scroll bar
-    assert measured["scroll"] <= measured["width"]
-    assert measured["wide"] == []
-    assert len(measured["figures"]) == len(FIGURES)
-    assert all(w > 300 and h > 100 for w, h in measured["figures"])
-
-
-@pytest.mark.browser
-@pytest.mark.skipif(not BROWSER, reason="no browser is installed")
-def test_the_browser_would_notice(tmp_path):
-    """Negative control: an error, an overflow and an empty figure."""
-    bad = "<script>throw Error('boom')</script><div style='width:900px'>x</div>"
-    bad += "<figure><svg style='width:0;height:0'></svg></figure>"
-    measured, console = browse(bad, 400, tmp_path)
-    assert "boom" in console[0]
-    assert measured["wide"]
-    assert measured["scroll"] > measured["width"]
-    assert measured["figures"] == [[0, 0]]

@@ -89,7 +89,7 @@ def log_weights(log_w: Float[np.ndarray, " n"]) -> Figure:
     centred = log_w - weights.log_z(log_w).value
     figure = Figure(figsize=(house.WIDTH, 3.3))
     axes = figure.subplots()
-    counts, edges = np.histogram(centred, bins=80)
+    counts, edges = np.histogram(centred, _bins(centred.size))
     axes.stairs(
         counts, edges, fill=True, color=house.VERMILION, alpha=0.35, linewidth=0
     )
@@ -120,7 +120,8 @@ def magnetisation(
     figure = Figure(figsize=(house.WIDTH, 3.3))
     axes = figure.subplots()
     values = [*([chain[1]] if chain else []), *([flow[0]] if flow else [])]
-    edges = np.histogram_bin_edges(np.concatenate(values), bins=110)
+    bins = _bins(max(x.size for x in values))
+    edges = np.histogram_bin_edges(np.concatenate(values), bins)
     if chain is not None:
         density, _ = np.histogram(chain[1], edges, density=True)
         area = {"fill": True, "alpha": 0.3, "linewidth": 0}
@@ -279,6 +280,11 @@ def cost(seconds: Mapping[str, float], ess_per_second: Mapping[str, float]) -> F
         axes.tick_params(axis="x", bottom=False, labelbottom=False)
         axes.spines["bottom"].set_visible(False)
     return figure
+
+
+def _bins(n: int) -> int:
+    """As many as n values fill, and a column can show."""
+    return min(120, max(10, round(3 * n ** (1 / 3))))
 
 
 def _key(axes: Axes) -> None:
