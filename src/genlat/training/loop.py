@@ -108,7 +108,7 @@ def _compiled_chunk(state, action, objective, settings, n_steps):
         metrics = {
             "loss": value,
             "ess": jnp.sum(weight) ** 2 / (len(keys) * jnp.sum(weight**2)),
-            "grad_norm": optax.global_norm(gradient),
+            "grad_norm": optax.tree.norm(gradient),
             "learning_rate": schedule(step),
         }
         trainable = optax.apply_updates(trainable, updates)
