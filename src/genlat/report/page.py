@@ -134,7 +134,7 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     entries = [
         (
             name,
-            ", ".join(f"{field} {_plain(value)}" for field, value in section.items()),
+            ", ".join(f"{field} = {_plain(value)}" for field, value in section.items()),
         )
         for name, section in config.items()
         if isinstance(section, dict)
