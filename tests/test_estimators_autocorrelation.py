@@ -295,3 +295,19 @@ def test_bad_input_is_refused():
         )
     with pytest.raises(ValueError, match="at least one observable"):
         autocorrelation.derived({}, lambda means: 1.0)
+
+
+def test_derived_without_a_value_nearby_has_no_error():
+    """A root whose argument is within one error of 0: NaN, not a crash."""
+    values = np.random.default_rng(3).normal(size=(4, 50))
+    values -= np.mean(values) - 1e-3
+    estimate = autocorrelation.derived(
+        {"x": values},
+        lambda means: (
+            np.sqrt(np.maximum(means["x"], 0) / means["x"])
+            if means["x"] > 0
+            else np.nan
+        ),
+    )
+    assert estimate.value == 1.0
+    assert np.isnan(estimate.error)

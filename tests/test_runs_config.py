@@ -213,6 +213,7 @@ def test_init_must_be_a_fitting_run(tmp_path):
     (source / "config.toml").write_text(GOOD)
     assert "has no checkpoint" in why([])
     (source / "checkpoints" / "step-00000001.checkpoint").touch()
+    (source / "notes.json").write_text("{}")
     assert "cannot be made smaller" in why(["theory.shape=[6, 3]"])
     assert "another number of dimensions" in why(["theory.shape=[6, 4, 4]"])
     assert "features = 8, this file says 6" in why(["model.features=6"])

@@ -38,7 +38,7 @@ chains = 6
 samples = 60
 therm = 30
 n_leapfrog = 4
-keep = 30
+keep = 12
 [model]
 features = 2
 channels = 1
@@ -52,6 +52,7 @@ batch = 16
 samples = 600
 batch = 100
 chains = 6
+n_steps = 4
 keep = 250
 """
 QUIET = Screen(quiet=True)
@@ -103,7 +104,8 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     assert set(diagnostics["acceptance"]) == {"hmc+cluster", "nmcmc"}
     assert set(diagnostics["tau_int"]["abs_mag"]) == {"hmc+cluster", "nmcmc"}
     assert diagnostics["non_finite"] == 0
-    assert diagnostics["integrator"]["steps"] >= 2
+    assert diagnostics["integrator"]["steps"] == 4
+    assert abs(diagnostics["integrator"]["shift_log_z"]) < 0.01
     assert diagnostics["prior"]["ess"]["n"] == 20_000
     assert results["verdict"]["trust"] == "unknown"
     cost = results["cost"]
@@ -120,7 +122,7 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     assert record.chain["observables/two_point"].shape == (6, 60, 4)
     assert record.chain["acceptance"].shape == (6, 60)
     assert record.chain["delta_h"].shape == (6, 60)
-    assert record.chain["phi"].shape == (30, 6, 2)
+    assert record.chain["phi"].shape == (12, 6, 2)
     assert record.flow["log_q"].shape == (600,)
     assert record.flow["phi"].shape == (250, 6, 2)
     assert record.nmcmc["index"].shape == (6, 100)
@@ -229,13 +231,18 @@ def test_training_that_diverges_stops_at_a_good_checkpoint(tmp_path):
         pipeline.resume(out, QUIET)
 
 
+def without_chain(text):
+    head, _, rest = text.partition("[mcmc]")
+    return head + rest[rest.index("[model]") :]
+
+
 def test_init_continues_from_another_run_on_a_larger_lattice(tmp_path):
-    source = tmp_path / "source"
-    pipeline.start(run_config(tmp_path), source, QUIET)
+    path, source = tmp_path / "flow.toml", tmp_path / "source"
+    path.write_text(without_chain(TINY))
+    pipeline.start(config.load(path), source, QUIET)
     overrides = [f"model.init={source}", "theory.shape=[8, 4]", "theory.kappa=0.12"]
-    config_ = run_config(tmp_path, overrides)
     out = tmp_path / "run"
-    results = pipeline.start(config_, out, QUIET)
+    results = pipeline.start(config.load(path, overrides), out, QUIET)
     assert results["diagnostics"]["ess"]["value"] > 0.3
     # the new directory stands alone
     source.rename(tmp_path / "moved")
@@ -243,26 +250,22 @@ def test_init_continues_from_another_run_on_a_larger_lattice(tmp_path):
     assert numbers(pipeline.resume(out, QUIET)) == numbers(results)
 
 
-def test_chain_alone_and_model_alone(tmp_path):
-    path = tmp_path / "alone.toml"
-    head, chain, rest = TINY.split("[m", 2)
-    path.write_text(f"{head}[m{chain}")
-    alone = pipeline.start(config.load(path), tmp_path / "chain", QUIET)
-    assert set(alone["estimates"]["phi2"]) == {"hmc+cluster", "exact"}
-    assert alone["verdict"]["trust"] == "unknown"
-    path.write_text(f"{head}[m{rest}")
-    alone = pipeline.start(config.load(path), tmp_path / "model", QUIET)
-    assert set(alone["estimates"]["phi2"]) == {"nis", "nmcmc", "exact"}
+def test_a_chain_alone(tmp_path):
+    path = tmp_path / "chain.toml"
+    path.write_text(TINY.partition("[model]")[0])
+    results = pipeline.start(config.load(path), tmp_path / "chain", QUIET)
+    assert set(results["estimates"]["phi2"]) == {"hmc+cluster", "exact"}
+    assert results["verdict"]["trust"] == "unknown"
 
 
 def test_minutes_become_steps_once(tmp_path):
     path, out = tmp_path / "minutes.toml", tmp_path / "run"
-    head, _, rest = TINY.partition("[mcmc]")
-    model = rest[rest.index("[model]") :].replace("steps = 20", "minutes = 1e-3")
-    path.write_text(head + model)
-    pipeline.start(config.load(path), out, QUIET)
+    path.write_text(without_chain(TINY).replace("steps = 20\n", "minutes = 1e-3\n"))
+    results = pipeline.start(config.load(path), out, QUIET)
     assert directory.notes(out)["steps"] == 10
     assert records.read(out).metrics["step"].size == 10
+    # a model alone
+    assert set(results["estimates"]["phi2"]) == {"nis", "nmcmc", "exact"}
 
 
 PROGRAM = [sys.executable, "-c", "from genlat.cli import main; main()"]

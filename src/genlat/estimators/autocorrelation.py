@@ -139,7 +139,8 @@ def derived(
     """`function` of the means: fluctuations projected on its gradient, then `analyse`.
 
     The bias is that of its curvature, with the naive covariance of the means scaled by
-    2 τ_int of the projected series.
+    2 τ_int of the projected series. Where `function` is not finite within one error of
+    the means, as a root of something that may be negative, the error is NaN.
 
     **Arguments:** `function` takes `{name: mean}`, float64 NumPy, and returns a number
     or an array.
@@ -150,6 +151,11 @@ def derived(
     deviations = (series - averages).reshape(-1, k)
     covariance = deviations.T @ deviations / (n_chains * n) ** 2
     expansion = expand(function, values, averages, covariance, sample_axes=2)
+    if not np.all(np.isfinite(expansion.gradient)):
+        # undefined within an error of the means: a value perhaps, but no error
+        unknown = plain(np.full(expansion.value.shape, np.nan))
+        value = plain(expansion.value)
+        return Estimate(value, unknown, unknown, n_chains * n, unknown, UNRESOLVED)
     projected = np.einsum("ik,...k->i...", deviations, expansion.gradient)
     analysis = analyse(projected.reshape(n_chains, n, *expansion.value.shape))
     bias = 2 * analysis.tau_int.value * expansion.bias

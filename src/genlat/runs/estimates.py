@@ -1,5 +1,6 @@
 """All estimates of a run: every observable by every method."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -85,16 +86,18 @@ def pulls(by_method: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """(a - b) / √(error_a² + error_b²) for every pair of methods of one observable.
 
     Methods that share their draws are closer than this says: a large pull counts, a
-    small one proves nothing. Observables with several components are left out.
+    small one proves nothing. Observables with several components are left out, and
+    methods without a finite error.
     """
     found = {}
     methods = list(by_method)
     for index, first in enumerate(methods):
         for second in methods[index + 1 :]:
             a, b = by_method[first], by_method[second]
-            if any(not isinstance(x["value"], float) for x in (a, b)):
-                continue
-            error = np.hypot(a["error"], b["error"])
+            numbers = [x[key] for x in (a, b) for key in ("value", "error")]
+            if not all(isinstance(number, float) for number in numbers):
+                continue  # several components, or an error that is not finite
+            error = math.hypot(a["error"], b["error"])
             if error > 0:
                 found[f"{first} - {second}"] = (a["value"] - b["value"]) / error
     return found

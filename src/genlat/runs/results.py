@@ -167,8 +167,12 @@ def _seconds(blocks: Sequence[store.Block]) -> float:
 
 
 def _rate(found: estimates.Found, seconds: float) -> float:
-    """Independent samples per second, of the observable that has the fewest."""
-    return min(float(np.min(x.n_eff)) for x in found.values()) / seconds
+    """Independent samples per second, of the observable that has the fewest.
+
+    One whose error is not known has no number of its own.
+    """
+    n_eff = [float(np.min(estimate.n_eff)) for estimate in found.values()]
+    return min(filter(math.isfinite, n_eff), default=math.nan) / seconds
 
 
 def _tau_int(method: str, found: estimates.Found) -> Json:

@@ -4,6 +4,7 @@ Every field carries its description and, but for couplings, shape and seed, a de
 `genlat list` prints both.
 """
 
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -33,6 +34,11 @@ def _observable(name: str) -> str:
     if name != "default" and name not in known:
         raise ValueError(catalogue.unknown_name("observable", name, known))
     return name
+
+
+def _absolute(init: str) -> str:
+    """A path that still means the same when the run is resumed from elsewhere."""
+    return init if init == "scratch" else str(Path(init).absolute())
 
 
 class AbstractSection(BaseModel):
@@ -124,7 +130,7 @@ class McmcSection(AbstractSection):
     )
     chains: PositiveInt = Field(default=64, description="independent chains")
     samples: int = Field(default=2000, ge=10, description="kept per chain")
-    therm: NonNegativeInt = Field(
+    therm: PositiveInt = Field(
         default=500, description="steps discarded, tuning included"
     )
     thin: PositiveInt = Field(
@@ -143,7 +149,7 @@ class ModelSection(AbstractSection):
     """The generative model; without this section the chain runs alone."""
 
     name: Literal["cnf"] = Field(default="cnf", description="family of the model")
-    init: str = Field(
+    init: Annotated[str, AfterValidator(_absolute)] = Field(
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
     )

@@ -40,7 +40,8 @@ def why_unfit(
         return "not a run directory of genlat: its config.toml is not a run file"
     if config.model is None:
         return "holds no model: that run had no [model]"
-    if not list((directory / "checkpoints").glob("step-*.checkpoint")):
+    has_notes = (directory / "notes.json").exists()
+    if not has_notes or not list((directory / "checkpoints").glob("step-*")):
         return "holds no trained model yet: it has no checkpoint"
     return _other_theory(config, theory) or _other_model(config.model, model)
 

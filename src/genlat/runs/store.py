@@ -101,10 +101,11 @@ def joined(
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of an ensemble's blocks, joined along the axis of samples.
 
-    `phi`, the few stored configurations, is joined along axis 0; `state`, which only a
-    resumed run needs, is left out.
+    `phi`, the few stored configurations, is joined along axis 0; `state/...`, which
+    only a resumed run needs, is left out.
     """
-    names = [name for name in (blocks[0].arrays if blocks else {}) if name != "state"]
+    first = blocks[0].arrays if blocks else {}
+    names = [name for name in first if not name.startswith("state/")]
     return {
         name: np.concatenate(
             [block.arrays[name] for block in blocks],
