@@ -34,18 +34,17 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     $$\sigma_p^2 = \frac{1}{2(\mathrm{base}_p + m)}, \qquad m = 6b\,(c + v^2), \qquad
       c = \frac1V \sum_p \sigma_p^2,$$
 
-    and v = 0 or v² = -(base_0 + 6bc)/(2b), where base_0 + m = 4bv². Both phases are solved and the one with the
-    lower bound is returned; the bound of the pair contains its overlap exactly.
+    and v = 0 or v² = -(base_0 + 6bc)/(2b), where base_0 + m = 4bv². Both phases are
+    solved and the one with the lower bound is returned; the bound of the pair contains
+    its overlap exactly.
 
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
     h, a, b = (float(x) for x in (action.hopping, action.quadratic, action.quartic))
     shape = action.lattice_shape
-    momenta = np.meshgrid(
-        *(2 * np.pi * lattice.real_momenta(n) / n for n in shape), indexing="ij"
-    )
-    base = a - 2 * h * sum(np.cos(p) for p in momenta)
+    rows = np.ix_(*(lattice.real_momenta(extent) for extent in shape))
+    base = a - 2 * h * lattice.hopping_spectrum(shape)[rows]
     candidates = [_symmetric(base, b), *_broken(base, b)]
     return min(candidates, key=lambda candidate: candidate.free_energy)
 

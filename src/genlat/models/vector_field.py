@@ -189,7 +189,8 @@ def _velocity_forward(modes, at):
 
 
 def _velocity_backward(residuals, velocity_bar):
-    return _pullback(*residuals, velocity_bar, None)
+    modes, at = residuals
+    return _pullback(modes, at, velocity_bar, None)
 
 
 def _both_forward(modes, at):
@@ -197,7 +198,8 @@ def _both_forward(modes, at):
 
 
 def _both_backward(residuals, bars):
-    return _pullback(*residuals, *bars)
+    (modes, at), (velocity_bar, divergence_bar) = residuals, bars
+    return _pullback(modes, at, velocity_bar, divergence_bar)
 
 
 velocity.defvjp(_velocity_forward, _velocity_backward)
