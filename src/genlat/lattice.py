@@ -9,6 +9,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
@@ -35,10 +36,33 @@ def forward_neighbour_sum(
 
 def neighbour_sum(phi: Shaped[Array, "*lattice"]) -> Shaped[Array, "*lattice"]:
     """Σ_μ (φ_{x+μ} + φ_{x-μ}), all 2d neighbours."""
-    shifted = [
-        jnp.roll(phi, step, axis) for axis in range(phi.ndim) for step in (-1, 1)
-    ]
-    return sum_arrays(shifted)
+    return sum_arrays([_neighbour_sum_along(phi, axis) for axis in range(phi.ndim)])
+
+
+def _neighbour_sum_along(
+    phi: Shaped[Array, "*lattice"], axis: int
+) -> Shaped[Array, "*lattice"]:
+    """Both neighbours along one axis, in three zero-padded pieces.
+
+    Under `vmap` a pad leaves the mapped axis where it is, which `jnp.roll` does not;
+    with that axis last it compiles to a loop 2-4 times faster on CPU.
+    """
+    extent = phi.shape[axis]
+    if extent == 1:
+        return 2 * phi
+
+    def piece(start: int, stop: int) -> Shaped[Array, "*part"]:
+        return lax.slice_in_dim(phi, start, stop, axis=axis)
+
+    def place(part: Shaped[Array, "*part"], start: int) -> Shaped[Array, "*lattice"]:
+        widths = [(0, 0, 0)] * phi.ndim
+        widths[axis] = (start, extent - start - part.shape[axis], 0)
+        return lax.pad(part, jnp.zeros((), phi.dtype), widths)
+
+    first = piece(extent - 1, extent) + piece(1, 2)
+    inner = piece(0, extent - 2) + piece(2, extent)
+    last = piece(extent - 2, extent - 1) + piece(0, 1)
+    return place(first, 0) + place(inner, 1) + place(last, extent - 1)
 
 
 def sum_arrays(arrays: list[Shaped[Array, "*shape"]]) -> Shaped[Array, "*shape"]:

@@ -35,3 +35,13 @@ class AbstractKernel(eqx.Module):
         self, key: PRNGKeyArray, state: ChainState
     ) -> tuple[ChainState, ChainInfo]:
         """One transition; the kernel's docstring names its unit."""
+
+
+class AbstractTunableKernel(AbstractKernel):
+    """A kernel whose acceptance falls with its `step_size`.
+
+    Thermalisation moves `step_size`, an array, until `target_acceptance` is met.
+    """
+
+    step_size: eqx.AbstractVar[Float[Array, ""]]
+    target_acceptance: eqx.AbstractVar[float]

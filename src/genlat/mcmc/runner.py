@@ -1,0 +1,267 @@
+"""Many chains at once, compiled whole: start, thermalise and tune, run in chunks.
+
+Chain i draws from `fold_in(key, i)` and its step t from `fold_in(·, t)`: a history
+depends neither on the number of chains, nor on where chunks begin, nor on a restart.
+"""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax import lax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, ScalarLike
+
+from genlat.actions.base import AbstractAction
+from genlat.mcmc.base import (
+    AbstractKernel,
+    AbstractTunableKernel,
+    ChainInfo,
+    ChainState,
+)
+from genlat.mcmc.sequence import Sequence
+
+X = TypeVar("X")
+Y = TypeVar("Y")
+Measure = Callable[[Float[Array, "*lattice"]], dict[str, Float[Array, "..."]]]
+
+# bytes of configurations that stay in a core's cache through a whole trajectory
+_BLOCK_BYTES = 1 << 17
+_MIN_BLOCK = 16  # fewer chains leave a vector unit idle
+
+
+def init_chains(
+    action: AbstractAction,
+    key: PRNGKeyArray,
+    n_chains: int,
+    *,
+    dtype: jnp.dtype,
+    scale: ScalarLike = 1.0,
+    start: Literal["cold", "hot"] = "cold",
+) -> Float[Array, "chains *lattice"]:
+    """Configurations to start from, in both wells.
+
+    `"cold"`: φ = `scale` in even chains, -`scale` in odd ones: no domain walls, which
+    a long lattice would keep for a long time. `"hot"`: independent normal numbers of
+    standard deviation `scale`.
+
+    **Raises:** `ValueError` for `n_chains` < 1 or an unknown start.
+    """
+    if n_chains < 1:
+        raise ValueError(f"n_chains must be at least 1, got {n_chains}")
+    shape = action.lattice_shape
+    size = jnp.asarray(scale, dtype)
+    if start == "hot":
+        keys = _chain_keys(key, n_chains)
+        return size * jax.vmap(lambda key: jr.normal(key, shape, dtype))(keys)
+    if start == "cold":
+        signs = (1 - 2 * (jnp.arange(n_chains) % 2)).astype(dtype)
+        signs = signs.reshape(-1, *(1 for _ in shape))
+        return jnp.broadcast_to(size * signs, (n_chains, *shape))
+    raise ValueError(f"start must be 'cold' or 'hot', got {start!r}")
+
+
+def thermalise(
+    kernel: AbstractKernel,
+    phis: Float[Array, "chains *lattice"],
+    key: PRNGKeyArray,
+    *,
+    n_therm: int,
+) -> tuple[AbstractKernel, ChainState]:
+    r"""Run `n_therm` steps from `phis`; tune step sizes on the way, then freeze them.
+
+    For the first three quarters every tunable kernel follows Robbins and Monro on the
+    logarithm of its step size ε, with the acceptance averaged over all chains,
+    $\ln\epsilon \mathrel{+}= (1 + t/20)^{-3/4}\,(\mathrm{acc} - \mathrm{target})$.
+    The last quarter runs with ε frozen at the average of ln ε over the second half of
+    that time.
+
+    **Source:** Robbins and Monro, Ann. Math. Stat. 22, 400 (1951); the average is
+    Polyak and Juditsky's, SIAM J. Control Optim. 30, 838 (1992).
+
+    **Arguments:** `phis` as from `init_chains`; `key` of thermalisation alone.
+
+    **Returns:** the tuned kernel and the states, chains first.
+
+    **Raises:** `ValueError` for `n_therm` < 1.
+    """
+    if n_therm < 1:
+        raise ValueError(f"n_therm must be at least 1, got {n_therm}")
+    states = init_states(kernel, phis)
+    keys = _chain_keys(key, len(phis))
+    n_tune = 3 * n_therm // 4 if _tunable(kernel) else 0
+    if n_tune:
+        kernel, states = _tune(kernel, keys, states, n_tune)
+    return kernel, _advance(kernel, keys, states, jnp.asarray(n_tune), n_therm - n_tune)
+
+
+@eqx.filter_jit
+def init_states(
+    kernel: AbstractKernel, phis: Float[Array, "chains *lattice"]
+) -> ChainState:
+    """`kernel.init` of every chain."""
+    return _over_chains(kernel.init, phis)
+
+
+def run_chunk(
+    kernel: AbstractKernel,
+    states: ChainState,
+    key: PRNGKeyArray,
+    start: int,
+    *,
+    n_samples: int,
+    thin: int,
+    measure: Measure,
+) -> tuple[ChainState, dict[str, Float[Array, "chains samples ..."]]]:
+    """Continue every chain by `n_samples` · `thin` steps, measuring every `thin`-th.
+
+    Two chunks are the same, bit for bit, as one of twice the length, if the second
+    continues the states of the first with the same `key` and `start` advanced. Memory
+    does not grow with the number of steps but for the history. Configurations are not
+    kept: the states returned are one per chain, and a `measure` that returns φ itself
+    keeps them all.
+
+    **Arguments:**
+
+    - `kernel`, `states`: as from `thermalise`; chains first.
+    - `key`: of this run. `start`: number of steps it has made before this chunk.
+    - `measure`: observables of one configuration. The same function object in every
+      chunk, or each compiles anew.
+
+    **Returns:** the new states, and histories in float64: what `measure` names, the
+    `acceptance` averaged over the `thin` steps, `delta_h` of the last of them.
+
+    **Raises:** `ValueError` for `n_samples` or `thin` < 1.
+    """
+    if n_samples < 1 or thin < 1:
+        raise ValueError(f"need n_samples, thin >= 1, got {n_samples=}, {thin=}")
+    keys = _chain_keys(key, len(states.action))
+    return _run_chunk(
+        kernel, states, keys, jnp.asarray(start), (n_samples, thin), measure
+    )
+
+
+@eqx.filter_jit
+def _run_chunk(
+    kernel: AbstractKernel,
+    states: ChainState,
+    keys: PRNGKeyArray,
+    start: Int[Array, ""],
+    counts: tuple[int, int],
+    measure: Measure,
+) -> tuple[ChainState, dict[str, Float[Array, "chains samples ..."]]]:
+    n_samples, thin = counts
+
+    def run_one(
+        pair: tuple[PRNGKeyArray, ChainState],
+    ) -> tuple[ChainState, dict[str, Float[Array, "samples ..."]]]:
+        key, state = pair
+
+        def sample(
+            state: ChainState, first: Int[Array, ""]
+        ) -> tuple[ChainState, dict[str, Float[Array, "..."]]]:
+            state, info = _steps(kernel, key, state, first + jnp.arange(thin))
+            observed = measure(state.phi) | {
+                "acceptance": jnp.mean(info.acceptance),
+                "delta_h": info.delta_h[-1],
+            }
+            in_float64 = jax.tree.map(lambda x: x.astype(state.action.dtype), observed)
+            return state, in_float64
+
+        return lax.scan(sample, state, start + thin * jnp.arange(n_samples))
+
+    return _over_chains(run_one, (keys, states))
+
+
+@eqx.filter_jit
+def _advance(
+    kernel: AbstractKernel,
+    keys: PRNGKeyArray,
+    states: ChainState,
+    start: Int[Array, ""],
+    n_steps: int,
+) -> ChainState:
+    numbers = start + jnp.arange(n_steps)
+    return _over_chains(lambda pair: _steps(kernel, *pair, numbers)[0], (keys, states))
+
+
+@eqx.filter_jit
+def _tune(
+    kernel: AbstractKernel, keys: PRNGKeyArray, states: ChainState, n_steps: int
+) -> tuple[AbstractKernel, ChainState]:
+    targets = jnp.array([part.target_acceptance for part in _tunable(kernel)])
+    log_sizes = jnp.log(jnp.stack([part.step_size for part in _tunable(kernel)]))
+
+    def step(
+        carry: tuple[ChainState, Float[Array, " tunable"]], t: Int[Array, ""]
+    ) -> tuple[tuple[ChainState, Float[Array, " tunable"]], Float[Array, " tunable"]]:
+        states, log_sizes = carry
+        current = _with_step_sizes(kernel, jnp.exp(log_sizes))
+
+        def step_one(
+            pair: tuple[PRNGKeyArray, ChainState],
+        ) -> tuple[ChainState, Float[Array, " tunable"]]:
+            key, state = pair
+            acceptance = []
+            for index, part in enumerate(_parts(current)):
+                step_key = jr.fold_in(jr.fold_in(key, t), index)
+                state, info = part.step(step_key, state)
+                if isinstance(part, AbstractTunableKernel):
+                    acceptance.append(info.acceptance)
+            return state, jnp.stack(acceptance)
+
+        states, acceptance = _over_chains(step_one, (keys, states))
+        gain = (1 + t / 20) ** -0.75
+        log_sizes = log_sizes + gain * (jnp.mean(acceptance, axis=0) - targets)
+        return (states, log_sizes), log_sizes
+
+    (states, _), path = lax.scan(step, (states, log_sizes), jnp.arange(n_steps))
+    log_size = jnp.mean(path[n_steps // 2 :], axis=0)
+    return _with_step_sizes(kernel, jnp.exp(log_size)), states
+
+
+def _steps(
+    kernel: AbstractKernel,
+    key: PRNGKeyArray,
+    state: ChainState,
+    numbers: Int[Array, " steps"],
+) -> tuple[ChainState, ChainInfo]:
+    """One step for each of `numbers`, and the diagnostics of every one."""
+    return lax.scan(
+        lambda state, t: kernel.step(jr.fold_in(key, t), state), state, numbers
+    )
+
+
+def _parts(kernel: AbstractKernel) -> tuple[AbstractKernel, ...]:
+    return kernel.kernels if isinstance(kernel, Sequence) else (kernel,)
+
+
+def _tunable(kernel: AbstractKernel) -> list[AbstractTunableKernel]:
+    return [part for part in _parts(kernel) if isinstance(part, AbstractTunableKernel)]
+
+
+def _with_step_sizes(
+    kernel: AbstractKernel, step_sizes: Float[Array, " tunable"]
+) -> AbstractKernel:
+    return eqx.tree_at(
+        lambda kernel: [part.step_size for part in _tunable(kernel)],
+        kernel,
+        list(step_sizes),
+    )
+
+
+def _chain_keys(key: PRNGKeyArray, n_chains: int) -> PRNGKeyArray:
+    return jax.vmap(jr.fold_in, in_axes=(None, 0))(key, jnp.arange(n_chains))
+
+
+def _over_chains(function: Callable[[X], Y], chains: X) -> Y:
+    """`function` of every chain; on CPU in blocks that stay in cache."""
+    leaves = jax.tree.leaves(chains)
+    n_chains = len(leaves[0])
+    block = n_chains
+    if jax.default_backend() == "cpu":
+        largest = max(leaf[0].nbytes for leaf in leaves)
+        block = min(n_chains, max(_MIN_BLOCK, _BLOCK_BYTES // largest))
+    return lax.map(function, chains, batch_size=block)

@@ -1,0 +1,42 @@
+"""Several kernels, one after the other."""
+
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
+
+
+class Sequence(AbstractKernel):
+    """Every kernel of `kernels` once, in order; one unit of each is the unit of time.
+
+    `ChainInfo` is that of the first kernel: put the one to watch first.
+
+    **Arguments:** `kernels`, at least one, all of the same action.
+
+    **Raises:** `ValueError` for an empty sequence.
+    """
+
+    kernels: tuple[AbstractKernel, ...]
+
+    def __check_init__(self):
+        if not self.kernels:
+            raise ValueError("a sequence needs at least one kernel")
+
+    def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
+        return self.kernels[0].init(phi)
+
+    def step(
+        self, key: PRNGKeyArray, state: ChainState
+    ) -> tuple[ChainState, ChainInfo]:
+        state, infos = self.step_each(key, state)
+        return state, infos[0]
+
+    def step_each(
+        self, key: PRNGKeyArray, state: ChainState
+    ) -> tuple[ChainState, tuple[ChainInfo, ...]]:
+        """`step`, with the diagnostics of every kernel."""
+        infos = []
+        for index, kernel in enumerate(self.kernels):
+            state, info = kernel.step(jr.fold_in(key, index), state)
+            infos.append(info)
+        return state, tuple(infos)
