@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from genlat.runs import integrator
-from genlat.runs.sections import EstimateSection, Phi4Section, RunConfig
 
 
 def log_weights(n=20_000, seed=0):
@@ -41,58 +40,48 @@ def test_weights_that_are_not_finite_have_no_shift():
     assert math.isnan(integrator.compare(broken, log_w, 6, 100).shift_log_z)
 
 
-class FakeJob:
-    """All that `choose` looks at."""
-
-    def __init__(self, n_steps=None):
-        theory = Phi4Section(name="phi4", shape=(4,), kappa=0.1, lam=0.1)
-        estimate = EstimateSection(samples=10_000, n_steps=n_steps)
-        self.config = RunConfig(seed=1, theory=theory, estimate=estimate)
-
-
-class FakeModel:
-    n_steps = 6
-
-
-@pytest.fixture
-def fourth_order(monkeypatch):
+class FourthOrder:
     """Log-weights with an error of the order of Runge-Kutta, and rounding noise."""
-    asked = []
-    log_w, noise = log_weights(4096)
 
-    def measured(job, model, steps):
-        asked.append(steps)
-        rounding = fourth_order_noise[0] * np.random.default_rng(steps).normal(
-            size=log_w.size
-        )
-        return log_w + (5.0 + noise) * steps**-4.0 + rounding
+    def __init__(self, rounding=0.0):
+        self.asked = []
+        self.rounding = rounding
+        self.log_w, self.noise = log_weights(4096)
 
-    fourth_order_noise = [0.0]
-    monkeypatch.setattr(integrator, "_log_w", measured)
-    # the fakes are not of the declared types: take the type check off
-    choose = getattr(integrator.choose, "__wrapped__", integrator.choose)
-    return choose, asked, fourth_order_noise
+    def __call__(self, steps):
+        self.asked.append(steps)
+        rounding = np.random.default_rng(steps).normal(size=self.log_w.size)
+        error = (5.0 + self.noise) * float(steps) ** -4
+        return self.log_w + error + self.rounding * rounding
 
 
-def test_steps_double_until_the_shift_is_far_below_the_error(fourth_order):
-    choose, asked, _ = fourth_order
-    choice = choose(FakeJob(), FakeModel())
+def test_steps_grow_until_the_shift_is_far_below_the_error():
+    pilot = FourthOrder()
+    choice = integrator.choose(pilot, 6, 10_000)
     assert abs(choice.shift_log_z) <= 0.1 * choice.statistical_error
-    # at 12 steps it is 5 (12⁻⁴ - 24⁻⁴) = 2.3e-4, the tenth of the error 2.0e-4
-    assert choice.steps == 24
-    assert asked == [6, 12, 24, 48]
+    # 5 (n⁻⁴ - (2n)⁻⁴) is a tenth of the error, 2.0e-4, at n = 12.4; a tenth to spare
+    assert choice.steps == 14
+    assert pilot.asked == [6, 12, 14, 28]
 
 
-def test_a_given_number_is_taken_and_measured(fourth_order):
-    choose, asked, _ = fourth_order
-    choice = choose(FakeJob(n_steps=3), FakeModel())
-    assert choice.steps == 3
-    assert abs(choice.shift_log_z) > choice.statistical_error
-    assert asked == [3, 6]
+def test_rounding_noise_ends_the_search():
+    pilot = FourthOrder(rounding=0.1)
+    integrator.choose(pilot, 6, 10_000)
+    assert len(pilot.asked) == 4
 
 
-def test_rounding_noise_ends_the_search(fourth_order):
-    choose, asked, noise = fourth_order
-    noise[0] = 0.1
-    choose(FakeJob(), FakeModel())
-    assert asked == [6, 12, 24]
+@pytest.mark.parametrize(
+    ("shift", "expected"),
+    [(1.01e-3, 8), (1e-1, 21), (1e9, 24)],
+)
+def test_next_steps(shift, expected):
+    """From 6 steps, for a tenth of an error of 1e-2: between 5/4 and 4 times."""
+    choice = integrator.Choice(6, shift, 0.0, 1e-2)
+    assert integrator.next_steps(choice) == expected
+
+
+def test_a_flow_that_blew_up_asks_for_the_most_steps():
+    choice = integrator.Choice(6, math.nan, math.nan, 0.0)
+    assert choice.excess == math.inf
+    assert integrator.next_steps(choice) == 24
+    assert integrator.next_steps(choice._replace(steps=80)) == integrator.MOST_STEPS

@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from genlat import exact, observables
 from genlat.actions.base import AbstractScalarAction
@@ -107,7 +108,12 @@ def _derived(
     name: str, lattice_shape: tuple[int, ...]
 ) -> tuple[tuple[str, ...], Callable]:
     inputs, function = observables.DERIVED[name]
-    return inputs, lambda means: function(means, lattice_shape)
+
+    def of_means(means: Mapping[str, np.ndarray]) -> Array:
+        on_device = {key: jnp.asarray(mean) for key, mean in means.items()}
+        return function(on_device, lattice_shape)
+
+    return inputs, of_means
 
 
 def _plain(value: Any) -> Any:

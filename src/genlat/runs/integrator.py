@@ -1,20 +1,16 @@
 """How many integration steps the samples need: the integrator is part of log q."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import weights
-from genlat.models.cnf import CNF
-from genlat.runs import sampling
-from genlat.runs.job import Job
-from genlat.runs.keys import Purpose
 
-PILOT = 4096
 TARGET = 0.1
-MOST_STEPS = 128
+MOST_STEPS = 96
 
 
 class Choice(NamedTuple):
@@ -30,28 +26,56 @@ class Choice(NamedTuple):
     shift_error: float
     statistical_error: float
 
+    @property
+    def excess(self) -> float:
+        """The larger of shift and its error over what is wanted; inf if undefined."""
+        worst = max(abs(self.shift_log_z), self.shift_error)
+        if worst == 0:
+            return 0.0
+        wanted = TARGET * self.statistical_error
+        return worst / wanted if wanted > 0 else math.inf
 
-def choose(job: Job, model: CNF) -> Choice:
-    """Double the steps until the shift of ln Z is far below the statistical error.
 
-    Starts at the number of training. Stops where neither the shift nor its own error
-    exceeds a tenth of the statistical error, or where the error of the shift no longer
-    falls as a discretisation error would: then it is rounding, and finer steps do not
-    help. A number given in the run file is taken, and only measured.
+LogWeights = Callable[[int], Float[np.ndarray, " n"]]
+
+
+def choose(log_w_at: LogWeights, start: int, n_samples: int) -> Choice:
+    """Raise the steps until the shift of ln Z is far below the statistical error.
+
+    Follows the law of a fourth-order method, that the shift falls like steps⁻⁴. Stops
+    where neither the shift nor its own error exceeds a tenth of the statistical error,
+    or where the error of the shift no longer falls: then it is rounding, and finer
+    steps do not help.
+
+    **Arguments:**
+
+    - `log_w_at`: log-weights of a pilot sample at a number of steps, always of the
+      same random numbers.
+    - `start`: steps to begin with. `n_samples`: samples of the whole run.
     """
-    given = job.config.estimate.n_steps
-    steps = given or model.n_steps
-    coarse = _log_w(job, model, steps)
-    previous_error = math.inf
-    while True:
-        fine = _log_w(job, model, 2 * steps)
-        choice = compare(coarse, fine, steps, job.config.estimate.samples)
-        worst = max(abs(choice.shift_log_z), choice.shift_error)
-        is_small = worst <= TARGET * choice.statistical_error
-        is_rounding = choice.shift_error > previous_error / 2
-        if given or is_small or is_rounding or 2 * steps > MOST_STEPS:
-            return choice
-        steps, coarse, previous_error = 2 * steps, fine, choice.shift_error
+    choice = measure(log_w_at, start, n_samples)
+    while choice.excess > 1 and choice.steps < MOST_STEPS:
+        finer = measure(log_w_at, next_steps(choice), n_samples)
+        is_rounding = finer.shift_error > choice.shift_error / 2
+        choice = finer
+        if is_rounding:
+            break
+    return choice
+
+
+def measure(log_w_at: LogWeights, steps: int, n_samples: int) -> Choice:
+    """What doubling `steps` does; arguments as `choose`."""
+    return compare(log_w_at(steps), log_w_at(2 * steps), steps, n_samples)
+
+
+def next_steps(choice: Choice) -> int:
+    """The steps at which the shift should be small enough, with a tenth to spare.
+
+    At least a quarter more than before, and at most four times as many: far from the
+    asymptotic regime the law is a guess.
+    """
+    ratio = min(max(1.1 * choice.excess**0.25, 1.25), 4.0)
+    return min(math.ceil(ratio * choice.steps), MOST_STEPS)
 
 
 def compare(
@@ -66,7 +90,7 @@ def compare(
     NaN throughout if a log-weight is: steps too coarse to stay finite can do no better.
     """
     if weights.non_finite(coarse) or weights.non_finite(fine):
-        return Choice(steps, math.nan, math.nan, math.nan)
+        return Choice(steps, math.nan, math.nan, 0.0)
     u_coarse, u_fine = (
         np.exp(log_w - weights.log_z(log_w).value) for log_w in (coarse, fine)
     )
@@ -83,15 +107,3 @@ def _difference(
     coarse: Float[np.ndarray, " n"], fine: Float[np.ndarray, " n"]
 ) -> float:
     return float(weights.log_z(fine).value) - float(weights.log_z(coarse).value)
-
-
-def _log_w(job: Job, model: CNF, steps: int) -> Float[np.ndarray, " n"]:
-    draws = sampling.draw(
-        model.with_steps(steps),
-        job.action,
-        job.key(Purpose.PILOT),
-        first=0,
-        n=min(PILOT, job.config.estimate.samples),
-        batch=job.config.estimate.batch,
-    )
-    return draws.log_w

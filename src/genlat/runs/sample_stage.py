@@ -13,19 +13,34 @@ from genlat.runs import directory, integrator, sampling, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
-BLOCK = 10_000
+BLOCK = 10_000  # draws of a block, about
+PILOT = 4096
 
 
 def run(job: Job, model: CNF) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
     notes = directory.notes(job.directory)
     if "integrator" not in notes:
-        choice = integrator.choose(job, model)._asdict()
-        directory.note(job.directory, "integrator", choice)
+        choice = _choose_steps(job, model)
+        directory.note(job.directory, "integrator", choice._asdict())
         notes = directory.notes(job.directory)
     _flow(job, model.with_steps(notes["integrator"]["steps"]))
     if "nmcmc" in job.config.estimate.methods:
         _nmcmc(job)
+
+
+def _choose_steps(job: Job, model: CNF) -> integrator.Choice:
+    estimate = job.config.estimate
+    n = min(PILOT, estimate.samples)
+    key = job.key(Purpose.PILOT)
+
+    def log_w_at(steps: int) -> Float[np.ndarray, " n"]:
+        finer = model.with_steps(steps)
+        return sampling.draw(finer, job.action, key, 0, n, estimate.batch).log_w
+
+    if estimate.n_steps is not None:
+        return integrator.measure(log_w_at, estimate.n_steps, estimate.samples)
+    return integrator.choose(log_w_at, model.n_steps, estimate.samples)
 
 
 def fingerprint(job: Job) -> str:
