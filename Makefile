@@ -25,7 +25,7 @@ lint: $(VENV)/ready
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/ready-bench
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 # The runs that `make demo` left are yours: delete them by hand.
 clean:
