@@ -22,7 +22,6 @@ LATER: dict[str, tuple[str, ...]] = {
     "gradient": ("reinforce",),
     "method": ("p_estimator", "bar", "hmc_integration"),
     "observable": (
-        "entropy_density",
         "energy_density",
         "specific_heat",
         "energy_gap",
@@ -72,6 +71,7 @@ DERIVED = {
 FREE_ENERGY = {
     "log_z": "ln Z in the user's own form of the theory",
     "free_energy_density": "-ln Z / V",
+    "entropy_density": "(⟨S⟩ + ln Z) / V",
 }
 
 

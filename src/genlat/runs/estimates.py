@@ -41,9 +41,11 @@ def nis(
     """From weighted draws of q: `measured[key]` of shape (n, ...); ln Z too."""
     log_z = weights.log_z(log_w)
     volume = int(np.prod(lattice_shape))
+    total = volume * measured["action_density"]
     found = {
         "log_z": log_z,
         "free_energy_density": weights.free_energy_density(log_z, volume),
+        "entropy_density": weights.entropy_density(log_w, total, volume),
     }
     for name in names:
         if name in observables.DERIVED:
