@@ -182,7 +182,7 @@ def test_no_kill_changes_a_number(tmp_path, monkeypatch):
 
 def test_another_seed_gives_other_numbers(tmp_path):
     """Negative control of the comparison above."""
-    overrides = ["estimate.methods=['nis']", "train.steps=10"]
+    overrides = ["estimate.methods=['nis']"]
     results = []
     for seed in (3, 4):
         out = tmp_path / f"seed-{seed}"
@@ -236,14 +236,17 @@ def without_chain(text):
     return head + rest[rest.index("[model]") :]
 
 
-def test_init_continues_from_another_run_on_a_larger_lattice(tmp_path):
+def test_init_continues_from_a_run_at_another_coupling(tmp_path):
     path, source = tmp_path / "flow.toml", tmp_path / "source"
     path.write_text(without_chain(TINY))
     pipeline.start(config.load(path), source, QUIET)
-    overrides = [f"model.init={source}", "theory.shape=[8, 4]", "theory.kappa=0.12"]
+    overrides = [f"model.init={source}", "theory.kappa=0.12"]
     out = tmp_path / "run"
     results = pipeline.start(config.load(path, overrides), out, QUIET)
-    assert results["diagnostics"]["ess"]["value"] > 0.3
+    assert results["diagnostics"]["ess"]["value"] > 0.5
+    # not from scratch: the first loss is that of a trained flow
+    first, trained = (records.read(x).metrics["loss"] for x in (out, source))
+    assert first[0] == pytest.approx(trained[-1], abs=0.5)
     # the new directory stands alone
     source.rename(tmp_path / "moved")
     (out / "results.json").unlink()
@@ -272,7 +275,7 @@ PROGRAM = [sys.executable, "-c", "from genlat.cli import main; main()"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.5, 4.0, 8.0, 12.0, 16.0])
+@pytest.mark.parametrize("delay", [0.3, 3.0, 6.0])
 def test_sigkill_at_any_moment(tmp_path, delay, monkeypatch):
     """A real kill of a real process, and a real resume."""
     (tmp_path / "tiny.toml").write_text(TINY)
@@ -287,7 +290,7 @@ def test_sigkill_at_any_moment(tmp_path, delay, monkeypatch):
     process = launch("run", file, "--out", killed)
     while not pathlib.Path(killed, "notes.json").exists():
         time.sleep(0.01)
-    time.sleep(delay / 4)
+    time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert launch("resume", killed).wait() == 0
