@@ -68,7 +68,7 @@ def test_no_flipped_bit_changes_a_block(tmp_path):
             refused += 1
         else:
             assert_same(found, block())
-    assert refused > 20
+    assert refused > 5
 
 
 def test_a_flipped_value_and_a_forged_attribute_are_refused(tmp_path):
