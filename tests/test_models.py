@@ -21,7 +21,7 @@ sample = eqx.filter_jit(lambda model, keys: model.sample_batch(keys))
 log_prob = eqx.filter_jit(lambda model, phis: model.log_prob_batch(phis))
 
 
-@pytest.fixture(params=SHAPES, ids=str)
+@pytest.fixture(params=[(5,), (4, 6), (2, 3, 4)], ids=str)
 def model(request) -> CNF:
     return a_model(request.param)
 
@@ -171,8 +171,10 @@ def _legendre_row(x, n):
     return jnp.stack(row)
 
 
-def test_flow_commutes_with_every_symmetry(model):
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_flow_commutes_with_every_symmetry(shape):
     """log q is unchanged by translations, the point group and φ -> -φ."""
+    model = a_model(shape)
     phi, log_q = _one(model, 11)
     images = [-phi, jnp.roll(phi, 1, 0), jnp.roll(phi, 2, phi.ndim - 1)]
     images += [lattice.transform(phi, g) for g in lattice.point_group(phi.shape)]
