@@ -42,7 +42,7 @@ def repeat(
 
     @run.def_vmap
     def _(
-        n_chains: int, is_batched: tuple[PyTree, PyTree], carry: Carry, arrays: PyTree
+        n_chains: int, is_batched: list[PyTree], carry: Carry, arrays: PyTree
     ) -> tuple[Carry, PyTree]:
         carry_is_batched, arrays_are_batched = is_batched
 

@@ -10,6 +10,7 @@ import math
 import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -24,7 +25,7 @@ _SINE = (
 
 
 def uniform(
-    key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype
+    key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Float[Array, "*shape"]:
     """Independent uniform numbers in [0, 1), of 53 bits in float64, otherwise of 24."""
     x, y = _blocks(key, jnp.uint32(0), math.prod(shape))
@@ -36,7 +37,7 @@ def uniform(
 
 
 def gaussian(
-    key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype
+    key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Float[Array, "*shape"]:
     r"""Independent standard normal numbers.
 

@@ -12,19 +12,20 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, ScalarLike
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, ScalarLike
 
 from genlat.actions.base import AbstractAction
 from genlat.mcmc.base import (
     AbstractKernel,
     AbstractTunableKernel,
-    ChainInfo,
     ChainState,
 )
 from genlat.mcmc.sequence import Sequence
 
 X = TypeVar("X")
 Y = TypeVar("Y")
+_LogSizes = list[Float[Array, " chains"]]
 Measure = Callable[[Float[Array, "*lattice"]], dict[str, Float[Array, "..."]]]
 
 # bytes of configurations that stay in a core's cache through a whole trajectory
@@ -37,7 +38,7 @@ def init_chains(
     key: PRNGKeyArray,
     n_chains: int,
     *,
-    dtype: jnp.dtype,
+    dtype: DTypeLike,
     scale: ScalarLike = 1.0,
     start: Literal["cold", "hot"] = "cold",
 ) -> Float[Array, "chains *lattice"]:
@@ -73,15 +74,17 @@ def thermalise(
     r"""Run `n_therm` steps from `phis`; tune step sizes on the way, then freeze them.
 
     For the first three quarters every tunable kernel follows Robbins and Monro on the
-    logarithm of its step size ε, with the acceptance averaged over all chains,
-    $\ln\epsilon \mathrel{+}= (1 + t/20)^{-3/4}\,(\mathrm{acc} - \mathrm{target})$.
-    The last quarter runs with ε frozen at the average of ln ε over the second half of
-    that time.
+    logarithm of its step size ε, with
+    $\ln\epsilon \mathrel{+}= (1 + t/20)^{-3/4}\,(\mathrm{acc} - \mathrm{target})$:
+    first every chain on its own, so that none stays stuck far from equilibrium while
+    the others settle on a step too long for it, then all with their common acceptance.
+    The last quarter runs with ε frozen at the average of ln ε since the middle.
 
     **Source:** Robbins and Monro, Ann. Math. Stat. 22, 400 (1951); the average is
     Polyak and Juditsky's, SIAM J. Control Optim. 30, 838 (1992).
 
-    **Arguments:** `phis` as from `init_chains`; `key` of thermalisation alone.
+    **Arguments:** `phis` as from `init_chains`; `key` of thermalisation alone;
+    `n_therm` ≥ 1, some hundred if there is something to tune.
 
     **Returns:** the tuned kernel and the states, chains first.
 
@@ -89,20 +92,69 @@ def thermalise(
     """
     if n_therm < 1:
         raise ValueError(f"n_therm must be at least 1, got {n_therm}")
-    states = init_states(kernel, phis)
-    keys = _chain_keys(key, len(phis))
-    n_tune = 3 * n_therm // 4 if _tunable(kernel) else 0
-    if n_tune:
-        kernel, states = _tune(kernel, keys, states, n_tune)
-    return kernel, _advance(kernel, keys, states, jnp.asarray(n_tune), n_therm - n_tune)
+    return _thermalise(kernel, phis, _chain_keys(key, len(phis)), n_therm)
 
 
 @eqx.filter_jit
-def init_states(
-    kernel: AbstractKernel, phis: Float[Array, "chains *lattice"]
-) -> ChainState:
-    """`kernel.init` of every chain."""
-    return _over_chains(kernel.init, phis)
+def _thermalise(
+    kernel: AbstractKernel,
+    phis: Float[Array, "chains *lattice"],
+    keys: Key[Array, " chains"],
+    n_therm: int,
+) -> tuple[AbstractKernel, ChainState]:
+    n_alone, n_tune = n_therm // 4, max(1, 3 * n_therm // 4)
+    n_half = min(n_therm // 2, n_tune - 1)
+    targets = [part.target_acceptance for part in _tunable(kernel)]
+
+    def adapt(
+        t: Int[Array, ""],
+        log_size: Float[Array, " chains"],
+        average: Float[Array, " chains"],
+        acceptance: Float[Array, " chains"],
+        target: float,
+    ) -> tuple[Float[Array, " chains"], Float[Array, " chains"]]:
+        log_size = log_size + (1 + t / 20) ** -0.75 * (acceptance - target)
+        log_size = jnp.where(t < n_alone, log_size, jnp.mean(log_size))
+        is_averaged = (n_half <= t) & (t < n_tune)
+        average = average + jnp.where(is_averaged, log_size, 0) / (n_tune - n_half)
+        return jnp.where(t < n_tune - 1, log_size, average), average
+
+    def step(
+        carry: tuple[ChainState, _LogSizes, _LogSizes], t: Int[Array, ""]
+    ) -> tuple[tuple[ChainState, _LogSizes, _LogSizes], None]:
+        states, log_sizes, averages = carry
+        states, acceptances = _over_chains(
+            lambda chain: _step_each(kernel, t, *chain), (keys, states, log_sizes)
+        )
+        adapted = [
+            adapt(t, *each)
+            for each in zip(log_sizes, averages, acceptances, targets, strict=True)
+        ]
+        log_sizes = [log_size for log_size, _ in adapted]
+        return (states, log_sizes, [average for _, average in adapted]), None
+
+    log_sizes = [
+        jnp.full(len(phis), jnp.log(part.step_size)) for part in _tunable(kernel)
+    ]
+    start = _over_chains(kernel.init, phis), log_sizes, [0 * x for x in log_sizes]
+    (states, _, averages), _ = lax.scan(step, start, jnp.arange(n_therm))
+    return _with_log_sizes(kernel, [average[0] for average in averages]), states
+
+
+def _step_each(
+    kernel: AbstractKernel,
+    t: Int[Array, ""],
+    key: PRNGKeyArray,
+    state: ChainState,
+    log_sizes: list[Float[Array, ""]],
+) -> tuple[ChainState, list[Float[Array, ""]]]:
+    """One step with these step sizes; the acceptance of every tunable kernel."""
+    acceptances = []
+    for index, part in enumerate(_parts(_with_log_sizes(kernel, log_sizes))):
+        state, info = part.step(jr.fold_in(jr.fold_in(key, t), index), state)
+        if isinstance(part, AbstractTunableKernel):
+            acceptances.append(info.acceptance)
+    return state, acceptances
 
 
 def run_chunk(
@@ -147,7 +199,7 @@ def run_chunk(
 def _run_chunk(
     kernel: AbstractKernel,
     states: ChainState,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " chains"],
     start: Int[Array, ""],
     counts: tuple[int, int],
     measure: Measure,
@@ -162,7 +214,11 @@ def _run_chunk(
         def sample(
             state: ChainState, first: Int[Array, ""]
         ) -> tuple[ChainState, dict[str, Float[Array, "..."]]]:
-            state, info = _steps(kernel, key, state, first + jnp.arange(thin))
+            state, info = lax.scan(
+                lambda state, t: kernel.step(jr.fold_in(key, t), state),
+                state,
+                first + jnp.arange(thin),
+            )
             observed = measure(state.phi) | {
                 "acceptance": jnp.mean(info.acceptance),
                 "delta_h": info.delta_h[-1],
@@ -175,65 +231,6 @@ def _run_chunk(
     return _over_chains(run_one, (keys, states))
 
 
-@eqx.filter_jit
-def _advance(
-    kernel: AbstractKernel,
-    keys: PRNGKeyArray,
-    states: ChainState,
-    start: Int[Array, ""],
-    n_steps: int,
-) -> ChainState:
-    numbers = start + jnp.arange(n_steps)
-    return _over_chains(lambda pair: _steps(kernel, *pair, numbers)[0], (keys, states))
-
-
-@eqx.filter_jit
-def _tune(
-    kernel: AbstractKernel, keys: PRNGKeyArray, states: ChainState, n_steps: int
-) -> tuple[AbstractKernel, ChainState]:
-    targets = jnp.array([part.target_acceptance for part in _tunable(kernel)])
-    log_sizes = jnp.log(jnp.stack([part.step_size for part in _tunable(kernel)]))
-
-    def step(
-        carry: tuple[ChainState, Float[Array, " tunable"]], t: Int[Array, ""]
-    ) -> tuple[tuple[ChainState, Float[Array, " tunable"]], Float[Array, " tunable"]]:
-        states, log_sizes = carry
-        current = _with_step_sizes(kernel, jnp.exp(log_sizes))
-
-        def step_one(
-            pair: tuple[PRNGKeyArray, ChainState],
-        ) -> tuple[ChainState, Float[Array, " tunable"]]:
-            key, state = pair
-            acceptance = []
-            for index, part in enumerate(_parts(current)):
-                step_key = jr.fold_in(jr.fold_in(key, t), index)
-                state, info = part.step(step_key, state)
-                if isinstance(part, AbstractTunableKernel):
-                    acceptance.append(info.acceptance)
-            return state, jnp.stack(acceptance)
-
-        states, acceptance = _over_chains(step_one, (keys, states))
-        gain = (1 + t / 20) ** -0.75
-        log_sizes = log_sizes + gain * (jnp.mean(acceptance, axis=0) - targets)
-        return (states, log_sizes), log_sizes
-
-    (states, _), path = lax.scan(step, (states, log_sizes), jnp.arange(n_steps))
-    log_size = jnp.mean(path[n_steps // 2 :], axis=0)
-    return _with_step_sizes(kernel, jnp.exp(log_size)), states
-
-
-def _steps(
-    kernel: AbstractKernel,
-    key: PRNGKeyArray,
-    state: ChainState,
-    numbers: Int[Array, " steps"],
-) -> tuple[ChainState, ChainInfo]:
-    """One step for each of `numbers`, and the diagnostics of every one."""
-    return lax.scan(
-        lambda state, t: kernel.step(jr.fold_in(key, t), state), state, numbers
-    )
-
-
 def _parts(kernel: AbstractKernel) -> tuple[AbstractKernel, ...]:
     return kernel.kernels if isinstance(kernel, Sequence) else (kernel,)
 
@@ -242,17 +239,17 @@ def _tunable(kernel: AbstractKernel) -> list[AbstractTunableKernel]:
     return [part for part in _parts(kernel) if isinstance(part, AbstractTunableKernel)]
 
 
-def _with_step_sizes(
-    kernel: AbstractKernel, step_sizes: Float[Array, " tunable"]
+def _with_log_sizes(
+    kernel: AbstractKernel, log_sizes: list[Float[Array, ""]]
 ) -> AbstractKernel:
     return eqx.tree_at(
         lambda kernel: [part.step_size for part in _tunable(kernel)],
         kernel,
-        list(step_sizes),
+        [jnp.exp(log_size) for log_size in log_sizes],
     )
 
 
-def _chain_keys(key: PRNGKeyArray, n_chains: int) -> PRNGKeyArray:
+def _chain_keys(key: PRNGKeyArray, n_chains: int) -> Key[Array, " chains"]:
     return jax.vmap(jr.fold_in, in_axes=(None, 0))(key, jnp.arange(n_chains))
 
 
