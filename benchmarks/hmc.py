@@ -3,8 +3,8 @@
 Full trajectories of 10 leapfrog steps with momentum refresh, ΔH and accept/reject,
 λ = 0.022, κ = 0.25, one core, float32 fields. Both take the same number of
 trajectories in one compiled call; genlat sums its actions in float64, BlackJAX has
-neither that nor a choice of layout. CPU seconds, compile time
-excluded, minimum over repeats.
+neither that nor a choice of layout. CPU seconds, compile time excluded, minimum over
+repeats.
 
     pip install -e .[bench] && python benchmarks/hmc.py
 """
@@ -13,6 +13,7 @@ import functools
 import math
 import os
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def blackjax_seconds(action: Phi4, phis: Array, n: int) -> float:
     def flat_density(flat: Array) -> Array:
         return log_density(flat.reshape(action.lattice_shape))
 
-    hmc = blackjax.hmc(
+    hmc: Any = blackjax.hmc(
         flat_density,
         step_size=jnp.float32(STEP_SIZE),
         inverse_mass_matrix=jnp.ones(phis[0].size, phis.dtype),

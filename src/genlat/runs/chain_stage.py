@@ -119,9 +119,10 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
     parts = _parts(job)
     if index > 0:
         arrays = store.read(store.path(job.directory, "chain", index - 1)).arrays
-        state = ChainState(
-            jnp.asarray(arrays["state/phi"]), jnp.asarray(arrays["state/action"])
+        phis, actions = (
+            jnp.asarray(arrays[name]) for name in ("state/phi", "state/action")
         )
+        state = jax.vmap(ChainState)(phis, actions)
         return _with_step_sizes(parts, arrays["state/step_sizes"]), state
     key_start, key_therm, _ = jr.split(job.key(Purpose.CHAIN), 3)
     gaussian = gap.best_gaussian(job.action)
