@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate
 
 from genlat import lattice
 from genlat.actions.double_well import DoubleWell
@@ -18,7 +18,6 @@ from genlat.mcmc.base import ChainState
 from genlat.mcmc.cluster import SignCluster, cluster_minima
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
-from genlat.mcmc.noise import gaussian, uniform
 from genlat.mcmc.sequence import Sequence
 
 SHAPE = (4, 6)
@@ -31,53 +30,6 @@ def generic(shape=SHAPE, seed=0):
 
 
 # The noise
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (1,), (2, 3, 4)])
-def test_gaussian_is_deterministic_and_independent_of_the_batch(shape):
-    keys = jr.split(jr.key(3), 4)
-    batch = jax.vmap(lambda key: gaussian(key, shape, jnp.float32))(keys)
-    alone = gaussian(keys[2], shape, jnp.float32)
-    assert alone.shape == shape
-    np.testing.assert_allclose(batch[2], alone, rtol=1e-5)
-    assert np.unique(batch).size == batch.size
-
-
-def test_gaussian_distribution():
-    n = 2_000_000
-    x = np.asarray(gaussian(jr.key(7), (n,), jnp.float32), np.float64)
-    assert np.isfinite(x).all()
-    assert abs(x.mean()) < 5 / np.sqrt(n)
-    for power, moment, variance in ((2, 1, 2), (4, 3, 96), (6, 15, 10170)):
-        assert abs(np.mean(x**power) - moment) < 5 * np.sqrt(variance / n)
-    assert abs(np.mean(x[: n // 2] * x[n // 2 :])) < 5 / np.sqrt(n / 2)
-    assert abs(np.mean(x[1:] * x[:-1])) < 5 / np.sqrt(n)
-    assert stats.kstest(x, "norm").pvalue > 1e-6
-    for edge in (3.0, 4.0):
-        for tail in (x > edge, x < -edge):
-            expected = n * stats.norm.sf(edge)
-            assert abs(tail.sum() - expected) < 5 * np.sqrt(expected)
-    # the test sees a variance wrong by half a per cent
-    assert abs(np.mean((1.0025 * x) ** 2) - 1) > 3 * np.sqrt(2 / n)
-
-
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_uniform_distribution(dtype):
-    n = 500_000
-    u = np.asarray(uniform(jr.key(5), (n,), dtype))
-    assert u.dtype == dtype
-    assert 0 <= u.min() < 1e-4 < 1 - 1e-4 < u.max() < 1
-    assert stats.kstest(u.astype(np.float64), "uniform").pvalue > 1e-6
-
-
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
-def test_noise_takes_any_kind_of_key(impl):
-    one, other = jr.split(jr.key(1, impl=impl))
-    draws = [gaussian(key, (64,), jnp.float32) for key in (one, other)]
-    assert not np.allclose(*draws)
-
-
-# The geometry that the force rests on
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (1, 5), (2, 3), (2, 1, 4)])
