@@ -18,6 +18,7 @@ from genlat.mcmc.base import ChainState
 from genlat.mcmc.cluster import SignCluster, cluster_minima
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
+from genlat.mcmc.noise import gaussian
 from genlat.mcmc.sequence import Sequence
 
 SHAPE = (4, 6)
