@@ -18,7 +18,8 @@ class Estimate:
     never. `bias` is the leading-order bias left uncorrected in `value` (0 where there
     is none), `n` the number of draws, `n_eff` how many independent draws of p they are
     worth. Errors of the components of an array are those of each on its own: the
-    components are correlated.
+    components are correlated. `flaw`, where it is not empty, says why the numbers must
+    not be used.
     """
 
     value: Number
@@ -27,6 +28,11 @@ class Estimate:
     n: int
     n_eff: Number
     method: str
+    flaw: str = ""
+
+    def corrected(self) -> "Estimate":
+        """With the leading-order bias taken off the value."""
+        return dataclasses.replace(self, value=self.value - self.bias, bias=0.0)
 
     def __str__(self) -> str:
         """Two significant digits of error: `-12.3456(78)`; arrays in brackets."""
@@ -35,10 +41,14 @@ class Estimate:
         return texts[0] if np.ndim(self.value) == 0 else f"[{', '.join(texts)}]"
 
     def to_json(self) -> Json:
-        """The fields as JSON: arrays as lists, NaN and ±inf, which JSON lacks, null."""
+        """The fields as JSON: arrays as lists, NaN and ±inf, which JSON lacks, null.
+
+        With a `flaw` there is no error to speak of: `error` is null, `unusable` says
+        why.
+        """
         numbers = (self.value, self.error, self.bias, self.n_eff)
         value, error, bias, n_eff = (_jsonable(np.asarray(x).tolist()) for x in numbers)
-        return {
+        content: Json = {
             "value": value,
             "error": error,
             "bias": bias,
@@ -46,6 +56,9 @@ class Estimate:
             "n_eff": n_eff,
             "method": self.method,
         }
+        if self.flaw:
+            content |= {"error": None, "unusable": self.flaw}
+        return content
 
 
 def plain(array: Float[np.ndarray, "*shape"] | np.floating) -> Number:

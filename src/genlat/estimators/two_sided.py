@@ -1,0 +1,257 @@
+r"""What samples of p say of a model q: ln Z from both sides, and what q misses.
+
+Everything takes `log_w` = -S(φ) - ln q(φ): `log_w_q`, shape `(n,)`, on independent
+draws of q; `log_w_p`, shape `(chains, n)`, on equilibrated chains that sample p. A
+log-weight of -inf is a zero weight on the side of q, +inf a place that q excludes on
+the side of p; anything else that is not finite raises `ValueError`.
+
+Results are `Quantity`s on the ensembles `Q` and `P`.
+
+**Source:** Nicoli et al., Phys. Rev. D 108, 114501 (2023), arXiv:2302.14082 (estimator
+from p, mode weight, effective support); Bennett, J. Comput. Phys. 22, 245 (1976)
+(acceptance ratio); Hackett et al., arXiv:2107.00734 (forward effective sample size).
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize
+from scipy.special import expit, log_expit, logsumexp
+
+from genlat.estimators import autocorrelation, quantity
+from genlat.estimators.quantity import Quantity
+
+Q, P = "q", "p"
+DOMINATED = 0.5
+
+
+def log_z_q(log_w_q: Float[np.ndarray, " n"]) -> Quantity:
+    """ln mean_q w, the q-estimator; influence u - 1, bias -½ error²."""
+    log_mean, u = _normalized(log_w_q)
+    variance = float(np.mean(u**2) - 1)
+    return Quantity(
+        log_mean, {Q: u - 1}, -0.5 * variance / u.size, _dominated(u, "weight")
+    )
+
+
+def log_z_p(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
+    """-ln mean_p 1/w, the p-estimator; influence 1 - v, bias +½ error².
+
+    Right where the chains visit every mode of p, whatever q misses; its error grows
+    without bound where q is wider than p.
+    """
+    log_mean, v = _normalized(-log_w_p)
+    found = Quantity(-log_mean, {P: 1 - v}, flaw=_dominated(v, "inverse weight"))
+    return dataclasses.replace(found, bias=0.5 * float(found.estimate("").error) ** 2)
+
+
+def lower_log_z(log_w_q: Float[np.ndarray, " n"]) -> Quantity:
+    """E_q[ln w] ≤ ln Z: minus the variational free energy F_q = E_q[S + ln q]."""
+    check(log_w_q, Q)
+    return _mean_or_infinite(log_w_q, Q)
+
+
+def upper_log_z(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
+    """E_p[ln w] = ln Z + KL(p‖q) ≥ ln Z: minus the lower bound of the free energy."""
+    check(log_w_p, P)
+    return _mean_or_infinite(log_w_p, P)
+
+
+def kl_forward(log_w_p: Float[np.ndarray, "chains n"], volume: int) -> Quantity:
+    """KL(p‖q)/V = (E_p[ln w] - ln Z)/V ≥ 0, ln Z by the p-estimator on the same draws.
+
+    Infinite where q excludes a sample of p.
+    """
+    return (upper_log_z(log_w_p) - log_z_p(log_w_p)) / volume
+
+
+def ess_forward(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
+    """1/(E_p[w] E_p[1/w]), in (0, 1]: falls where q has too little of p's mass.
+
+    Computed from logarithms: it can be small without underflow of its factors.
+    """
+    log_mean_inverse, v = _normalized(-log_w_p)
+    if np.any(np.isposinf(log_w_p)):
+        return Quantity(0.0, {P: 0 * v}, flaw="q excludes samples of p")
+    log_mean, u = _normalized(log_w_p)
+    value = math.exp(-log_mean - log_mean_inverse)
+    return Quantity(value, {P: value * (2 - u - v)}, flaw=_dominated(u, "weight"))
+
+
+def mode_weight(
+    log_w_q: Float[np.ndarray, " n"], log_w_p: Float[np.ndarray, "chains n"]
+) -> Quantity:
+    """Ẑ_q/Ẑ_p = mean_q w · mean_p 1/w: the part of Z that q effectively covers.
+
+    1 for a q that covers p, below it for one that drops modes, above it by noise only,
+    never clipped. Unbiased, since the two means are independent. Evidence only if the
+    chains provably visit every mode.
+    """
+    log_mean, u = _normalized(log_w_q)
+    log_mean_inverse, v = _normalized(-log_w_p)
+    value = math.exp(log_mean + log_mean_inverse)
+    influences = {Q: value * (u - 1), P: value * (v - 1)}
+    flaw = _dominated(u, "weight") or _dominated(v, "inverse weight")
+    return Quantity(value, influences, flaw=flaw)
+
+
+def uncovered(
+    log_w_p: Float[np.ndarray, "chains n"], log_z: float, threshold: float
+) -> Quantity:
+    """Part of p where q < `threshold` · p: the mass of the mode-dropping set.
+
+    With N draws of q, a set of mass m is missed with a probability of about
+    exp(-`threshold` N m) or more.
+
+    **Source:** effective support, Nicoli et al., arXiv:2302.14082.
+    """
+    check(log_w_p, P)
+    is_uncovered = log_w_p > log_z - math.log(threshold)
+    return quantity.mean(is_uncovered.astype(np.float64), P)
+
+
+class Ratio(NamedTuple):
+    """ln(Z₁/Z₀) by Bennett's method, and the overlap ∫ 2 p₀p₁/(p₀ + p₁) in [0, 1]."""
+
+    log_z: Quantity
+    overlap: float
+
+
+def bar(
+    log_w_0: Float[np.ndarray, "*draws0"],
+    log_w_1: Float[np.ndarray, "*draws1"],
+    ensembles: tuple[str, str] = (Q, P),
+) -> Ratio:
+    r"""Bennett's acceptance ratio: ln(Z₁/Z₀) from draws of both densities.
+
+    With x = ln(p̃₁/p̃₀), y = x - c + M and M = ln(n₀/n₁), effective numbers, the c
+    that solves $\ln\langle\sigma(y)\rangle_0 - \ln\langle\sigma(-y)\rangle_1 = M$. Of
+    all functions of x this σ has the least variance. Its slope in c is -1 on average,
+    so the influences are σ(y)/⟨σ(y)⟩ - 1 and 1 - σ(-y)/⟨σ(-y)⟩; the bias contains the
+    fluctuation of the slope and the curvature.
+
+    **Source:** Bennett, J. Comput. Phys. 22, 245 (1976). The bias is ours.
+
+    **Arguments:** `log_w_0`, `log_w_1`: x on draws of density 0 and 1, each of shape
+    (n,) or (chains, n); `ensembles`: their names. For a model, 0 is q (Z₀ = 1).
+    """
+    check(log_w_0, Q)
+    check(log_w_1, P)
+    n_eff = [_n_eff(x) for x in (log_w_0, log_w_1)]
+    shift = math.log(n_eff[0] / n_eff[1])
+    c = _solve(log_w_0, log_w_1, shift)
+    sides = (_Side(log_w_0, c - shift, 1.0), _Side(log_w_1, c - shift, -1.0))
+    influences = dict(
+        zip(ensembles, (sides[0].influence, -sides[1].influence), strict=True)
+    )
+    found = Quantity(c, influences, flaw=sides[0].flaw or sides[1].flaw)
+    variances = [
+        float(Quantity(0.0, {"": side.influence}).estimate("").error) ** 2
+        for side in sides
+    ]
+    bias = 0.0
+    for side, variance, sign in zip(sides, variances, (1.0, -1.0), strict=True):
+        curvature = 0.5 * sign * side.second_derivative * sum(variances)
+        bias += curvature - sign * variance * (0.5 + side.slope_correlation)
+    overlap = float(
+        np.mean(expit(np.ravel(log_w_0) - c)) + np.mean(expit(c - np.ravel(log_w_1)))
+    )
+    return Ratio(dataclasses.replace(found, bias=bias), overlap)
+
+
+def check(log_w: Float[np.ndarray, "*draws"], side: str) -> None:
+    """Refuse log-weights from which nothing honest follows.
+
+    **Raises:** `ValueError` if one is NaN or of the infinity that its side forbids, if
+    none is finite, or if there are fewer than two.
+    """
+    if log_w.size < 2:
+        raise ValueError(f"an error needs at least 2 log-weights, got {log_w.size}")
+    forbidden = np.isposinf(log_w) if side == Q else np.isneginf(log_w)
+    if bad := int(np.sum(np.isnan(log_w) | forbidden)):
+        raise ValueError(
+            f"{bad} of {log_w.size} log-weights are NaN or of the wrong infinity: the "
+            "action or log q is broken there"
+        )
+    if not np.any(np.isfinite(log_w)):
+        raise ValueError("no log-weight is finite: q and p do not meet")
+
+
+class _Side:
+    """σ(±y) on the draws of one density: its fluctuation and how it moves with c."""
+
+    def __init__(
+        self, log_w: Float[np.ndarray, "*draws"], centre: float, sign: float
+    ) -> None:
+        s = expit(sign * (np.asarray(log_w, np.float64) - centre))
+        average = np.mean(s)
+        self.influence = s / average - 1
+        self.flaw = _dominated(s / average, "acceptance")
+        # derivatives of ln⟨σ⟩ in c: the first is -sign · slope
+        weight = s * (1 - s)
+        slope = np.mean(weight) / average
+        moving = (weight - slope * s) / average
+        square = np.mean(self.influence**2)
+        product = np.mean(self.influence * moving)
+        self.slope_correlation = float(product / square) if square else 0.0
+        third = np.mean(weight * (1 - 2 * s)) / average
+        self.second_derivative = float(third - slope**2)
+
+
+def _solve(
+    log_w_0: Float[np.ndarray, "*draws0"],
+    log_w_1: Float[np.ndarray, "*draws1"],
+    shift: float,
+) -> float:
+    x_0, x_1 = np.ravel(log_w_0), np.ravel(log_w_1)
+
+    def excess(c: float) -> float:
+        accepted = logsumexp(log_expit(x_0 - c + shift)) - math.log(x_0.size)
+        returned = logsumexp(log_expit(c - shift - x_1)) - math.log(x_1.size)
+        return float(accepted - returned - shift)
+
+    finite = np.concatenate([x[np.isfinite(x)] for x in (x_0, x_1)])
+    margin = 1 + abs(shift) + math.log(x_0.size) + math.log(x_1.size)
+    root = optimize.brentq(
+        excess, float(finite.min()) - margin, float(finite.max()) + margin, xtol=1e-11
+    )
+    assert isinstance(root, float)
+    return root
+
+
+def _n_eff(log_w: Float[np.ndarray, "*draws"]) -> float:
+    """Independent draws' worth, for the balance of the two sides: any value is valid."""
+    finite = np.isfinite(log_w)
+    if log_w.ndim == 1 or not np.all(finite):
+        return float(log_w.size)
+    return float(autocorrelation.mean(log_w).n_eff)
+
+
+def _normalized(
+    log_w: Float[np.ndarray, "*draws"],
+) -> tuple[float, Float[np.ndarray, "*draws"]]:
+    """ln mean e^log_w, and e^log_w over its mean; -inf is a valid zero."""
+    check(log_w, Q)
+    largest = float(np.max(log_w))
+    w = np.exp(np.asarray(log_w, np.float64) - largest)
+    average = float(np.mean(w))
+    return largest + math.log(average), w / average
+
+
+def _mean_or_infinite(log_w: Float[np.ndarray, "*draws"], ensemble: str) -> Quantity:
+    if np.all(np.isfinite(log_w)):
+        return quantity.mean(log_w, ensemble)
+    value = float(np.mean(log_w))
+    return Quantity(
+        value, {ensemble: np.zeros(log_w.shape)}, flaw="a log-weight is infinite"
+    )
+
+
+def _dominated(u: Float[np.ndarray, "*draws"], what: str) -> str:
+    share = float(np.max(u)) / u.size
+    if share <= DOMINATED:
+        return ""
+    return f"one draw carries {share:.0%} of the {what}"
