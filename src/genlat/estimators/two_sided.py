@@ -208,10 +208,13 @@ def _solve(
 ) -> float:
     x_0, x_1 = np.ravel(log_w_0), np.ravel(log_w_1)
 
+    def log_mean(log_s: Float[np.ndarray, " n"]) -> float:
+        return float(np.asarray(logsumexp(log_s))) - math.log(log_s.size)
+
     def excess(c: float) -> float:
-        accepted = logsumexp(log_expit(x_0 - c + shift)) - math.log(x_0.size)
-        returned = logsumexp(log_expit(c - shift - x_1)) - math.log(x_1.size)
-        return float(accepted - returned - shift)
+        accepted = log_mean(log_expit(x_0 - c + shift))
+        returned = log_mean(log_expit(c - shift - x_1))
+        return accepted - returned - shift
 
     finite = np.concatenate([x[np.isfinite(x)] for x in (x_0, x_1)])
     margin = 1 + abs(shift) + math.log(x_0.size) + math.log(x_1.size)
@@ -223,7 +226,7 @@ def _solve(
 
 
 def _n_eff(log_w: Float[np.ndarray, "*draws"]) -> float:
-    """Independent draws' worth, for the balance of the two sides: any value is valid."""
+    """Independent draws' worth, to balance the two sides: any value is valid."""
     finite = np.isfinite(log_w)
     if log_w.ndim == 1 or not np.all(finite):
         return float(log_w.size)
