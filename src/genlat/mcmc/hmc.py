@@ -66,7 +66,7 @@ class HMC(AbstractTunableKernel):
         integrator: Integrator = "leapfrog",
         target_acceptance: float = 0.8,
     ):
-        if not isinstance(step_size, Tracer) and not jnp.asarray(step_size) > 0:
+        if not isinstance(step_size, Tracer) and not np.asarray(step_size) > 0:
             raise ValueError(f"step_size must be positive, got {step_size}")
         if n_leapfrog < 1:
             raise ValueError(f"n_leapfrog must be at least 1, got {n_leapfrog}")

@@ -43,7 +43,7 @@ class Metropolis(AbstractTunableKernel):
         target_acceptance: float = 0.5,
     ):
         lattice.checkerboard_mask(action.lattice_shape, 0)  # raises for odd extents
-        if not isinstance(step_size, Tracer) and not jnp.asarray(step_size) > 0:
+        if not isinstance(step_size, Tracer) and not np.asarray(step_size) > 0:
             raise ValueError(f"step_size must be positive, got {step_size}")
         if not 0 < target_acceptance < 1:
             raise ValueError(
