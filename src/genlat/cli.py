@@ -1,4 +1,4 @@
-"""The command line: `genlat run`, `resume`, `report`, `check`, `exact`, `list`.
+"""The command line; `genlat --help` lists the commands.
 
 Exit status: 0 success, 2 the request is wrong, 1 our fault or a failed run, 130
 interrupted. Nothing heavy is imported before a command needs it.
@@ -78,6 +78,19 @@ def report(run_directory: RunDirectory) -> None:
     with _one_line_errors(run_directory):
         directory.read_config(run_directory)
         typer.echo(_page(run_directory))
+
+
+@app.command()
+def export(
+    run_directory: RunDirectory,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")],
+) -> None:
+    """Write a finished run for xarray and ArviZ (.nc) or pyerrors (.json.gz)."""
+    with _one_line_errors(None):
+        from genlat.runs import export
+
+        export.write(run_directory, out)
+        typer.echo(out)
 
 
 @app.command()
