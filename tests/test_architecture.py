@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 PROGRAMS = {"runs", "cli"}  # may set JAX up
 PLOTTING = {"report"}  # may draw
 CLOCKED = {"runs", "report", "cli"}  # may read a clock: budgets, the cost ledger
-JAX_FREE = ("genlat", "genlat.runs.config", "genlat.runs.records")
+JAX_FREE = ("genlat", "genlat.runs.config", "genlat.runs.records", "genlat.runs.export")
 CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
 DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
 CLOCKS = {
@@ -227,11 +227,12 @@ def classes(files: list[File]) -> dict[str, str]:
 
 
 def room_graph(files: list[File]) -> dict[str, set[str]]:
-    """Room -> rooms it imports; `runs.records` is a room of its own."""
+    """Room -> rooms it imports; who reads records of a run is a room of its own."""
 
     def split(inside: str) -> str:
-        is_records = f"{inside}.".startswith("runs.records.")
-        return "runs.records" if is_records else inside.split(".")[0]
+        own = ".".join(inside.split(".")[:2])
+        is_room = own in ("runs.records", "runs.export")
+        return own if is_room else inside.split(".")[0]
 
     graph: dict[str, set[str]] = {}
     for file in files:
