@@ -91,3 +91,10 @@ def test_negative_hopping_has_no_gap():
     q = quadratic_form((4, 6), -H, A)
     log_z = (24 * math.log(math.pi) - np.linalg.slogdet(q)[1]) / 2
     assert known["log_z"].value == pytest.approx(log_z, rel=1e-12)
+
+
+def test_hopping_is_half_the_derivative_of_log_z():
+    step = 1e-5
+    above, below = (free_field((4, 6), H + x, A)["log_z"].value for x in (step, -step))
+    expected = (above - below) / (2 * step) / (2 * 24)
+    assert free_field((4, 6), H, A)["hopping"].value == pytest.approx(expected)

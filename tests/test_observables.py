@@ -25,6 +25,10 @@ def test_by_hand():
     assert float(values["phi2"]) == pytest.approx(5 / 24)
     total = (1 - 2 * 0.31) * 5 + 0.31 * 17  # no two sites are neighbours
     assert float(values["action_density"]) == pytest.approx(total / 24)
+    assert float(values["action_density2"]) == pytest.approx((total / 24) ** 2)
+    assert float(values["hopping"]) == 0
+    slope = 2 * (1 - 2 * 0.31) * 5 + 4 * 0.31 * 17
+    assert float(values["schwinger_dyson"]) == pytest.approx(slope / 24)
     # slices Φ = (0, 2, 0, -1)/√6: G(0) = 5/6/4, G(1) = 0, G(2) = 2·(-2)/6/4
     np.testing.assert_allclose(
         values["two_point"], [5 / 24, 0, -4 / 24], rtol=1e-14, atol=1e-16
@@ -32,6 +36,21 @@ def test_by_hand():
     negative = measure(-phi)
     assert float(negative["mag"]) == pytest.approx(-mag)
     assert float(negative["abs_mag"]) == pytest.approx(mag)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 5), (1, 4)])
+def test_hopping_and_schwinger_dyson_are_derivatives(shape):
+    """Of the action, with respect to κ and to a factor of the field."""
+    phi = jr.normal(jr.key(3), shape)
+    volume = math.prod(shape)
+
+    def density(kappa, scale):
+        return Phi4(shape, kappa, 0.31)(scale * phi) / volume
+
+    values = observables.primary(Phi4(shape, 0.17, 0.31), phi)
+    by_kappa, by_scale = jax.grad(density, (0, 1))(0.17, 1.0)
+    assert float(values["hopping"]) == pytest.approx(-float(by_kappa) / 2, rel=1e-12)
+    assert float(values["schwinger_dyson"]) == pytest.approx(float(by_scale), rel=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (5, 3), (7,), (1, 4), (3, 2, 4)])
@@ -82,7 +101,11 @@ def means_of_the_free_field(shape: tuple[int, ...]) -> tuple[dict, dict]:
     means = {
         key: jnp.asarray(known[key].value) for key in ("mag2", "abs_mag", "two_point")
     }
-    return means | {"mag4": 3 * means["mag2"] ** 2}, known
+    means["mag4"] = 3 * means["mag2"] ** 2
+    # 2S is a sum of V squares of normal numbers
+    means["action_density"] = jnp.asarray(0.5)
+    means["action_density2"] = jnp.asarray(0.25 + 0.5 / math.prod(shape))
+    return means, known
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 3), (8,)])

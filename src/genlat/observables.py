@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from genlat import lattice
 from genlat.actions.base import AbstractAction
 
 
@@ -18,12 +19,15 @@ def primary(
 ) -> dict[str, Float[Array, "..."]]:
     """Every observable of one configuration whose average is an expectation value.
 
-    `mag` = (1/V) Σφ and its powers, `phi2` = (1/V) Σφ², `action_density` = S/V and
+    `mag` = (1/V) Σφ and its powers, `phi2` = (1/V) Σφ², `hopping` = (1/V) Σ_x φ_x Σ_μ
+    φ_{x+μ}, `action_density` = S/V and its square, `schwinger_dyson` =
+    (1/V) Σ φ ∂S/∂φ, whose average is 1 in any theory with a flat measure, and
     `two_point`, the correlator of zero-momentum slices (`slice_correlator`). All are
     float64 but the last, which follows `phi`.
     """
     volume = phi.size
     total = action(phi)
+    bonds = phi * lattice.forward_neighbour_sum(phi)
     mag = jnp.sum(phi, dtype=total.dtype) / volume
     return {
         "mag": mag,
@@ -31,7 +35,11 @@ def primary(
         "mag2": mag**2,
         "mag4": mag**4,
         "phi2": jnp.sum(phi**2, dtype=total.dtype) / volume,
+        "hopping": jnp.sum(bonds, dtype=total.dtype) / volume,
         "action_density": total / volume,
+        "action_density2": (total / volume) ** 2,
+        "schwinger_dyson": -jnp.sum(phi * action.force(phi), dtype=total.dtype)
+        / volume,
         "two_point": slice_correlator(phi),
     }
 
@@ -61,6 +69,11 @@ def _binder(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     return 1 - means["mag4"] / (3 * means["mag2"] ** 2)
 
 
+def _specific_heat(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
+    """Var(S)/V: minus the derivative of ⟨S⟩/V with respect to a factor of S, at 1."""
+    return math.prod(shape) * (means["action_density2"] - means["action_density"] ** 2)
+
+
 def _correlation_length(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     r"""Second-moment ξ = √(G̃(0)/G̃(k) - 1) / (2 sin(k/2)), k = 2π/T."""
     extent = shape[0]
@@ -78,5 +91,6 @@ DERIVED: dict[
 ] = {
     "susceptibility": (("mag2", "abs_mag"), _susceptibility),
     "binder": (("mag4", "mag2"), _binder),
+    "specific_heat": (("action_density2", "action_density"), _specific_heat),
     "correlation_length": (("two_point",), _correlation_length),
 }

@@ -24,7 +24,8 @@ def free_field(
 
     **Raises:** `ValueError` where a mode is unbounded.
     """
-    spectrum = quadratic - 2 * hopping * lattice.hopping_spectrum(lattice_shape)
+    cosines = lattice.hopping_spectrum(lattice_shape)
+    spectrum = quadratic - 2 * hopping * cosines
     if not np.all(spectrum > 0):
         raise ValueError(f"unbounded mode: lowest curvature {spectrum.min()}")
     volume, extent = spectrum.size, lattice_shape[0]
@@ -33,7 +34,9 @@ def free_field(
     values = {
         "log_z": (volume * math.log(math.pi) - float(np.log(spectrum).sum())) / 2,
         "phi2": float(np.mean(0.5 / spectrum)),
+        "hopping": float(np.mean(0.5 * cosines / spectrum)),
         "action_density": 0.5,
+        "specific_heat": 0.5,
         "abs_mag": math.sqrt(2 * mag2 / math.pi),
         "mag2": mag2,
         "susceptibility": volume * mag2 * (1 - 2 / math.pi),

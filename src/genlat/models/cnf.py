@@ -242,20 +242,38 @@ def _invert_runge_kutta(
     """Start of the step that ends at `end`, and the step's log-determinant.
 
     The step is the identity plus O(h), so its inverse is the fixed point of
-    start = end - change(start); iterated until it moves by no more than rounding.
+    start = end - change(start). The same step run backwards is off by O(h⁵) only;
+    from there one or two iterations move by no more than rounding.
     """
     tolerance = 4 * jnp.finfo(end.dtype).eps
+    scale = 1 + jnp.max(jnp.abs(end))
 
     def is_moving(carry):
-        _, shift, count = carry
+        _, _, shift, count = carry
         return (shift > tolerance) & (count < 60)
 
     def improve(carry):
-        start, _, count = carry
-        new = end - _runge_kutta(start, stages, h)[0]
-        scale = 1 + jnp.max(jnp.abs(end))
-        return new, jnp.max(jnp.abs(new - start)) / scale, count + 1
+        start, _, _, count = carry
+        change, rate = _runge_kutta(start, stages, h)
+        new = end - change
+        return new, rate, jnp.max(jnp.abs(new - start)) / scale, count + 1
 
-    initial = (end, jnp.full((), jnp.inf, end.dtype), 0)
-    start, _, _ = lax.while_loop(is_moving, improve, initial)
-    return start, _runge_kutta(start, stages, h)[1]
+    backwards = jax.tree.map(lambda x: x[::-1], stages)
+    guess = end + _velocity_runge_kutta(end, backwards, -h)
+    wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+    initial = (guess, jnp.zeros(end.shape[1], wide), jnp.inf, 0)
+    # the log-determinant of the last iteration is at a start good to rounding
+    start, rate, _, _ = lax.while_loop(is_moving, improve, initial)
+    return start, rate
+
+
+def _velocity_runge_kutta(
+    modes: Float[Array, "time n *space"], stages: Coefficients, h: float
+) -> Float[Array, "time n *space"]:
+    """Change of modes over one step, without the log-determinant."""
+    first, middle, last = _at(stages)
+    k1 = velocity(modes, first)
+    k2 = velocity(modes + h / 2 * k1, middle)
+    k3 = velocity(modes + h / 2 * k2, middle)
+    k4 = velocity(modes + h * k3, last)
+    return _weighted(k1, k2, k3, k4, h)

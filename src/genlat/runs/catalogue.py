@@ -23,7 +23,6 @@ LATER: dict[str, tuple[str, ...]] = {
     "method": ("p_estimator", "bar", "hmc_integration"),
     "observable": (
         "energy_density",
-        "specific_heat",
         "energy_gap",
         "x2",
         "plaquette",
@@ -59,12 +58,16 @@ PRIMARY = {
     "mag2": "m²",
     "mag4": "m⁴",
     "phi2": "(1/V) Σ φ²",
+    "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
     "action_density": "S/V",
+    "action_density2": "(S/V)²",
+    "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
     "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
 }
 DERIVED = {
     "susceptibility": "V (⟨m²⟩ - ⟨|m|⟩²)",
     "binder": "1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)",
+    "specific_heat": "V (⟨(S/V)²⟩ - ⟨S/V⟩²)",
     "correlation_length": "second-moment correlation length along axis 0",
 }
 # Always estimated where the method can: they need no measurement.

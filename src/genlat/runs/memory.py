@@ -36,7 +36,7 @@ def sampling_bytes(volume: int, model: ModelSection, batch: int) -> int:
 
 def measurement_bytes(lattice_shape: tuple[int, ...]) -> int:
     """All measurements of one configuration, twice: on disk's way in and out."""
-    return 2 * (10 + lattice_shape[0] // 2) * _DOUBLE
+    return 2 * (13 + lattice_shape[0] // 2) * _DOUBLE
 
 
 def chain_bytes(lattice_shape: tuple[int, ...], samples: int) -> int:
