@@ -37,12 +37,28 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     **Raises:** `RequestError` with every problem found.
     """
+    return check(read(path, overrides), str(path))
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A run file with its overrides, not checked yet.
+
+    **Raises:** `RequestError` if there is no such file, or it is not TOML.
+    """
     data = _read(path)
     for override in overrides:
         _apply(data, override)
+    return data
+
+
+def check(data: dict[str, Any], source: str) -> RunConfig:
+    """Check the content of a run file; `source` is what the problems are filed under.
+
+    **Raises:** `RequestError` with every problem found.
+    """
     config, problems = _validate(data)
     if config is None or problems:
-        raise RequestError([problem.line(str(path)) for problem in problems])
+        raise RequestError([problem.line(source) for problem in problems])
     return config
 
 
