@@ -20,7 +20,7 @@ LATER: dict[str, tuple[str, ...]] = {
     "kernel": ("wolff", "swendsen_wang", "heatbath", "overrelaxation"),
     "objective": ("forward_kl", "alpha2"),
     "gradient": ("reinforce",),
-    "method": ("p_estimator", "bar", "hmc_integration"),
+    "method": (),
     "observable": (
         "energy_density",
         "energy_gap",
@@ -40,6 +40,7 @@ KERNELS = {
     "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
     "metropolis": "local Metropolis in checkerboard order; even extents only",
     "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
+    "reflection": "φ → -φ with probability one half: the chain visits both signs",
 }
 OBJECTIVES = {"reverse_kl": "E_q[ln q + S], the variational free energy"}
 GRADIENTS = {
@@ -49,6 +50,9 @@ GRADIENTS = {
 METHODS = {
     "nis": "neural importance sampling: reweighting by e^(-S)/q",
     "nmcmc": "neural Markov chain: independence Metropolis with q as proposal",
+    "p_estimator": "ln Z and the mode weight from samples of p with their log q",
+    "bar": "ln Z by Bennett's acceptance ratio, from samples of q and of p",
+    "hmc_integration": "ln Z by chains along the hopping, from independent sites on",
 }
 # Expectation values, then functions of them; `tests/test_runs_config.py` compares the
 # names with `genlat.observables`.

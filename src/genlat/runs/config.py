@@ -149,7 +149,7 @@ _NAMES = {
     "model.name": ("model", catalogue.MODELS),
     "train.objective": ("objective", catalogue.OBJECTIVES),
     "train.gradient": ("gradient", catalogue.GRADIENTS),
-    "estimate.methods": ("method", catalogue.METHODS),
+    "estimate.methods": ("method", ["default", *catalogue.METHODS]),
 }
 
 

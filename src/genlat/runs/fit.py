@@ -13,6 +13,7 @@ from genlat.runs.sections import (
     ModelSection,
     Phi4Section,
     TrainSection,
+    method_names,
 )
 
 # stands for the value of a field that is not in the file
@@ -40,7 +41,7 @@ def problems(config: Partial) -> Iterator[Problem]:
         yield from _init(config.theory, config.model)
         yield from _memory(config)
     if config.estimate is not None:
-        yield from _estimate(config.estimate)
+        yield from _estimate(config)
 
 
 def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -95,8 +96,8 @@ def _kernels(
     if "metropolis" in kernels and any(n % 2 and n > 1 for n in theory.shape):
         allowed = f"metropolis needs even extents, shape is {list(theory.shape)}"
         yield "mcmc.kernel", kernels, allowed
-    if kernels == ["cluster"]:
-        yield "mcmc.kernel", kernels, "cluster only changes signs: add hmc"
+    if not {"hmc", "metropolis"} & set(kernels):
+        yield "mcmc.kernel", kernels, "only signs change: add hmc"
     if len(set(kernels)) < len(kernels):
         yield "mcmc.kernel", kernels, "names a kernel twice"
 
@@ -137,7 +138,24 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
         yield field, count, allowed
 
 
-def _estimate(estimate: EstimateSection) -> Iterator[Problem]:
-    if "nmcmc" in estimate.methods and estimate.samples < 10 * estimate.chains:
+def _estimate(config: Partial) -> Iterator[Problem]:
+    estimate = config.estimate
+    assert estimate is not None
+    methods = method_names(estimate, has_chain=config.mcmc is not None)
+    if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
+    needy = [method for method in methods if method in ("p_estimator", "bar")]
+    if not needy:
+        return
+    if estimate.p_samples != "chain":
+        if config.theory is not None:
+            directory = Path(estimate.p_samples)
+            if reason := source.why_no_samples(directory, config.theory):
+                yield "estimate.p_samples", estimate.p_samples, reason
+    elif config.mcmc is None:
+        allowed = f"{' and '.join(needy)} need samples of p: add [mcmc] or p_samples"
+        yield "estimate.methods", list(estimate.methods), allowed
+    elif config.mcmc.keep < 2:
+        allowed = f"{' and '.join(needy)} need stored samples of p: at least 2"
+        yield "mcmc.keep", config.mcmc.keep, allowed

@@ -17,6 +17,8 @@ class Purpose(enum.IntEnum):
     PILOT = 6
     FLOW = 7
     NMCMC = 8
+    INTEGRATION = 9
+    RESAMPLING = 10
 
 
 def make(seed: int, purpose: Purpose) -> PRNGKeyArray:

@@ -36,9 +36,9 @@ def _observable(name: str) -> str:
     return name
 
 
-def _absolute(init: str) -> str:
+def _absolute(path: str) -> str:
     """A path that still means the same when the run is resumed from elsewhere."""
-    return init if init == "scratch" else str(Path(init).absolute())
+    return path if path in ("scratch", "chain") else str(Path(path).absolute())
 
 
 class AbstractSection(BaseModel):
@@ -121,7 +121,7 @@ class McmcSection(AbstractSection):
     """The baseline chain; without this section there is none."""
 
     kernel: Annotated[
-        tuple[Literal["hmc", "metropolis", "cluster"], ...],
+        tuple[Literal["hmc", "metropolis", "cluster", "reflection"], ...],
         BeforeValidator(_tuple),
         Field(min_length=1),
     ] = Field(
@@ -141,7 +141,9 @@ class McmcSection(AbstractSection):
         default="leapfrog", description="hmc: integrator of the trajectory"
     )
     keep: NonNegativeInt = Field(
-        default=256, description="configurations stored on disk"
+        default=8192,
+        description="configurations stored, evenly over the run, rounded up to whole "
+        "snapshots of all chains: the samples of p that a model is held against",
     )
 
 
@@ -152,6 +154,11 @@ class ModelSection(AbstractSection):
     init: Annotated[str, AfterValidator(_absolute)] = Field(
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
+    )
+    wells: Literal["both", "one"] = Field(
+        default="both",
+        description='broken phase: "both" is the exact mixture of ±; "one" drops a '
+        "mode on purpose",
     )
     features: int = Field(
         default=8, ge=2, description="sine features of the vector field"
@@ -202,8 +209,24 @@ class EstimateSection(AbstractSection):
         default=100_000, ge=100, description="configurations drawn from q"
     )
     batch: PositiveInt = Field(default=500, description="configurations drawn at once")
-    methods: Annotated[tuple[Literal["nis", "nmcmc"], ...], BeforeValidator(_tuple)] = (
-        Field(default=("nis", "nmcmc"), description="estimators")
+    methods: Annotated[
+        tuple[
+            Literal["default", "nis", "nmcmc", "p_estimator", "bar", "hmc_integration"],
+            ...,
+        ],
+        BeforeValidator(_tuple),
+    ] = Field(
+        default=("default",),
+        description='"default" is nis and nmcmc and, with samples of p, p_estimator '
+        "and bar",
+    )
+    p_samples: Annotated[str, AfterValidator(_absolute)] = Field(
+        default="chain",
+        description='samples of p: "chain" for this run\'s own, or the directory of a '
+        "run of the same theory",
+    )
+    correct_bias: bool = Field(
+        default=False, description="take the leading-order bias off the estimates"
     )
     chains: PositiveInt = Field(
         default=100, description="nmcmc: chains that share the samples as proposals"
@@ -228,6 +251,28 @@ class EstimateSection(AbstractSection):
         return (*catalogue.PRIMARY, *catalogue.DERIVED)
 
 
+class IntegrationSection(AbstractSection):
+    """hmc_integration: HMC and cluster chains along the hopping."""
+
+    target_error: float = Field(
+        default=0.05, gt=0, description="error of ln Z at which it stops"
+    )
+    couplings: int = Field(
+        default=9, ge=2, description="of the first grid, both ends included"
+    )
+    chains: PositiveInt = Field(default=32, description="at every coupling")
+    samples: int = Field(
+        default=250, ge=10, description="per chain, coupling and round"
+    )
+    therm: PositiveInt = Field(
+        default=150, description="steps discarded at a new coupling, tuning included"
+    )
+    n_leapfrog: PositiveInt = Field(default=10, description="steps per trajectory")
+    rounds: PositiveInt = Field(
+        default=60, description="after which it stops in any case"
+    )
+
+
 class RunConfig(AbstractSection):
     """A whole run file."""
 
@@ -237,6 +282,22 @@ class RunConfig(AbstractSection):
     model: ModelSection | None = None
     train: TrainSection = TrainSection()
     estimate: EstimateSection = EstimateSection()
+    integration: IntegrationSection = IntegrationSection()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The estimators of this run, "default" spelt out."""
+        return method_names(self.estimate, has_chain=self.mcmc is not None)
+
+
+def method_names(estimate: EstimateSection, *, has_chain: bool) -> tuple[str, ...]:
+    """The estimators asked for: those by default are what the run has samples for."""
+    if "default" not in estimate.methods:
+        return estimate.methods
+    with_target = has_chain or estimate.p_samples != "chain"
+    by_default = ("nis", "nmcmc", *(("p_estimator", "bar") if with_target else ()))
+    others = [m for m in estimate.methods if m not in ("default", *by_default)]
+    return (*by_default, *others)
 
 
 # What a run file may contain, for `genlat list` and for the nearest valid name.
@@ -246,4 +307,5 @@ SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {
     "model": (ModelSection,),
     "train": (TrainSection,),
     "estimate": (EstimateSection,),
+    "integration": (IntegrationSection,),
 }

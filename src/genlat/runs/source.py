@@ -1,7 +1,9 @@
 """An earlier run as the start of a new one: what it is, and whether it fits. No JAX."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
@@ -44,6 +46,36 @@ def why_unfit(
     if not has_notes or not list((directory / "checkpoints").glob("step-*")):
         return "holds no trained model yet: it has no checkpoint"
     return _other_theory(config, theory) or _other_model(config.model, model)
+
+
+def why_no_samples(
+    directory: Path, theory: Phi4Section | DoubleWellSection
+) -> str | None:
+    """Why the chain of the run in `directory` gives no samples of this theory's p."""
+    try:
+        config = read_config(directory)
+    except OSError as error:
+        return f"not a readable run directory: config.toml: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
+        return "not a run directory of genlat: its config.toml is not a run file"
+    if config.mcmc is None or config.mcmc.keep < 2:
+        return "holds no stored samples of a chain"
+    return why_other(config.theory.model_dump(), theory.model_dump())
+
+
+def why_other(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
+    """How two `[theory]` sections differ, in the words of the run file."""
+    for name in dict.fromkeys([*ours, *theirs]):
+        if _plain(theirs.get(name)) != _plain(ours.get(name)):
+            return (
+                f"holds samples of another theory: {name} = {_plain(theirs.get(name))}"
+                f", not {_plain(ours.get(name))}"
+            )
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _other_theory(
