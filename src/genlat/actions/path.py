@@ -1,0 +1,46 @@
+"""A line of theories from independent sites to the one wanted."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, ScalarLike
+
+from genlat import lattice
+from genlat.actions.base import AbstractScalarAction
+
+
+class HoppingPath(AbstractScalarAction):
+    r"""S_t = S_0 + t·E: the theory of `end` with its hopping multiplied by t.
+
+    E = -2h Σ_x φ_x Σ_μ φ_{x+μ} with h that of `end`. At t = 0 the sites are independent
+    and ln Z is V times that of one; for φ⁴ t is κ over its final value, at fixed λ.
+
+    **Arguments:** `end`: the theory at t = 1; `fraction`: t.
+    """
+
+    end: AbstractScalarAction
+    fraction: Float[Array, ""]
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, end: AbstractScalarAction, fraction: ScalarLike):
+        self.end = end
+        self.fraction = jnp.asarray(fraction, dtype=float)
+        self.lattice_shape = end.lattice_shape
+
+    @property
+    def hopping(self) -> Float[Array, ""]:
+        return self.fraction * self.end.hopping
+
+    @property
+    def quadratic(self) -> Float[Array, ""]:
+        return self.end.quadratic
+
+    @property
+    def quartic(self) -> Float[Array, ""]:
+        return self.end.quartic
+
+    def energy(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+        """E, in float64: minus ∂ ln Z/∂t on average."""
+        wide = phi.astype(self.end.hopping.dtype)
+        return (
+            -2 * self.end.hopping * jnp.sum(wide * lattice.forward_neighbour_sum(wide))
+        )
