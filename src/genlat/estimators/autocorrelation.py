@@ -20,6 +20,7 @@ from genlat.estimators.estimate import Estimate, plain
 from genlat.estimators.propagation import Function, expand, join
 
 METHOD, UNRESOLVED = "gamma", "gamma, window not resolved"
+STUCK = "the series never changes: no error can be estimated"
 WINDOW_FACTOR = 1.5
 """Wolff's S: the assumed ratio of the slowest decay time to τ_int."""
 LENGTH_TO_TRUST = 100.0
@@ -74,7 +75,7 @@ def analyse(
     The window is Wolff's, from |ρ| instead of ρ: it stays open for alternating
     correlations. τ_int comes from the unweighted sum with Γ corrected for the same
     subtraction; its error² is (4/N)(W + ½ - τ) τ², its bias the tail beyond W of a
-    single exponential. `n_eff` is σ²/error².
+    single exponential. `n_eff` is σ²/error². A series that never changes has a `flaw`.
 
     **Arguments:** `window_factor`: S of the reference. The larger, the longer the
     window: less truncation, more noise.
@@ -87,7 +88,8 @@ def analyse(
     averages = np.mean(series, axis=(0, 1))
     deviations = series - averages
     # a constant must not be judged by the rounding of its mean
-    deviations[..., np.all(series == series[0, 0], axis=(0, 1))] = 0.0
+    is_constant = np.all(series == series[0, 0], axis=(0, 1))
+    deviations[..., is_constant] = 0.0
     gammas = _autocovariances(deviations)
     columns = [_windowed(gamma, n_chains, window_factor) for gamma in gammas]
     error, n_eff, tau, tau_error, tau_bias = (
@@ -98,9 +100,10 @@ def analyse(
     resolved = np.array([column.is_resolved for column in columns]).reshape(shape)
     total, method = n_chains * n, METHOD if np.all(resolved) else UNRESOLVED
     value = plain(averages.reshape(shape))
+    flaw = STUCK if np.all(is_constant) else ""
     return Analysis(
-        mean=Estimate(value, error, 0.0, total, n_eff, method),
-        tau_int=Estimate(tau, tau_error, tau_bias, total, n_eff, method),
+        mean=Estimate(value, error, 0.0, total, n_eff, method, flaw),
+        tau_int=Estimate(tau, tau_error, tau_bias, total, n_eff, method, flaw),
         window=window if shape else int(window),
         is_resolved=resolved if shape else bool(resolved),
     )

@@ -25,7 +25,6 @@ from genlat.estimators.estimate import Estimate
 from genlat.estimators.propagation import expand
 
 UNRESOLVED = "window not resolved"
-STUCK = "the series never changes: no error can be estimated"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _Part(NamedTuple):
 def _part(influence: Float[np.ndarray, "..."]) -> _Part:
     n, square = influence.size, float(np.sum(influence**2))
     if square == 0:
-        return _Part(0.0, float(n), True, STUCK)
+        return _Part(0.0, float(n), True, autocorrelation.STUCK)
     if influence.ndim == 1:
         return _Part(square / (n * (n - 1)), float(n), True, "")
     analysis = autocorrelation.analyse(influence)

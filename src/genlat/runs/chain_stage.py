@@ -1,7 +1,9 @@
 """Stage: the baseline chain, in blocks each of which can be continued from."""
 
+import json
 import math
 import time
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,6 +19,7 @@ from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel, ChainState
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
+from genlat.mcmc.reflection import Reflection, visits_every_mode
 from genlat.mcmc.sequence import Sequence
 from genlat.runs import directory, store
 from genlat.runs.job import Job
@@ -43,7 +46,7 @@ def run(job: Job) -> None:
     thermalisation, so the one after it needs nothing else.
     """
     section = _section(job)
-    lengths = block_lengths(section.samples)
+    lengths = plan(section).lengths
     missing = [
         index
         for index in range(len(lengths))
@@ -60,11 +63,36 @@ def run(job: Job) -> None:
             advance(lengths[index], "")
 
 
-def block_lengths(samples: int) -> list[int]:
-    """Kept samples of every block: nearly equal, so that few functions compile."""
+class Plan(NamedTuple):
+    """How the kept samples of a chain are cut up.
+
+    - `lengths`: kept samples of every block.
+    - `stride`: kept samples from one look at the configurations to the next.
+    - `every`: of these looks, every which is stored; 0 for none.
+    """
+
+    lengths: list[int]
+    stride: int
+    every: int
+
+
+def plan(section: McmcSection) -> Plan:
+    """Blocks of nearly equal length, with snapshots of all chains evenly spaced.
+
+    Blocks are whole strides but for the last, so that few functions compile.
+    """
+    samples = section.samples
+    snapshots = min(samples, math.ceil(section.keep / section.chains))
+    spacing = samples // snapshots if snapshots else samples
     n_blocks = max(1, round(samples / BLOCK))
     length = math.ceil(samples / n_blocks)
-    return [min(length, samples - start) for start in range(0, samples, length)]
+    if snapshots and spacing <= length:
+        length = spacing * max(1, round(length / spacing))
+        stride, every = spacing, 1
+    else:
+        stride, every = length, round(spacing / length) if snapshots else 0
+    lengths = [min(length, samples - start) for start in range(0, samples, length)]
+    return Plan(lengths, stride, every)
 
 
 def _section(job: Job) -> McmcSection:
@@ -85,6 +113,7 @@ def _parts(job: Job) -> tuple[AbstractKernel, ...]:
             job.action, n_leapfrog=section.n_leapfrog, integrator=section.integrator
         ),
         "cluster": SignCluster(job.action),
+        "reflection": Reflection(job.action),
     }
     if "metropolis" in section.kernel:  # refuses odd extents
         available["metropolis"] = Metropolis(job.action)
@@ -141,26 +170,46 @@ def _block(
     job: Job, kernel: AbstractKernel, state: ChainState, index: int
 ) -> store.Block:
     section = _section(job)
-    lengths = block_lengths(section.samples)
+    lengths, stride, every = plan(section)
     _, _, key = jr.split(job.key(Purpose.CHAIN), 3)
-    state, history = runner.run_chunk(
-        kernel,
-        state,
-        key,
-        section.thin * sum(lengths[:index]),
-        n_samples=lengths[index],
-        thin=section.thin,
-        measure=jax.tree_util.Partial(observables.primary, job.action),
-    )
-    histories = {name: np.asarray(values) for name, values in history.items()}
+    measure = jax.tree_util.Partial(observables.primary, job.action)
+    begin, end = sum(lengths[:index]), sum(lengths[: index + 1])
+    histories, snapshots = [], []
+    for start in range(begin, end, stride):
+        n = min(stride, end - start)
+        state, history = runner.run_chunk(
+            kernel,
+            state,
+            key,
+            section.thin * start,
+            n_samples=n,
+            thin=section.thin,
+            measure=measure,
+        )
+        histories.append(jax.tree.map(np.asarray, history))
+        look = (start + n) // stride
+        if every and n == stride and look % every == 0:
+            snapshots.append(np.asarray(state.phi, np.float32))
+    history = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *histories)
     phis = np.asarray(state.phi)
+    empty = np.zeros((len(phis), 0, *phis.shape[1:]), np.float32)
     arrays = {
         name if name in ("acceptance", "delta_h") else f"observables/{name}": values
-        for name, values in histories.items()
+        for name, values in history.items()
     } | {
-        "phi": phis[: math.ceil(section.keep / len(lengths))],
+        "phi": np.stack(snapshots, axis=1) if snapshots else empty,
         "state/phi": phis,
         "state/action": np.asarray(state.action),
         "state/step_sizes": _step_sizes(kernel),
     }
-    return store.Block(arrays, {"fingerprint": _fingerprint(job)})
+    return store.Block(arrays, {"fingerprint": _fingerprint(job), **_label(job)})
+
+
+def _label(job: Job) -> dict[str, Any]:
+    """What the ensemble is of, for whoever finds it: theory and kernel."""
+    kernel = Sequence(_parts(job))
+    return {
+        "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
+        "kernel": name(job),
+        "visits_every_mode": int(visits_every_mode(kernel)),
+    }

@@ -101,16 +101,12 @@ def joined(
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of an ensemble's blocks, joined along the axis of samples.
 
-    `phi`, the few stored configurations, is joined along axis 0; `state/...`, which
-    only a resumed run needs, is left out.
+    `state/...`, which only a resumed run needs, is left out.
     """
     first = blocks[0].arrays if blocks else {}
     names = [name for name in first if not name.startswith("state/")]
     return {
-        name: np.concatenate(
-            [block.arrays[name] for block in blocks],
-            axis=0 if name == "phi" else sample_axis,
-        )
+        name: np.concatenate([block.arrays[name] for block in blocks], axis=sample_axis)
         for name in names
     }
 

@@ -1,0 +1,223 @@
+"""Stage: chains along a line of couplings, refined until ln Z is known well enough.
+
+Round by round: where neighbours overlap badly a coupling is put between them, its
+chains warm-started from its left neighbour; once all overlap, the chains that
+contribute most to the error go on. Each round is one block, and what the next one does
+follows from the blocks there are.
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from genlat import lattice
+from genlat.actions import gap
+from genlat.actions.base import AbstractScalarAction
+from genlat.actions.path import HoppingPath
+from genlat.estimators import integration
+from genlat.exact import single_site
+from genlat.mcmc import runner
+from genlat.mcmc.cluster import SignCluster
+from genlat.mcmc.hmc import HMC
+from genlat.mcmc.sequence import Sequence
+from genlat.runs import directory, store
+from genlat.runs.job import Job
+from genlat.runs.keys import Purpose
+
+NAME = "path"
+SMALLEST_OVERLAP = 0.25
+"""Below it Bennett's ratio hangs on the tails of its neighbours: a coupling between
+them costs less than the samples. Two Gaussians of equal width are 2.3 σ apart there."""
+
+
+class Node(NamedTuple):
+    """The chains at one coupling: t, E on them, and where they stand."""
+
+    fraction: float
+    energies: Float[np.ndarray, "chains n"]
+    phis: Float[np.ndarray, "chains *lattice"]
+    step_size: float
+
+
+def run(job: Job) -> None:
+    """Fill `path-*.h5` until the target error is met, or the rounds are used up."""
+    rounds = job.config.integration.rounds
+    blocks = read(job)
+    with job.screen.progress("integration", rounds, len(blocks)) as advance:
+        while len(blocks) < rounds:
+            nodes = assemble(blocks)
+            wanted = _wanted(job, nodes)
+            if wanted is None:
+                break
+            block = _round(job, nodes, wanted, len(blocks))
+            path = store.path(job.directory, NAME, len(blocks))
+            store.write(path, block)
+            blocks.append(store.read(path))
+            advance(1, _remark(job, assemble(blocks)))
+
+
+def read(job: Job) -> list[store.Block]:
+    """The rounds made so far, verified."""
+    return store.read_all(job.directory, NAME, _fingerprint(job))
+
+
+def assemble(blocks: list[store.Block]) -> list[Node]:
+    """Everything known at every coupling, in increasing order of t."""
+    nodes: dict[float, Node] = {}
+    for block in blocks:
+        arrays = block.arrays
+        for k, fraction in enumerate(arrays["fraction"].tolist()):
+            energies = arrays["energy"][k]
+            if fraction in nodes:
+                earlier = nodes[fraction].energies
+                energies = np.concatenate([earlier, energies], axis=1)
+            step_size = float(arrays["state/step_size"][k])
+            nodes[fraction] = Node(
+                fraction, energies, arrays["state/phi"][k], step_size
+            )
+    return [nodes[fraction] for fraction in sorted(nodes)]
+
+
+def path_of(job: Job, nodes: list[Node]) -> integration.Path:
+    """ln Z along the couplings, from the independent sites at t = 0."""
+    fractions = np.array([node.fraction for node in nodes])
+    energies = [node.energies for node in nodes]
+    return integration.along(fractions, energies, log_z_start(job.action))
+
+
+def log_z_start(action: AbstractScalarAction) -> float:
+    """ln Z of independent sites: V times the integral over one."""
+    volume = lattice.volume(action.lattice_shape)
+    return volume * single_site.log_z(float(action.quadratic), float(action.quartic))
+
+
+def _wanted(job: Job, nodes: list[Node]) -> list[float] | None:
+    """The couplings of the next round; None when there is nothing left to do."""
+    section = job.config.integration
+    if not nodes:
+        return np.linspace(0, 1, section.couplings).tolist()
+    path = path_of(job, nodes)
+    fractions = [node.fraction for node in nodes]
+    between = [
+        (fractions[i] + fractions[i + 1]) / 2
+        for i, overlap in enumerate(path.overlaps)
+        if overlap < SMALLEST_OVERLAP
+    ]
+    if between:
+        return between
+    total = path.log_z[-1]
+    if float(total.estimate("").error) <= section.target_error:
+        return None
+    shares = [
+        float(np.mean(influence**2) / influence.size)
+        for influence in (total.influences[f"coupling {i}"] for i in range(len(nodes)))
+    ]
+    typical = np.mean(shares) / 2
+    return [x for x, share in zip(fractions, shares, strict=True) if share >= typical]
+
+
+def _remark(job: Job, nodes: list[Node]) -> str:
+    path = path_of(job, nodes)
+    return (
+        f"{len(nodes)} couplings, ln Z = {path.log_z[-1].estimate('')}, "
+        f"smallest overlap {min(path.overlaps):.2f}"
+    )
+
+
+def _fingerprint(job: Job) -> str:
+    config = job.config
+    return directory.fingerprint(config.seed, config.theory, config.integration)
+
+
+def _round(
+    job: Job, nodes: list[Node], fractions: list[float], index: int
+) -> store.Block:
+    """One round at these couplings: the first alone, since it compiles, then all."""
+    key = jr.fold_in(job.key(Purpose.INTEGRATION), index)
+    tasks = [
+        (job, nodes, fraction, jr.fold_in(key, k))
+        for k, fraction in enumerate(fractions)
+    ]
+    begin = time.perf_counter()
+    found = [_extend(*tasks[0])]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found += pool.map(lambda task: _extend(*task), tasks[1:])
+    arrays = {
+        "fraction": np.array(fractions),
+        "energy": np.stack([node.energies for node in found]),
+        "state/phi": np.stack([node.phis for node in found]),
+        "state/step_size": np.array([node.step_size for node in found]),
+    }
+    seconds = time.perf_counter() - begin
+    return store.Block(arrays, {"fingerprint": _fingerprint(job), "seconds": seconds})
+
+
+def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:
+    """Chains at one coupling: continued, or started and thermalised."""
+    section = job.config.integration
+    action = HoppingPath(job.action, fraction)
+    key_therm, key_run = jr.split(key)
+    own = [node for node in nodes if node.fraction == fraction]
+    left = [node for node in nodes if node.fraction < fraction]
+    if own:
+        kernel = _kernel(action, own[0].step_size, section.n_leapfrog)
+        states = jax.vmap(kernel.init)(jnp.asarray(own[0].phis))
+    else:
+        phis = _start(action, section.chains) if not left else left[-1].phis
+        step_size = left[-1].step_size if left else 0.1
+        kernel, states = runner.thermalise(
+            _kernel(action, step_size, section.n_leapfrog),
+            jnp.asarray(phis),
+            key_therm,
+            n_therm=section.therm,
+        )
+    states, history = runner.run_chunk(
+        kernel,
+        states,
+        key_run,
+        0,
+        n_samples=section.samples,
+        thin=1,
+        measure=jax.tree_util.Partial(_energy, action),
+    )
+    return Node(
+        fraction,
+        np.asarray(history["energy"]),
+        np.asarray(states.phi),
+        _step_size(kernel),
+    )
+
+
+def _kernel(action: HoppingPath, step_size: float, n_leapfrog: int) -> Sequence:
+    hmc = HMC(action, jnp.asarray(step_size), n_leapfrog=n_leapfrog)
+    return Sequence((hmc, SignCluster(action)))
+
+
+def _start(action: HoppingPath, chains: int) -> Float[np.ndarray, "chains *lattice"]:
+    """Constant fields of the size that the best Gaussian says, in both wells."""
+    best = gap.best_gaussian(action)
+    scale = float(np.sqrt(best.mean**2 + np.mean(best.variance)))
+    key = jr.key(0)  # not used: a cold start draws nothing
+    phis = runner.init_chains(action, key, chains, dtype=np.float32, scale=scale)
+    return np.asarray(phis)
+
+
+def _energy(
+    action: HoppingPath, phi: Float[Array, "*lattice"]
+) -> dict[str, Float[Array, ""]]:
+    return {"energy": action.energy(phi)}
+
+
+def _step_size(kernel: eqx.Module) -> float:
+    assert isinstance(kernel, Sequence)
+    first = kernel.kernels[0]
+    assert isinstance(first, HMC)
+    return float(first.step_size)
