@@ -94,6 +94,30 @@ def export(
 
 
 @app.command()
+def fluctuations(
+    run_directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Finished runs.")
+    ],
+    repetitions: Annotated[
+        int, typer.Option("--repetitions", min=2, help="Disjoint parts of the draws.")
+    ] = 9,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="New directory.")
+    ] = None,
+) -> None:
+    """Bias and variance of ln Z against N, and its scatter between repetitions."""
+    with _one_line_errors(None):
+        from genlat.report import fluctuations as drawing
+        from genlat.runs import files
+        from genlat.runs import fluctuations as study
+
+        root = study.write(run_directories, out, repetitions)
+        study.show(files.read_json(root / study.NAME))
+        for path in drawing.write(root):
+            typer.echo(path)
+
+
+@app.command()
 def check(file: RunFile, overrides: Overrides = None) -> None:
     """Validate only: exit status 2 and one line per problem."""
     with _one_line_errors(None):

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int, Real
 from scipy import special
 
 from genlat.estimators import delta_method, weights
-from genlat.estimators.delta_method import Moments, Order, Orders
+from genlat.estimators.delta_method import Moments, Orders
 
 SMALLEST = 10
 """The smallest group: below it the expansion in 1/N means little."""
@@ -233,38 +233,33 @@ def _compare(
     measured: float, noise: Float[np.ndarray, " groups"], size: int, orders: Orders
 ) -> tuple[float, ...]:
     """The fields of a `Comparison` in their order."""
-    first, second = (order.coefficient / size**p for p, order in _powers(orders))
-    moved_1, moved_2 = (
-        np.mean(_cut(order.influence, size), axis=1) / size**p
-        for p, order in _powers(orders)
-    )
-    expected, truncation = first + second, abs(orders.third) / size**3
+    first, second = orders.first, orders.second
+    leading = first.coefficient / size
+    expected = leading + second.coefficient / size**2
+    influence = first.influence / size + second.influence / size**2
+    truncation = abs(orders.third) / size**3
     difference = measured - expected
     # the scatter about what is expected, not about what was found: with few groups a
     # small variance comes with a small error
     error = math.hypot(
-        _error(noise - moved_1 - moved_2),
+        _error(noise - np.mean(_cut(influence, size), axis=1)),
         difference / math.sqrt(noise.size - 1),
         truncation,
     )
     return (
         measured,
         _error(noise),
-        first,
-        _error(moved_1),
+        leading,
+        _error(first.influence) / size,
         expected,
-        _error(moved_1 + moved_2),
+        _error(influence),
         truncation,
         difference / error if error > 0 else 0.0,
     )
 
 
-def _powers(orders: Orders) -> list[tuple[int, Order]]:
-    return [(1, orders.first), (2, orders.second)]
-
-
-def _error(noise: Float[np.ndarray, " groups"]) -> float:
-    """Of a mean over groups, from what each of them adds to it."""
+def _error(noise: Float[np.ndarray, " n"]) -> float:
+    """Of a mean, from what each independent draw, or group, adds to it."""
     n = noise.size
     return math.sqrt(np.sum((noise - np.mean(noise)) ** 2) / (n * (n - 1)))
 

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -113,3 +114,10 @@ def inlined(svg: str, name: str, label: str) -> str:
 def variables(column: int) -> str:
     """The theme as CSS declarations; column 0 is light, 1 dark."""
     return "; ".join(f"--{name}: {both[column]}" for name, both in THEME.items())
+
+
+def write(path: Path, text: str) -> None:
+    """A file of the report, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -33,10 +33,10 @@ def write(directory: Path) -> Path:
     figures = {}
     for drawing in drawings.draw(record):
         svg = house.svg(drawing.figure)
-        _write(directory / "figures" / f"{drawing.name}.svg", svg)
+        house.write(directory / "figures" / f"{drawing.name}.svg", svg)
         figures[drawing.name] = _figure(drawing, svg)
     path = directory / "report.html"
-    _write(path, _page(record, figures))
+    house.write(path, _page(record, figures))
     return path
 
 
@@ -158,10 +158,3 @@ def _config(record: Record) -> str:
         "<details><summary>Resolved run file</summary>"
         f"<pre>{html.escape(text)}</pre></details>"
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
