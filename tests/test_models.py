@@ -26,13 +26,14 @@ def model(request) -> CNF:
     return a_model(request.param)
 
 
-@pytest.mark.parametrize("mean", [0.0, 0.7])
-def test_prior_is_the_stated_density(mean):
+@pytest.mark.parametrize(
+    ("mean", "in_wells"), [(0.0, "both"), (0.7, "both"), (0.7, "one")]
+)
+def test_prior_is_the_stated_density(mean, in_wells):
     """log q against a multivariate normal, or the mean of two, in field space."""
     shape = (3, 4)
-    prior = jax.tree.map(
-        lambda x: x.astype(jnp.float64), GaussianPair(a_spectrum(shape), mean)
-    )
+    prior = GaussianPair(a_spectrum(shape), mean).in_wells(in_wells)
+    prior = jax.tree.map(lambda x: x.astype(jnp.float64), prior)
     modes = np.kron(*(lattice.real_fourier_matrix(n) for n in shape))
     covariance = (
         modes.T
@@ -47,8 +48,20 @@ def test_prior_is_the_stated_density(mean):
         )
         for sign in (-1, 1)
     ]
-    expected = jnp.logaddexp(*wells) - math.log(2)
+    both = jnp.logaddexp(*wells) - math.log(2)
+    expected = both if in_wells == "both" else wells[1]
     np.testing.assert_allclose(prior.log_prob(phi), expected, rtol=1e-12)
+    phis, log_q = prior.sample_and_log_prob(jr.key(5))
+    np.testing.assert_allclose(prior.log_prob(phis), log_q, rtol=1e-12)
+    in_modes = jax.grad(lambda x: prior.log_prob_modes(x)[0])
+    x = jr.normal(jr.key(6), (3, 1, 4))
+    np.testing.assert_allclose(prior.score_modes(x), in_modes(x), rtol=1e-9)
+
+
+def test_one_well_drops_the_other():
+    prior = GaussianPair(a_spectrum((4, 6)), 3.0, "one")
+    modes, _ = eqx.filter_jit(prior.sample_modes)(jr.split(jr.key(0), 400))
+    assert float(jnp.min(modes[0, :, 0])) > 0
 
 
 def test_prior_samples_have_its_spectrum():

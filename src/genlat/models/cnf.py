@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat.models import fourier
 from genlat.models.base import AbstractModel
-from genlat.models.gaussian import GaussianPair
+from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.vector_field import (
     Coefficients,
     SineField,
@@ -57,6 +57,10 @@ class CNF(AbstractModel):
     def with_steps(self, n_steps: int) -> "CNF":
         """The same flow, integrated with another number of steps."""
         return CNF(self.prior, self.field, n_steps=n_steps)
+
+    def with_prior(self, prior: GaussianPair) -> "CNF":
+        """The same flow of another prior."""
+        return CNF(prior, self.field, n_steps=self.n_steps)
 
     def sample_and_log_prob(
         self, key: PRNGKeyArray
@@ -161,6 +165,7 @@ def build(
     n_kernel_terms: int = 6,
     n_mixing_terms: int = 4,
     n_steps: int = 6,
+    wells: Wells = "both",
 ) -> CNF:
     """An untrained flow: the identity on the Gaussian prior ±`mean`, `variance`.
 
@@ -179,7 +184,7 @@ def build(
         n_mixing_terms=n_mixing_terms,
         key=key,
     )
-    return CNF(GaussianPair(variance, mean), field, n_steps=n_steps)
+    return CNF(GaussianPair(variance, mean, wells), field, n_steps=n_steps)
 
 
 # in units of the prior's width; 0.4 to 0.6 train equally well on 12² and 64x8

@@ -14,34 +14,57 @@ from genlat import lattice
 from genlat.models import fourier
 from genlat.models.base import AbstractModel
 
+Wells = Literal["both", "one"]
+
 
 class GaussianPair(AbstractModel):
     r"""φ = ±v + χ with both signs equally likely, χ Gaussian with a symmetric spectrum.
 
     In the orthonormal real Fourier modes of the lattice all modes but the zero mode are
     independent Gaussians; with μ = v√V the zero mode has the density
-    ½N(-μ, σ₀²) + ½N(μ, σ₀²). Without `mean` it is the Gaussian free field.
+    ½N(-μ, σ₀²) + ½N(μ, σ₀²). Without `mean` it is the Gaussian free field. A flow that
+    is odd carries either sign to its own well, so the pair is the exact mixture of
+    what it does in one.
 
     **Arguments:**
 
     - `variance`: variance of every mode (rows of `lattice.real_fourier_matrix`), equal
       on each symmetry orbit, > 0. Its logarithm is trainable, one number per orbit.
     - `mean`: v > 0, trainable; 0 for a single Gaussian.
+    - `wells`: `"one"` keeps the sign + only, and so drops a mode on purpose.
     """
 
     log_std: Float[Array, " orbits"]
     mean: Float[Array, ""] | None
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    wells: Wells = eqx.field(static=True)
     likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
     normalized: ClassVar[bool] = True
 
-    def __init__(self, variance: Float[np.ndarray, "*lattice"], mean: float = 0.0):
+    def __init__(
+        self,
+        variance: Float[np.ndarray, "*lattice"],
+        mean: float = 0.0,
+        wells: Wells = "both",
+    ):
         index, orbits = lattice.momentum_orbits(variance.shape)
         log_std = np.zeros(len(orbits))
         log_std[index] = 0.5 * np.log(variance)
         self.log_std = jnp.asarray(log_std, jnp.float32)
         self.mean = jnp.asarray(mean, jnp.float32) if mean > 0 else None
         self.lattice_shape = tuple(variance.shape)
+        self.wells = wells
+
+    def in_wells(self, wells: Wells) -> "GaussianPair":
+        """The same Gaussians, in both wells or in one."""
+        mean = 0.0 if self.mean is None else 1.0
+        blank = GaussianPair(np.ones(self.lattice_shape), mean, wells)
+        return eqx.tree_at(
+            lambda prior: (prior.log_std, prior.mean),
+            blank,
+            (self.log_std, self.mean),
+            is_leaf=lambda leaf: leaf is None,
+        )
 
     def sample_and_log_prob(
         self, key: PRNGKeyArray
@@ -66,7 +89,8 @@ class GaussianPair(AbstractModel):
         noise, sign = jax.vmap(draw, out_axes=(1, 0))(keys)
         modes = noise * jnp.exp(self._log_std_modes())
         if self.mean is not None:
-            modes = modes.at[_zero_mode(modes)].add(sign * self._zero_mode_mean())
+            side = sign if self.wells == "both" else 1
+            modes = modes.at[_zero_mode(modes)].add(side * self._zero_mode_mean())
         return modes, self.log_prob_modes(modes)
 
     def log_prob_modes(
@@ -83,7 +107,10 @@ class GaussianPair(AbstractModel):
         if self.mean is None:
             return log_q
         distance = (self._zero_mode_mean() * jnp.exp(-self.log_std[0])).astype(wide)
-        pull = jnp.abs(scaled[_zero_mode(modes)] * distance)
+        pull = scaled[_zero_mode(modes)] * distance
+        if self.wells == "one":
+            return log_q - 0.5 * distance**2 + pull
+        pull = jnp.abs(pull)
         # ln cosh(pull), which exp would overflow
         log_cosh = pull + jnp.log1p(jnp.exp(-2 * pull)) - math.log(2)
         return log_q - 0.5 * distance**2 + log_cosh
@@ -98,7 +125,8 @@ class GaussianPair(AbstractModel):
             return score
         zero = _zero_mode(modes)
         slope = self._zero_mode_mean() * jnp.exp(-2 * self.log_std[0])
-        return score.at[zero].add(slope * jnp.tanh(modes[zero] * slope))
+        side = jnp.tanh(modes[zero] * slope) if self.wells == "both" else 1
+        return score.at[zero].add(slope * side)
 
     def _zero_mode_mean(self) -> Float[Array, ""]:
         assert self.mean is not None

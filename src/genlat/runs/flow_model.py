@@ -23,12 +23,21 @@ NOTE = "model"
 def initial(job: Job) -> CNF:
     """The model before training; notes what a checkpoint does not hold.
 
-    **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
+    From an earlier run it keeps the flow, and the prior unless the best Gaussian of
+    this theory is in the other phase.
+
+    **Raises:** `RequestError` if the run it starts from has no sound checkpoint, or if
+    one well is asked of a theory that has but one.
     """
     section = job.config.model
     assert section is not None
+    gaussian = gap.best_gaussian(job.action)
+    if section.wells == "one" and gaussian.mean == 0:
+        raise RequestError(
+            'model.wells = "one": this theory has no second well to drop, its best '
+            "Gaussian is centred at 0"
+        )
     if section.init == "scratch":
-        gaussian = gap.best_gaussian(job.action)
         model = cnf.build(
             gaussian.variance,
             gaussian.mean,
@@ -38,11 +47,17 @@ def initial(job: Job) -> CNF:
             n_kernel_terms=section.kernel_terms,
             n_mixing_terms=section.mixing_terms,
             n_steps=section.n_steps,
+            wells=section.wells,
         )
     else:
         trained = read(Path(section.init))
         model = transfer.enlarge(trained, job.config.theory.shape)
         model = model.with_steps(section.n_steps)
+        if (model.prior.mean is not None) == (gaussian.mean > 0):
+            model = model.with_prior(model.prior.in_wells(section.wells))
+        else:
+            prior = GaussianPair(gaussian.variance, gaussian.mean, section.wells)
+            model = model.with_prior(prior)
     static = {
         "frequency": model.field.frequency,
         "is_pair": model.prior.mean is not None,
@@ -70,7 +85,7 @@ def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
     section, shape = config.model, config.theory.shape
     assert section is not None
     model = CNF(
-        GaussianPair(np.ones(shape), mean=1.0 if static["is_pair"] else 0.0),
+        GaussianPair(np.ones(shape), 1.0 if static["is_pair"] else 0.0, section.wells),
         SineField(
             shape,
             frequency=static["frequency"],

@@ -29,7 +29,9 @@ def run(job: Job) -> None:
 
 def _measure(job: Job) -> dict[str, Any]:
     gaussian = gap.best_gaussian(job.action)
-    prior = GaussianPair(gaussian.variance, gaussian.mean)
+    assert job.config.model is not None
+    wells = job.config.model.wells
+    prior = GaussianPair(gaussian.variance, gaussian.mean, wells)
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
     log_w = np.concatenate(
         [np.asarray(_log_weights(prior, job.action, row)) for row in keys]

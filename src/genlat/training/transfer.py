@@ -54,7 +54,11 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
     mean = source.prior.mean
     prior = eqx.tree_at(
         lambda prior: prior.log_std,
-        GaussianPair(np.ones(lattice_shape), 0.0 if mean is None else float(mean)),
+        GaussianPair(
+            np.ones(lattice_shape),
+            0.0 if mean is None else float(mean),
+            source.prior.wells,
+        ),
         pad_kernel(source.prior.log_std, old, lattice_shape),
     )
     return CNF(prior, new_field, n_steps=source.n_steps)
