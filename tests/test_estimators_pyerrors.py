@@ -125,7 +125,9 @@ def test_with_our_window_and_mean_they_are_the_same(pyerrors, r, n_chains, n):
     obs = _obs(pyerrors, values, means=np.full(n_chains, np.mean(values)))
     theirs = _theirs_at(obs, analysis.window)
     bound = (2 * analysis.tau_int.value + 1) / n
-    _assert_close(_ours(analysis), theirs, error=bound, tau=bound, tau_error=0.01)
+    # of alternating chains theirs is too small: `_truncated_sum_variance`
+    tau_error = 0.01 if r > 0 else 0.15
+    _assert_close(_ours(analysis), theirs, error=bound, tau=bound, tau_error=tau_error)
 
 
 def test_a_shifted_replica_counts_here_only(pyerrors):

@@ -74,8 +74,14 @@ def analyse(
 
     The window is Wolff's, from |ρ| instead of ρ: it stays open for alternating
     correlations. τ_int comes from the unweighted sum with Γ corrected for the same
-    subtraction; its error² is (4/N)(W + ½ - τ) τ², its bias the tail beyond W of a
+    subtraction; its error² is Wolff's (4/N)(W + ½ - τ) τ² or that of
+    `_truncated_sum_variance`, whichever is larger; its bias the tail beyond W of a
     single exponential. `n_eff` is σ²/error². A series that never changes has a `flaw`.
+
+    error² has the right mean, and a relative variance of about 2(2W + 1)/N: pulls
+    follow Student's t with N/(2W + 1) degrees of freedom. On lone chains of 50, 100,
+    200 and 1000 τ_int (W = 3 ... 6 τ_int) pulls have a width of 1.12, 1.10, 1.04 and
+    1.02. Those of τ_int itself are skew: a low τ comes with a low error.
 
     **Arguments:** `window_factor`: S of the reference. The larger, the longer the
     window: less truncation, more noise.
@@ -271,12 +277,15 @@ def _windowed(
         # noise has eaten the sum: the window of the largest error is the safe one
         window, is_closed = int(np.argmax(variances)), False
     variance, tau = float(variances[window]), float(taus[window])
+    rho = (gamma[: window + 1] + variance) / (gamma[0] + variance)
+    wide = 4 / total * max(window + 0.5 - tau, 0.0) * tau**2
+    exact = _truncated_sum_variance(rho, tau, n_chains, n)
     decay = max(2 * tau - 1, 0.0) / (2 * tau + 1)
     return _Column(
         error=math.sqrt(variance),
         n_eff=(gamma[0] + variance) / variance,
         tau=tau,
-        tau_error=tau * math.sqrt(4 / total * max(window + 0.5 - tau, 0.0)),
+        tau_error=math.sqrt(max(wide, exact)),
         tau_bias=-tau * decay**window if window else 0.0,
         window=window,
         is_resolved=is_closed and total >= LENGTH_TO_TRUST * max(tau, 0.5),
@@ -318,6 +327,37 @@ def _running_sums(
     variance = pairs / (n_chains * n - (2 * lags + 1) + lags * (lags + 1) / n)
     whole = np.cumsum(twice * gamma) + (2 * lags + 1) * variance
     return variance, whole / (2 * (gamma[0] + variance))
+
+
+def _truncated_sum_variance(
+    rho: Float[np.ndarray, " lags"], tau: float, n_chains: int, n: int
+) -> float:
+    r"""Squared error of τ_int as a sum up to a window W that was fixed in advance.
+
+    $$\frac2N \int_{-\pi}^{\pi} \frac{d\omega}{2\pi}
+      \Big[\tfrac12 \sum_{|t|\le W} \frac{\cos\omega t}{\sqrt{1 - |t|/n}} - \tau\Big]^2
+      \Big[\sum_{|t|\le W} \rho(t) \cos\omega t\Big]^2,$$
+
+    for Gaussian fluctuations at leading order, the root for the n - t pairs at lag t.
+    For W ≫ τ, n ≫ W and one decay time it is Wolff's formula. That one is 15 % larger
+    at W = 5 τ, which makes up for the noise of the window; it is 25 % too small for
+    ρ(t) = (-0.6)^t and short chains, and 0 at W = τ - ½.
+
+    **Source:** Priestley, Spectral Analysis and Time Series (1981), for the covariance
+    of Γ(s) and Γ(t). The root is ours.
+    """
+    window = rho.size - 1
+    length = 4 * window + 1  # the product has no higher harmonics
+    lags = np.arange(rho.size)
+
+    def spectrum(even: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " frequencies"]:
+        symmetric = np.zeros(length)
+        symmetric[: window + 1] = even
+        symmetric[length - window :] = even[:0:-1]
+        return np.fft.fft(symmetric).real
+
+    response = 0.5 * spectrum(1 / np.sqrt(1 - lags / n)) - tau
+    return float(2 / (n_chains * n) * np.mean((response * spectrum(rho)) ** 2))
 
 
 def _autocovariances(
