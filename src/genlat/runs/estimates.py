@@ -1,5 +1,6 @@
 """All estimates of a run: every observable by every method."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,8 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from genlat import exact, observables
 from genlat.actions.base import AbstractScalarAction
-from genlat.estimators import autocorrelation, weights
+from genlat.estimators import autocorrelation, quantity, two_sided, weights
 from genlat.estimators.estimate import Estimate
+from genlat.estimators.quantity import Quantity
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
 Found = dict[str, Estimate]
@@ -38,13 +40,17 @@ def nis(
     names: tuple[str, ...],
     lattice_shape: tuple[int, ...],
 ) -> Found:
-    """From weighted draws of q: `measured[key]` of shape (n, ...); ln Z too."""
+    """From weighted draws of q: `measured[key]` of shape (n, ...); ln Z too.
+
+    Where one draw outweighs all others together, everything carries that flaw.
+    """
     log_z = weights.log_z(log_w)
     volume = int(np.prod(lattice_shape))
     total = volume * measured["action_density"]
     found = {
         "log_z": log_z,
         "free_energy_density": weights.free_energy_density(log_z, volume),
+        "free_energy_density_upper": bound(two_sided.lower_log_z(log_w), volume, "nis"),
         "entropy_density": weights.entropy_density(log_w, total, volume),
     }
     for name in names:
@@ -54,7 +60,58 @@ def nis(
             found[name] = weights.reweighted_derived(log_w, series, function)
         else:
             found[name] = weights.reweighted_mean(log_w, measured[name])
+    if flaw := two_sided.log_z_q(log_w).flaw:
+        return {name: dataclasses.replace(x, flaw=flaw) for name, x in found.items()}
     return found
+
+
+def from_p(
+    log_w_p: Float[np.ndarray, "chains n"],
+    action: Float[np.ndarray, "chains n"],
+    volume: int,
+) -> Found:
+    """From samples of p with their log q: ln Z, a bound and the entropy."""
+    log_z = two_sided.log_z_p(log_w_p)
+    entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
+    upper = two_sided.upper_log_z(log_w_p)
+    return {
+        **free_energy(log_z, volume, "p_estimator"),
+        "free_energy_density_lower": bound(upper, volume, "p_estimator"),
+        "entropy_density": entropy.estimate("p_estimator"),
+    }
+
+
+def from_both(
+    log_w_q: Float[np.ndarray, " n"],
+    log_w_p: Float[np.ndarray, "chains n"],
+    action: Float[np.ndarray, "chains n"],
+    volume: int,
+) -> Found:
+    """By Bennett's ratio from draws of q and samples of p."""
+    log_z = two_sided.bar(log_w_q, log_w_p).log_z
+    entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
+    return {
+        **free_energy(log_z, volume, "bar"),
+        "entropy_density": entropy.estimate("bar"),
+    }
+
+
+def free_energy(log_z: Quantity, volume: int, method: str) -> Found:
+    """ln Z and -ln Z/V under their keys."""
+    return {
+        "log_z": log_z.estimate(method),
+        "free_energy_density": (-log_z / volume).estimate(method),
+    }
+
+
+def bound(log_z: Quantity, volume: int, method: str) -> Estimate:
+    """A bound on ln Z as one on -ln Z/V."""
+    return (-log_z / volume).estimate(method)
+
+
+def corrected(found: Found) -> Found:
+    """Every estimate with its leading-order bias taken off."""
+    return {name: estimate.corrected() for name, estimate in found.items()}
 
 
 def gathered(measured: Arrays, index: Int[np.ndarray, "chains n"]) -> Arrays:

@@ -12,9 +12,11 @@ from genlat.runs import (
     directory,
     environment,
     files,
+    integration_stage,
     prior_stage,
     results,
     sample_stage,
+    target_stage,
     theory,
     train_stage,
 )
@@ -58,4 +60,8 @@ def _stages(job: Job) -> dict[str, Any]:
         prior_stage.run(job)
         model = train_stage.run(job)
         sample_stage.run(job, model)
+        if target_stage.is_wanted(job):
+            target_stage.run(job, model)
+    if "hmc_integration" in job.config.methods:
+        integration_stage.run(job)
     return results.write(job, model)

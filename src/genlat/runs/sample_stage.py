@@ -25,7 +25,7 @@ def run(job: Job, model: CNF) -> None:
         directory.note(job.directory, "integrator", choice._asdict())
         notes = directory.notes(job.directory)
     _flow(job, model.with_steps(notes["integrator"]["steps"]))
-    if "nmcmc" in job.config.estimate.methods:
+    if "nmcmc" in job.config.methods:
         _nmcmc(job)
 
 

@@ -1,0 +1,237 @@
+"""What samples of p, and chains along the couplings, say about ln Z and the model."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat import lattice
+from genlat.actions.phi4 import Phi4
+from genlat.estimators import (
+    integration,
+    quantity,
+    resampling,
+    tails,
+    two_sided,
+    weights,
+)
+from genlat.estimators.quantity import Quantity
+from genlat.runs import (
+    chain_stage,
+    estimates,
+    integration_stage,
+    sample_stage,
+    store,
+    target_stage,
+)
+from genlat.runs.findings import Findings, measured, seconds
+from genlat.runs.job import Job
+from genlat.runs.keys import Purpose
+
+THRESHOLDS = (0.1, 0.01, 0.001)
+
+Json = dict[str, Any]
+
+
+def target(job: Job) -> Findings:
+    """The model held against samples of p."""
+    blocks = target_stage.read(job)
+    arrays = store.joined(blocks, sample_axis=1)
+    log_w_p = -arrays["action"] - arrays["log_q"]
+    label = target_stage.label(job)
+    diagnostics: Json = {
+        "p_samples": {
+            "kernel": label.kernel,
+            "n": log_w_p.size,
+            "source": job.config.estimate.p_samples,
+            "visits_every_mode": label.visits_every_mode,
+        }
+    }
+    cost: Json = {"p_seconds": seconds(blocks)}
+    log_w_q = sample_stage.log_weights(sample_stage.read_flow(job))
+    broken = int(np.sum(np.isnan(log_w_p) | np.isneginf(log_w_p)))
+    diagnostics["non_finite_p"] = broken
+    is_met = np.any(np.isfinite(log_w_p))
+    if broken or not is_met or not sample_stage.usable(log_w_q):
+        return Findings({}, diagnostics, cost)
+    volume = lattice.volume(job.config.theory.shape)
+    log_z_p, ratio = two_sided.log_z_p(log_w_p), two_sided.bar(log_w_q, log_w_p)
+    weight = two_sided.mode_weight(log_w_q, log_w_p).estimate("mode_weight")
+    diagnostics |= {
+        "ess_forward": two_sided.ess_forward(log_w_p).estimate("forward").to_json(),
+        "kl_forward_per_site": two_sided.kl_forward(log_w_p, volume)
+        .estimate("forward")
+        .to_json(),
+        "mode_weight": {**weight.to_json(), "is_evidence": label.visits_every_mode},
+        "uncovered": [_uncovered(log_w_p, log_z_p.value, x) for x in THRESHOLDS],
+        "pareto_k_forward": _pareto_k(-log_w_p.ravel()),
+        "overlap": ratio.overlap,
+        "cross_checks": {"log_z": _cross_checks(job, log_w_q, log_w_p, log_z_p)},
+    }
+    by_method = {
+        "p_estimator": estimates.from_p(log_w_p, arrays["action"], volume),
+        "bar": estimates.from_both(log_w_q, log_w_p, arrays["action"], volume),
+    }
+    wanted = {name: by_method[name] for name in by_method if name in job.config.methods}
+    return Findings(wanted, diagnostics, cost)
+
+
+def path(job: Job) -> Findings:
+    """ln Z by chains along the hopping, with the checks that the chains allow."""
+    blocks = integration_stage.read(job)
+    nodes = integration_stage.assemble(blocks)
+    along = integration_stage.path_of(job, nodes)
+    log_z = along.log_z[-1]
+    fractions = np.array([node.fraction for node in nodes])
+    energies = [node.energies for node in nodes]
+    start = integration_stage.log_z_start(job.action)
+    volume = lattice.volume(job.config.theory.shape)
+    found = estimates.free_energy(log_z, volume, "hmc_integration")
+    if job.config.mcmc is not None:
+        arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
+        action = quantity.mean(arrays["action_density"], "chain")
+        entropy = action + log_z / volume
+        found["entropy_density"] = entropy.estimate("hmc_integration")
+    name, end = _coupling(job)
+    curve = [quantity_.estimate("") for quantity_ in along.log_z]
+    integral = integration.thermodynamic(fractions, energies, start)
+    reweighted = integration.reweighting(fractions, energies, start)
+    diagnostics = {
+        "integration": {
+            "coupling_name": name,
+            "couplings": (end * fractions).tolist(),
+            "log_z": [float(x.value) for x in curve],
+            "error": [float(x.error) for x in curve],
+            "overlaps": along.overlaps,
+            "samples": [energy.size for energy in energies],
+            "rounds": len(blocks),
+            "target_error": job.config.integration.target_error,
+            "reweighting": reweighted.estimate("reweighting").to_json(),
+            "thermodynamic": integral.estimate("thermodynamic").to_json(),
+        },
+        "consistency": [
+            _integral_row(fractions, energies, log_z, start),
+            *_slope_row(job, energies[-1]),
+        ],
+    }
+    cost = {"integration_seconds": seconds(blocks)}
+    return Findings({"hmc_integration": found}, diagnostics, cost)
+
+
+def identities(by_method: Mapping[str, estimates.Found]) -> list[Json]:
+    """Rows for ⟨(1/V) Σ φ ∂S/∂φ⟩ = 1, the Schwinger-Dyson equation, by every method."""
+    rows = []
+    for method, found in by_method.items():
+        estimate = found.get("schwinger_dyson")
+        if estimate is None or estimate.flaw or not estimate.error:
+            continue
+        pull = (float(estimate.value) - 1) / float(estimate.error)
+        name = f"Schwinger-Dyson, {method}: ⟨Σ φ ∂S/∂φ⟩/V = 1"
+        rows.append(_row(name, estimate.to_json(), 1.0, pull))
+    return rows
+
+
+def _uncovered(
+    log_w_p: Float[np.ndarray, "chains n"], log_z: float, threshold: float
+) -> Json:
+    estimate = two_sided.uncovered(log_w_p, log_z, threshold).estimate("")
+    return {
+        "threshold": threshold,
+        "value": float(estimate.value),
+        "error": float(estimate.error),
+    }
+
+
+def _pareto_k(log_w: Float[np.ndarray, " n"]) -> float | None:
+    enough = log_w.size >= tails.SMALLEST_SAMPLE
+    return tails.pareto_k(log_w) if enough else None
+
+
+def _cross_checks(
+    job: Job,
+    log_w_q: Float[np.ndarray, " n"],
+    log_w_p: Float[np.ndarray, "chains n"],
+    log_z_p: Quantity,
+) -> Json:
+    """Errors of ln Z from both sides by jackknife and bootstrap, over draws or chains.
+
+    Left out with fewer than ten chains.
+    """
+    rng = np.random.default_rng([job.config.seed, Purpose.RESAMPLING])
+    sides = {
+        "nis": (log_w_q, weights.log_z(log_w_q).error),
+        "p_estimator": (-log_w_p, log_z_p.estimate("").error),
+    }
+    found = {}
+    for method, (log_x, delta) in sides.items():
+        if log_x.ndim == 2 and len(log_x) < resampling.FEWEST:
+            continue
+        x = np.exp(log_x - np.max(log_x))
+        means = resampling.groups(x / np.mean(x))[:, None]
+        found[method] = {
+            "delta": float(delta),
+            "jackknife": float(resampling.jackknife(means, _log).error),
+            "bootstrap": float(resampling.bootstrap(means, _log, rng).error),
+        }
+    return found
+
+
+def _log(means: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
+    return np.log(np.maximum(means[:, 0], np.finfo(np.float64).tiny))
+
+
+def _coupling(job: Job) -> tuple[str, float]:
+    """The coupling that runs, and its value at the end."""
+    if isinstance(job.action, Phi4):
+        return "kappa", float(job.action.kappa)
+    return "hopping", float(job.action.hopping)
+
+
+def _integral_row(
+    fractions: Float[np.ndarray, " grid"],
+    energies: integration.Energies,
+    log_z: Quantity,
+    start: float,
+) -> Json:
+    """-∫⟨E⟩dt against Bennett's ratios, on the same chains.
+
+    The error of Hermite's rule is taken from every second coupling: sixteen times it.
+    """
+    integral = integration.thermodynamic(fractions, energies, start)
+    chosen = sorted({*range(0, len(fractions), 2), len(fractions) - 1})
+    coarse = integration.thermodynamic(
+        fractions[chosen], [energies[i] for i in chosen], start
+    )
+    rule = abs(coarse.value - integral.value) / 15
+    difference = (integral - log_z).estimate("")
+    error = math.hypot(float(difference.error), rule)
+    pull = float(difference.value) / error if error > 0 else 0.0
+    return _row(
+        "ln Z: integral of 2⟨H⟩ dκ against Bennett's ratios",
+        {**integral.estimate("thermodynamic").to_json(), "rule_error": rule},
+        log_z.estimate("hmc_integration").to_json(),
+        pull,
+    )
+
+
+def _slope_row(job: Job, energy: Float[np.ndarray, "chains n"]) -> list[Json]:
+    """∂ ln Z/∂κ at the end of the path: 2⟨H⟩ of its chains against the baseline's."""
+    if job.config.mcmc is None or float(job.action.hopping) == 0:
+        return []
+    volume = lattice.volume(job.config.theory.shape)
+    scale = -2 * float(job.action.hopping) * volume
+    ours = quantity.mean(energy / scale, "path").estimate("hmc_integration")
+    arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
+    theirs = quantity.mean(arrays["hopping"], "chain").estimate(chain_stage.name(job))
+    error = math.hypot(float(ours.error), float(theirs.error))
+    if ours.flaw or theirs.flaw or not error > 0:
+        return []
+    pull = (float(ours.value) - float(theirs.value)) / error
+    name = "⟨H⟩/V at the end of the path against the chain"
+    return [_row(name, ours.to_json(), theirs.to_json(), pull)]
+
+
+def _row(name: str, left: Json, right: Json | float, pull: float) -> Json:
+    return {"name": name, "left": left, "right": right, "pull": pull}
