@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genlat.runs import catalogue, config, directory, sections
+from genlat.runs import catalogue, config, directory, scan_request, sections
 from genlat.runs.errors import DamagedError, DivergedError, RequestError
 
 app = typer.Typer(
@@ -60,15 +60,51 @@ def run(
 
 
 @app.command()
+def scan(
+    file: RunFile,
+    over: Annotated[
+        str,
+        typer.Option(
+            "--over",
+            metavar="section.field=start:stop:step",
+            help="What to scan; or a list, section.field=a,b,c.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
+    overrides: Overrides = None,
+    warm_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training steps of points that start from another."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """One run after another along a coupling or an extent, each from its neighbour."""
+    with _one_line_errors(out):
+        request = scan_request.plan(file, over, overrides or [], warm_steps)
+        directory.refuse_existing(out)
+        from genlat.runs import scan as scans
+        from genlat.runs.screen import Screen
+
+        results = scans.start(request, out, Screen(quiet=quiet or as_json), _page)
+        _finish(results, out, quiet=quiet, as_json=as_json)
+
+
+@app.command()
 def resume(
     run_directory: RunDirectory, quiet: Quiet = False, as_json: Json = False
 ) -> None:
-    """Continue a killed run to the same final numbers."""
+    """Continue a killed run or scan to the same final numbers."""
     with _one_line_errors(run_directory):
         from genlat.runs import pipeline
+        from genlat.runs import scan as scans
         from genlat.runs.screen import Screen
 
-        results = pipeline.resume(run_directory, Screen(quiet=quiet or as_json))
+        screen = Screen(quiet=quiet or as_json)
+        if scan_request.is_scan(run_directory):
+            results = scans.resume(run_directory, screen, _page)
+        else:
+            results = pipeline.resume(run_directory, screen)
         _finish(results, run_directory, quiet=quiet, as_json=as_json)
 
 
@@ -76,7 +112,8 @@ def resume(
 def report(run_directory: RunDirectory) -> None:
     """Redraw the page from records."""
     with _one_line_errors(run_directory):
-        directory.read_config(run_directory)
+        is_scan = scan_request.is_scan(run_directory)
+        (scan_request.read if is_scan else directory.read_config)(run_directory)
         typer.echo(_page(run_directory))
 
 
@@ -181,13 +218,17 @@ def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -
     if as_json:
         typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
     elif not quiet:
-        from genlat.runs import table
+        from genlat.runs import scan_table, table
 
-        table.show(results)
+        (scan_table if scan_request.is_scan(out) else table).show(results)
         typer.echo(f"report: {page}")
 
 
 def _page(run_directory: Path) -> Path:
+    if scan_request.is_scan(run_directory):
+        from genlat.report import scan_page
+
+        return scan_page.write(run_directory)
     from genlat.report import page
 
     return page.write(run_directory)

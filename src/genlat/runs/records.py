@@ -56,6 +56,28 @@ def read(directory: Path) -> Record:
     return Record(directory, config, results, _columns(metrics.read(directory)))
 
 
+@dataclasses.dataclass(frozen=True)
+class ScanRecord:
+    """What a scan left behind.
+
+    - `request`: `scan.toml`: the field, its values, the run file of the first point.
+    - `results`: `scan.json`, schema `genlat.scan/1`; empty before the first point ends.
+    """
+
+    directory: Path
+    request: dict[str, Any]
+    results: dict[str, Any]
+
+
+def read_scan(directory: Path) -> ScanRecord:
+    """Read a scan directory, finished or not.
+
+    **Raises:** `OSError` if it is none.
+    """
+    request = tomllib.loads((directory / "scan.toml").read_text(encoding="utf-8"))
+    return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
+
+
 def _columns(lines: list[metrics.Line]) -> dict[str, Float[np.ndarray, " steps"]]:
     names = lines[0] if lines else {}
     return {name: np.array([line[name] for line in lines], float) for name in names}

@@ -1,0 +1,226 @@
+"""From the records of a scan to the figures they allow, with captions."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.report import notation, scan_figures
+from genlat.report.drawings import Drawing
+from genlat.report.scan_figures import Curve
+
+Json = Mapping[str, Any]
+
+MAIN = "free_energy_density"
+# observable -> title, axis, how to read it
+CURVES = {
+    MAIN: (
+        "Free energy",
+        r"$-\ln Z / V$",
+        (
+            "Error bars are smaller than the symbols: the pulls below say whether the "
+            "methods agree. Methods that share their draws agree too well."
+        ),
+    ),
+    "abs_mag": (
+        "Magnetisation",
+        r"$\langle |m| \rangle$",
+        "Small in the symmetric phase, of order one in the broken one.",
+    ),
+    "susceptibility": (
+        "Susceptibility",
+        r"$V(\langle m^2\rangle - \langle |m|\rangle^2)$",
+        "Its peak moves to the transition as the lattice grows.",
+    ),
+    "binder": (
+        "Binder cumulant",
+        r"$1 - \langle m^4\rangle / 3\langle m^2\rangle^2$",
+        (
+            "From 0 for a Gaussian magnetisation to 2/3 for two sharp values ±m; "
+            "curves of different volumes cross at the transition."
+        ),
+    ),
+    "action_density": (
+        "Action",
+        r"$\langle S\rangle / V$",
+        "Minus the derivative of ln Z / V with respect to a factor of the action.",
+    ),
+    "entropy_density": (
+        "Entropy",
+        r"$(\langle S\rangle + \ln Z) / V$",
+        "How spread out the distribution of fields is, per site.",
+    ),
+    "specific_heat": (
+        "Specific heat",
+        r"$\mathrm{Var}(S) / V$",
+        "Fluctuations of the action.",
+    ),
+    "correlation_length": (
+        "Correlation length",
+        r"$\xi$ (lattice units)",
+        "Second moment, not connected: no correlation length in the broken phase.",
+    ),
+}
+FRACTIONS = {
+    "ess": "ESS",
+    "ess_forward": "forward ESS",
+    "mode_weight": "mode weight",
+}
+STAGES = {"train": "training", "sample": "sampling", "mcmc": "Markov chain"}
+
+
+def draw(results: Json) -> list[Drawing]:
+    """Every figure that `scan.json` has the data for."""
+    if len(results.get("values", [])) < 2:
+        return []
+    x, label = np.array(results["values"], np.float64), axis(results["over"])
+    every = (
+        *(_curve(results, name, x, label) for name in CURVES),
+        _derivative(results, x, label),
+        _equation_of_state(results),
+        _fractions(results, x, label),
+        _cost(results, x, label),
+    )
+    return [drawing for drawing in every if drawing is not None]
+
+
+def axis(field: str) -> str:
+    """What the scanned field is called: κ, L₀, ... or its own name."""
+    section, name, *entry = field.split(".")
+    if name == "shape":
+        return f"extent $L_{entry[0]}$" if entry else name
+    return notation.COUPLINGS.get(name, name) if section == "theory" else field
+
+
+def _array(values: list[float | None]) -> Float[np.ndarray, " n"]:
+    return np.array([math.nan if x is None else x for x in values], np.float64)
+
+
+def _found(by_method: Mapping[str, Json]) -> dict[str, Curve]:
+    """Every method's curve, but those without a single value and error."""
+    found = {}
+    for method, curve in by_method.items():
+        value, error = _array(curve["value"]), _array(curve["error"])
+        value = np.where(np.isnan(error), np.nan, value)  # it cannot be used
+        if not np.all(np.isnan(value)):
+            found[method] = Curve(value, error)
+    return found
+
+
+def _curve(
+    results: Json, name: str, x: Float[np.ndarray, " n"], label: str
+) -> Drawing | None:
+    found = _found(results["estimates"].get(name, {}))
+    title, quantity, caption = CURVES[name]
+    if set(found) <= {"exact"}:
+        return None
+    reference = None
+    if len(found) > 1:
+        complete = [m for m, curve in found.items() if not np.isnan(curve.value).any()]
+        order = ["exact", *(m for m in complete if m not in ("nis", "nmcmc")), "nis"]
+        reference = next((m for m in order if m in complete), None)
+    figure = scan_figures.curves(x, found, (label, quantity), reference)
+    return Drawing(name, title, caption, figure)
+
+
+def _derivative(
+    results: Json, x: Float[np.ndarray, " n"], label: str
+) -> Drawing | None:
+    derivative = results["thermodynamics"].get("derivative")
+    if derivative is None:
+        return None
+    rows = results["consistency"][:-1]  # the last goes from end to end
+    start, stop = (np.array([row[key] for row in rows]) for key in ("start", "stop"))
+    change, error = (
+        np.array([row["difference"][key] for row in rows]) for key in ("value", "error")
+    )
+    pulls = _array([row["pull"] for row in rows])
+    name = f"{derivative['factor']:g} {derivative['observable']}, "
+    return Drawing(
+        "derivative",
+        "Derivative of ln Z",
+        "Measured by the chain, and from differences of ln Z by reweighting, which "
+        "are independent of it; the pulls compare them after integration.",
+        scan_figures.slopes(
+            x,
+            (
+                name + derivative["method"],
+                Curve(_array(derivative["value"]), _array(derivative["error"])),
+            ),
+            (start + stop) / 2,
+            Curve(change / (stop - start), error / (stop - start)),
+            pulls,
+            (label, rf"$\partial \ln Z/\partial$ {label}"),
+        ),
+    )
+
+
+def _equation_of_state(results: Json) -> Drawing | None:
+    states = results["thermodynamics"].get("equation_of_state")
+    if not states:
+        return None
+    d = len(results["config"]["theory"]["shape"])
+    panels: dict[str, dict[str, Curve]] = {}
+    for method, state in states.items():
+        extents = np.array(state["extents"])
+        for name, label, power in (
+            ("pressure", "p", d),
+            ("energy_density", r"\epsilon", d),
+            ("entropy_density", "s", d - 1),
+        ):
+            column = state[name]
+            error = np.hypot(_array(column["error"]), _array(column["rule_error"]))
+            curve = Curve(
+                _array(column["value"]) * extents**power, error * extents**power
+            )
+            axis_label = f"${label}/T^{power}$" if power > 1 else f"${label}/T$"
+            if power == 0:
+                axis_label = f"${label}$"
+            panels.setdefault(axis_label, {})[method] = curve
+    temperature = {m: np.array(state["temperature"]) for m, state in states.items()}
+    return Drawing(
+        "equation_of_state",
+        "Equation of state",
+        "Above the coldest lattice. Error bars contain what the discrete derivative "
+        "may miss, added in quadrature; temperatures share the coldest lattice.",
+        scan_figures.equation_of_state(temperature, panels),
+    )
+
+
+def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | None:
+    found = {}
+    for key, name in FRACTIONS.items():
+        entries = results["diagnostics"].get(key, [])
+        value, error = (
+            _array([entry[part] if entry else None for entry in entries])
+            for part in ("value", "error")
+        )
+        if not np.all(np.isnan(value)):
+            found[name] = Curve(value, error)
+    if not found:
+        return None
+    return Drawing(
+        "quality",
+        "What the models are worth",
+        "Parts of one. The ESS cannot see a mode that a model misses; the forward ESS "
+        "and the mode weight, from samples of p, can.",
+        scan_figures.fractions(x, found, label),
+    )
+
+
+def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | None:
+    seconds = {}
+    for key, name in STAGES.items():
+        values = _array(results["cost"][f"{key}_seconds"])
+        if not np.all(np.isnan(values)):
+            seconds[name] = np.nan_to_num(values)
+    if not seconds:
+        return None
+    return Drawing(
+        "cost",
+        "Time",
+        "Wall time of every point; the first to train compiles for all.",
+        scan_figures.cost(x, seconds, label),
+    )

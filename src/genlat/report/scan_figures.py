@@ -1,0 +1,195 @@
+"""The figures of a scan: curves with error bars in, a Matplotlib figure out."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from genlat.report import house
+
+MARKERS = "osD^v<>P"
+
+
+class Curve(NamedTuple):
+    """Values and errors along a scan; NaN where there are none."""
+
+    value: Float[np.ndarray, " n"]
+    error: Float[np.ndarray, " n"]
+
+
+@house.styled
+def curves(
+    x: Float[np.ndarray, " n"],
+    found: Mapping[str, Curve],
+    labels: tuple[str, str],
+    reference: str | None,
+) -> Figure:
+    """One quantity by every method; below, pulls against the reference.
+
+    What is known exactly is a line.
+    """
+    figure = Figure(figsize=(house.WIDTH, 4.4 if reference else 3.1))
+    heights = [5, 2] if reference else [1]
+    rows = figure.subplots(
+        len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
+    )[:, 0]
+    _curves(rows[0], x, found)
+    rows[0].set_ylabel(labels[1])
+    _key(rows[0])
+    if reference:
+        _pulls(rows[1], x, found, reference)
+    rows[-1].set_xlabel(labels[0])
+    figure.align_ylabels()
+    return figure
+
+
+@house.styled
+def slopes(
+    x: Float[np.ndarray, " n"],
+    measured: tuple[str, Curve],
+    middle: Float[np.ndarray, " intervals"],
+    differences: Curve,
+    pulls: Float[np.ndarray, " intervals"],
+    labels: tuple[str, str],
+) -> Figure:
+    """A derivative: measured at the points, and from ln Z over the intervals."""
+    figure = Figure(figsize=(house.WIDTH, 4.4))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 2])
+    name, curve = measured
+    _curves(top, x, {name: curve})
+    line = {"color": house.VERMILION, "marker": "s", "markersize": 3.5}
+    line |= {"linestyle": "none", "label": "differences of ln Z, nis"}
+    top.errorbar(middle, *differences, elinewidth=1.1, **line)
+    top.set_ylabel(labels[1])
+    _key(top)
+    _band(bottom)
+    bottom.plot(middle, pulls, **line)
+    _centre(bottom, pulls)
+    bottom.set(ylabel="pull of an\ninterval", xlabel=labels[0])
+    figure.align_ylabels()
+    return figure
+
+
+@house.styled
+def fractions(
+    x: Float[np.ndarray, " n"], found: Mapping[str, Curve], label: str
+) -> Figure:
+    """Numbers that should be near 1: effective sample sizes, the mode weight."""
+    figure = Figure(figsize=(house.WIDTH, 3.1))
+    axes = figure.subplots()
+    colours = (house.VERMILION, house.GREEN, house.PURPLE)
+    for (name, curve), colour, marker in zip(
+        found.items(), colours, MARKERS, strict=False
+    ):
+        look = {"color": colour, "marker": marker, "markersize": 3.5, "label": name}
+        axes.errorbar(x, *curve, elinewidth=1.1, linewidth=0.9, **look)
+    axes.axhline(1, color=house.INK, linewidth=1, linestyle=(0, (4, 3)))
+    highest = max(np.nanmax(curve.value) for curve in found.values())
+    axes.set(xlabel=label, ylim=(0, max(1.05, 1.05 * float(highest))))
+    _key(axes)
+    return figure
+
+
+@house.styled
+def cost(
+    x: Float[np.ndarray, " n"],
+    seconds: Mapping[str, Float[np.ndarray, " n"]],
+    label: str,
+) -> Figure:
+    """Wall time of every point, stage upon stage."""
+    figure = Figure(figsize=(house.WIDTH, 2.6))
+    axes = figure.subplots()
+    width = 0.7 * float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x) or 1.0))
+    base = np.zeros(x.size)
+    for stage, values in seconds.items():
+        axes.bar(x, values, width, base, color=house.colour(stage), label=stage)
+        base = base + values
+    axes.set(xlabel=label, ylabel="seconds")
+    axes.grid(visible=False, axis="x")
+    _key(axes)
+    return figure
+
+
+@house.styled
+def equation_of_state(
+    temperature: Mapping[str, Float[np.ndarray, " n"]],
+    panels: Mapping[str, Mapping[str, Curve]],
+) -> Figure:
+    """Thermal quantities against T, one panel each, by every method."""
+    figure = Figure(figsize=(house.WIDTH, 0.4 + 2.0 * len(panels)))
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, found) in zip(rows, panels.items(), strict=True):
+        axes.axhline(0, color=house.MUTED, linewidth=0.8)
+        _curves(axes, next(iter(temperature.values())), found)
+        axes.set_ylabel(label)
+    _key(rows[0])
+    rows[-1].set_xlabel("temperature $T = 1/L_0$ (lattice units)")
+    figure.align_ylabels()
+    return figure
+
+
+def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) -> None:
+    for (method, curve), at, marker in _placed(x, found):
+        colour = house.colour(method)
+        if method == "exact":
+            order = np.argsort(x)
+            axes.plot(x[order], curve.value[order], color=colour, label=method)
+            continue
+        look = {"color": colour, "marker": marker, "markersize": 3.5, "label": method}
+        axes.errorbar(at, *curve, elinewidth=1.1, linestyle="none", **look)
+
+
+def _pulls(
+    axes: Axes,
+    x: Float[np.ndarray, " n"],
+    found: Mapping[str, Curve],
+    reference: str,
+) -> None:
+    base, every = found[reference], []
+    _band(axes)
+    for (method, curve), at, marker in _placed(x, found):
+        if method in (reference, "exact"):
+            continue
+        both = np.hypot(curve.error, base.error)
+        pull = np.divide(
+            curve.value - base.value, both, out=np.full(x.size, np.nan), where=both > 0
+        )
+        every.append(pull)
+        look = {"color": house.colour(method), "marker": marker, "markersize": 3.5}
+        axes.plot(at, pull, linestyle="none", **look)
+    _centre(axes, np.concatenate([np.zeros(1), *every]))
+    axes.set_ylabel(f"pull against\n{reference}")
+
+
+def _placed(
+    x: Float[np.ndarray, " n"], found: Mapping[str, Curve]
+) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
+    """Every method, moved aside a little so that none hides another, and its marker."""
+    gap = float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x)))
+    shown = [method for method in found if method != "exact"]
+    placed = []
+    for method, curve in found.items():
+        rank = shown.index(method) if method in shown else 0
+        offset = 0.12 * gap * (rank - (len(shown) - 1) / 2)
+        placed.append(((method, curve), x + offset, MARKERS[rank % len(MARKERS)]))
+    return placed
+
+
+def _band(axes: Axes) -> None:
+    axes.axhspan(-1, 1, color=house.MUTED, alpha=0.18, linewidth=0)
+    axes.axhline(0, color=house.INK, linewidth=1)
+
+
+def _centre(axes: Axes, pulls: Float[np.ndarray, " any"]) -> None:
+    largest = 1.15 * max(3.0, float(np.nanmax(np.abs(pulls))))
+    axes.set_ylim(-largest, largest)
+
+
+def _key(axes: Axes) -> None:
+    """The names of the lines in their colours, above the panel, clear of the data."""
+    names = axes.get_legend_handles_labels()[1]
+    columns = min(3, len(names))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)

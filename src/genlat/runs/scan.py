@@ -1,0 +1,113 @@
+"""A scan: one run after another, each starting from its neighbour's model."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genlat.runs import (
+    directory,
+    files,
+    pipeline,
+    scan_request,
+    scan_results,
+    source,
+)
+from genlat.runs.errors import DamagedError, DivergedError, RequestError
+from genlat.runs.scan_request import Request
+from genlat.runs.screen import Screen
+
+Draw = Callable[[Path], object]
+"""Draws the report of a finished run directory."""
+
+
+def start(request: Request, path: Path, screen: Screen, draw: Draw) -> dict[str, Any]:
+    """Carry out a checked scan in the new directory `path`; returns `scan.json`.
+
+    **Raises:** `RequestError` if `path` exists, and as `resume`.
+    """
+    directory.refuse_existing(path)
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise RequestError(f"{path}: {error.strerror}") from error
+    (path / "points").mkdir()
+    scan_request.write(path, request)
+    return resume(path, screen, draw)
+
+
+def resume(path: Path, screen: Screen, draw: Draw) -> dict[str, Any]:
+    """Continue a scan wherever it stopped; returns `scan.json`, which grows with it.
+
+    **Raises:** `RequestError`, `DamagedError` or `DivergedError` as `pipeline.resume`,
+    naming the point and how to go on.
+    """
+    request = scan_request.read(path)
+    with directory.held(path):
+        found = files.read_json(path / "scan.json")
+        if found.get("is_complete"):
+            screen.say(f"{path}: already finished")
+            return found
+        begin, done = time.monotonic(), 0
+        for index, name in enumerate(request.points):
+            point = path / "points" / name
+            if not (point / "results.json").exists():
+                _say(request, index, (time.monotonic() - begin) / max(done, 1), screen)
+                _point(request, path, index, screen)
+                done += 1
+            if not (point / "report.html").exists():
+                draw(point)
+            found = scan_results.write(path, request)
+        return found
+
+
+def _say(request: Request, index: int, seconds: float, screen: Screen) -> None:
+    """Which point comes next, and how long all may take if the others are like it."""
+    n = len(request.points)
+    left = f", about {(n - index) * seconds / 60:.0f} min left" if seconds > 1 else ""
+    value = request.values[index]
+    screen.say(f"point {index + 1} of {n}: {request.field} = {value!r}{left}")
+
+
+def _point(request: Request, path: Path, index: int, screen: Screen) -> None:
+    """Run one point, or the rest of it."""
+    point = path / "points" / request.points[index]
+    try:
+        if "started" in directory.notes(point):
+            screen.say("  continues where it stopped")
+            pipeline.resume(point, screen)
+            return
+        if point.exists():  # killed before it began: it holds nothing yet
+            shutil.rmtree(point)
+        init = _neighbour(request, path, index, screen)
+        pipeline.start(scan_request.configuration(request, index, init), point, screen)
+    except (DamagedError, DivergedError) as error:
+        raise type(error)(_advice(point, str(error), path)) from error
+    except RequestError as error:
+        raise RequestError(_advice(point, "; ".join(error.lines), path)) from error
+
+
+def _neighbour(request: Request, path: Path, index: int, screen: Screen) -> str | None:
+    """The directory of the point before, if its model can start this one."""
+    config = scan_request.configuration(request, index, None)
+    if config.model is None:
+        return None
+    if index == 0:
+        screen.say(f"  model.init = {config.model.init}")
+        return None
+    before = request.points[index - 1]
+    neighbour = (path / "points" / before).absolute()
+    reason = source.why_unfit(neighbour, config.theory, config.model)
+    if reason is not None:
+        screen.say(f"  model.init = {config.model.init}, not {before}: {reason}")
+        return None
+    screen.say(f"  starts from {before}")
+    return str(neighbour)
+
+
+def _advice(point: Path, complaint: str, path: Path) -> str:
+    return (
+        f"{point}: {complaint}; finished points are kept; continue with: "
+        f"genlat resume {path} (another try at this point alone: docs/scan.md)"
+    )

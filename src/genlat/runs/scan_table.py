@@ -1,0 +1,45 @@
+"""The end of a scan on the terminal: ln Z, ESS and verdict point by point."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from genlat.estimators.estimate import Estimate
+from genlat.runs.table import WIDTH
+
+
+def show(results: Mapping[str, Any]) -> None:
+    """Print the table of a scan, and the worst of its consistency checks."""
+    log_z = results["estimates"].get("log_z", {})
+    table = Table(results["over"], *(f"ln Z, {method}" for method in log_z))
+    for name in ("ESS", "trust"):
+        table.add_column(name)
+    for k, value in enumerate(results["values"]):
+        numbers = (
+            _cell(curve["value"][k], curve["error"][k]) for curve in log_z.values()
+        )
+        ess = results["diagnostics"]["ess"][k]
+        shown = "" if ess is None else f"{ess['value']:.3f}"
+        table.add_row(f"{value!r}", *numbers, shown, results["verdicts"][k]["trust"])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    console.print(table)
+    rows = [row for row in results["consistency"] if row["pull"] is not None]
+    if rows:
+        worst = max(rows, key=lambda row: abs(row["pull"]))
+        console.print(
+            f"{worst['check']}: at most {worst['pull']:+.1f}σ, "
+            f"from {worst['start']!r} to {worst['stop']!r}",
+            markup=False,
+        )
+
+
+def _cell(value: float | None, error: float | None) -> str:
+    if value is None:
+        return ""
+    if error is None or error <= 1e-9 * abs(value):
+        return f"{value:.10g}"
+    return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method=""))
