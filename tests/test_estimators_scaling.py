@@ -236,7 +236,9 @@ def test_density_is_ln_z_over_minus_v():
     ):
         for field in dataclasses.fields(one):
             by = factor
-            if field.name == "pull":
+            if field.name == "is_converged":
+                by = True
+            elif field.name == "pull":
                 by = math.copysign(1, factor)
             elif field.name.endswith("error") or field.name == "truncation":
                 by = abs(factor)
@@ -245,11 +247,23 @@ def test_density_is_ln_z_over_minus_v():
     assert np.all(density.bias.expected > 0)  # F is too high, ln Z too low
 
 
+def test_small_groups_of_broad_weights_are_not_predicted():
+    """N against 1/K + 1/(2K²) + 1/(6K³), K = 0.05 N: the orders pass a half at 20."""
+    log_w = np.log(np.random.default_rng(13).gamma(0.05, size=400_000))
+    found = scaling.log_z(log_w)
+    assert found.sizes[:4].tolist() == [10, 20, 50, 100]
+    assert not np.any(found.variance.is_converged[:1])
+    assert np.all(found.variance.is_converged[2:])
+    assert np.all(np.abs(found.variance.pull[2:]) < 5)
+    assert np.all(scaling.log_z(_gamma(4000, 14)).bias.is_converged)
+
+
 def test_equal_weights_have_neither():
     found = scaling.log_z(np.full(1000, 1.3e4))
     for comparison in (found.bias, found.variance):
         assert np.all(np.abs(comparison.measured) < 1e-15)
         assert np.all(comparison.pull == 0)
+        assert np.all(comparison.is_converged)
 
 
 def test_sizes_and_what_is_left_over():

@@ -220,6 +220,20 @@ def test_equal_weights_draw(tmp_path):
     assert invoke(path).exit_code == 0
 
 
+def test_no_prediction_where_n_is_too_small_for_the_weights(tmp_path):
+    random = np.random.default_rng(3)
+    path = write_run(tmp_path / "run", log_w=1.5 * random.normal(size=4000))
+    result = invoke(path)
+    assert result.exit_code == 0
+    assert "N too small" in result.stdout
+    (run,) = files.read_json(path / "fluctuations.json")["runs"]
+    small = np.array(run["log_z"]["scaling"]["variance"]["is_converged"])
+    assert not small[0]
+    (axes,) = drawing.error_scaling([run]).axes
+    drawn = [line for line in axes.lines if line.get_linewidth() == 1]
+    assert min(len(line.get_xdata()) for line in drawn[:2]) <= np.sum(small)
+
+
 def test_a_single_run_keeps_its_own(tmp_path):
     path = write_run(tmp_path / "run", (4, 6), n=500)
     first = invoke(path, "--repetitions", 4)

@@ -21,7 +21,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real
 from scipy import special
 
 from genlat.estimators import delta_method, weights
@@ -40,7 +40,9 @@ class Comparison:
     `truncation` is the size of the order 1/N³, a systematic error of `expected`.
     `pull` is (measured - expected) over the error of this difference, measured at the
     expected value, and the truncation. Both come from the same draws: the error of the
-    difference is that of neither, nor their sum in quadrature.
+    difference is that of neither, nor their sum in quadrature. Where the order 1/N² or
+    1/N³ is more than half of the order 1/N, `is_converged` is false: N is too small for
+    these weights, and `expected` and `pull` mean nothing.
     """
 
     measured: Float[np.ndarray, " sizes"]
@@ -51,17 +53,22 @@ class Comparison:
     expected_error: Float[np.ndarray, " sizes"]
     truncation: Float[np.ndarray, " sizes"]
     pull: Float[np.ndarray, " sizes"]
+    is_converged: Bool[np.ndarray, " sizes"]
 
     def scaled(self, factor: float) -> "Comparison":
         """The same of a quantity `factor` times as large."""
-        sized = {
-            name: (factor if name in _SIGNED else abs(factor)) * values
-            for name, values in vars(self).items()
-        }
-        return Comparison(**sized | {"pull": math.copysign(1, factor) * self.pull})
-
-
-_SIGNED = ("measured", "leading", "expected")
+        sign, size = math.copysign(1, factor), abs(factor)
+        return Comparison(
+            measured=factor * self.measured,
+            error=size * self.error,
+            leading=factor * self.leading,
+            leading_error=size * self.leading_error,
+            expected=factor * self.expected,
+            expected_error=size * self.expected_error,
+            truncation=size * self.truncation,
+            pull=sign * self.pull,
+            is_converged=self.is_converged,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,8 +209,8 @@ class _Seen(NamedTuple):
 
     size: int
     groups: int
-    bias: tuple[float, ...]
-    variance: tuple[float, ...]
+    bias: tuple[float | bool, ...]
+    variance: tuple[float | bool, ...]
 
 
 def _at(
@@ -231,7 +238,7 @@ def _at(
 
 def _compare(
     measured: float, noise: Float[np.ndarray, " groups"], size: int, orders: Orders
-) -> tuple[float, ...]:
+) -> tuple[float | bool, ...]:
     """The fields of a `Comparison` in their order."""
     first, second = orders.first, orders.second
     leading = first.coefficient / size
@@ -255,6 +262,7 @@ def _compare(
         _error(influence),
         truncation,
         difference / error if error > 0 else 0.0,
+        max(abs(expected - leading), truncation) <= abs(leading) / 2,
     )
 
 
@@ -266,8 +274,8 @@ def _error(noise: Float[np.ndarray, " n"]) -> float:
 
 def _together(seen: list[_Seen]) -> Scaling:
     biases, variances = (
-        Comparison(*np.array([getattr(one, name) for one in seen]).T)
-        for name in ("bias", "variance")
+        Comparison(*map(np.array, zip(*rows, strict=True)))
+        for rows in ([one.bias for one in seen], [one.variance for one in seen])
     )
     return Scaling(
         sizes=np.array([one.size for one in seen]),

@@ -40,36 +40,13 @@ def write(directory: Path) -> list[Path]:
 def error_scaling(runs: Sequence[Json]) -> Figure:
     """Standard deviation and modulus of the bias of ln Z against N, a panel per run.
 
-    The broad line is the order 1/N, the thin one has 1/N² too. A measured bias of the
-    wrong sign is drawn hollow.
+    The broad line is the order 1/N, the thin one has 1/N² too, where that is small. A
+    measured bias of the wrong sign is drawn hollow.
     """
     figure = Figure(figsize=(house.WIDTH, 0.9 + 2.3 * len(runs)))
     rows = figure.subplots(len(runs), 1, sharex=True, squeeze=False)[:, 0]
     for axes, run, name in zip(rows, runs, labels(runs), strict=True):
-        found = run["log_z"]["scaling"]
-        n = np.array(found["sizes"], float)
-        variance = {field: np.array(x, float) for field, x in found["variance"].items()}
-        bias = {field: np.array(x, float) for field, x in found["bias"].items()}
-        std = np.sqrt(variance["measured"])
-        error = np.divide(variance["error"], 2 * std, where=std > 0, out=0 * std)
-        _predicted(axes, n, bias["leading"], bias["expected"], house.PURPLE)
-        leading, expected = (
-            np.sqrt(np.maximum(variance[x], 0)) for x in ("leading", "expected")
-        )
-        _predicted(axes, n, leading, expected, house.VERMILION)
-        look = {"linestyle": "none", "markersize": 4, "elinewidth": 1.1}
-        label = r"std of $\ln\hat Z$"
-        look |= {"marker": "o", "color": house.VERMILION}
-        axes.errorbar(n, std, error, label=label, **look)
-        is_right = bias["measured"] * bias["expected"] > 0
-        look |= {"marker": "s", "color": house.PURPLE}
-        for shown, face in ((is_right, house.PURPLE), (~is_right, house.PAPER)):
-            values, error = (np.abs(bias[x])[shown] for x in ("measured", "error"))
-            label = r"$|\mathrm{bias}|$" if face == house.PURPLE else None
-            line = look | {"markerfacecolor": face, "label": label}
-            axes.errorbar(n[shown], values, error, **line)
-        axes.set(xscale="log", yscale="log")
-        _limits(axes, np.abs(np.concatenate([std, bias["measured"], bias["leading"]])))
+        _bias_and_std(axes, run["log_z"]["scaling"])
         axes.text(1, 1, name, transform=axes.transAxes, ha="right", va="top")
     rows[-1].set_xlabel("draws $N$")
     for order, style in (("$1/N$", LEADING), ("$1/N^2$", NEXT)):
@@ -78,11 +55,34 @@ def error_scaling(runs: Sequence[Json]) -> Figure:
     return figure
 
 
-def _predicted(
-    axes: Axes, n: Values, leading: Values, expected: Values, colour: str
-) -> None:
-    axes.plot(n, np.abs(leading), color=colour, **LEADING)
-    axes.plot(n, np.abs(expected), color=colour, **NEXT)
+def _bias_and_std(axes: Axes, found: Json) -> None:
+    n = np.array(found["sizes"], float)
+    variance, bias = (
+        {field: np.array(values) for field, values in found[name].items()}
+        for name in ("variance", "bias")
+    )
+    std = np.sqrt(variance["measured"])
+    error = np.divide(variance["error"], 2 * std, where=std > 0, out=0 * std)
+    look: dict[str, Any] = {"linestyle": "none", "markersize": 4, "elinewidth": 1.1}
+    look |= {"marker": "o", "color": house.VERMILION}
+    axes.errorbar(n, std, error, label=r"std of $\ln\hat Z$", **look)
+    is_right = bias["measured"] * bias["leading"] > 0
+    look |= {"marker": "s", "color": house.PURPLE}
+    for shown, face in ((is_right, house.PURPLE), (~is_right, house.PAPER)):
+        values, error = (np.abs(bias[x])[shown] for x in ("measured", "error"))
+        label = r"$|\mathrm{bias}|$" if face == house.PURPLE else None
+        line = look | {"markerfacecolor": face, "label": label}
+        axes.errorbar(n[shown], values, error, **line)
+    for fields, power, colour in (
+        (variance, 0.5, house.VERMILION),
+        (bias, 1.0, house.PURPLE),
+    ):
+        small = fields["is_converged"]
+        leading, expected = (np.abs(fields[x]) for x in ("leading", "expected"))
+        axes.plot(n, leading**power, color=colour, **LEADING)
+        axes.plot(n[small], expected[small] ** power, color=colour, **NEXT)
+    axes.set(xscale="log", yscale="log")
+    _limits(axes, np.abs(np.concatenate([std, bias["measured"], bias["leading"]])))
 
 
 def _limits(axes: Axes, values: Values) -> None:

@@ -175,11 +175,18 @@ def _table(of_groups: Mapping[str, Any]) -> Table:
         for fields in columns.values():
             row += [
                 _brief(n * fields["measured"][k], n * fields["error"][k]),
-                _brief(n * fields["expected"][k], n * fields["expected_error"][k]),
-                f"{fields['pull'][k]:+.1f}",
+                *_expected(n, {field: x[k] for field, x in fields.items()}),
             ]
         table.add_row(*row)
     return table
+
+
+def _expected(n: int, at_n: Mapping[str, Any]) -> tuple[str, str]:
+    """N times what is expected, and the pull; nothing where 1/N is no small number."""
+    if not at_n["is_converged"]:
+        return "N too small", ""
+    text = _brief(n * at_n["expected"], n * at_n["expected_error"])
+    return text, f"{at_n['pull']:+.1f}"
 
 
 def _repetitions(label: str, quantity: Mapping[str, Any]) -> str:
