@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Real, Shaped
+from jaxtyping import Real, Shaped
 
 from genlat.runs import directory, files, records
 from genlat.runs.errors import RequestError
@@ -257,11 +257,11 @@ def _weighted(package: Any, flow: Arrays, ensemble: str) -> Json:
 def _derived(package: Any, primary: Json, volume: int) -> Json:
     """The formulas of `genlat.observables`, in a form that pyerrors differentiates."""
 
-    def variance(means: Float[np.ndarray, "2"]) -> Any:
+    def variance(means: Any) -> Any:
         square, mean = means
         return volume * (square - mean**2)
 
-    def binder(means: Float[np.ndarray, "2"]) -> Any:
+    def binder(means: Any) -> Any:
         mag4, mag2 = means
         return 1 - mag4 / (3 * mag2**2)
 
