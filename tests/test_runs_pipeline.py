@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from genlat.runs import (
+    catalogue,
     chain_stage,
     config,
     directory,
+    export,
     files,
     pipeline,
     records,
@@ -127,6 +129,12 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     assert record.flow["phi"].shape == (250, 6, 2)
     assert record.nmcmc["index"].shape == (6, 100)
     assert [len(store.paths(out, name)) for name in ("chain", "flow")] == [3, 3]
+
+    datasets = export.to_xarray(record)
+    assert set(datasets) == {"chain", "flow", "nmcmc"}
+    for dataset in datasets.values():
+        assert set(catalogue.PRIMARY) <= set(dataset)
+        assert dataset.attrs.items() >= {"kappa": 0.11, "seed": 3}.items()
 
     # asking again changes nothing
     before = (out / "results.json").read_bytes()
