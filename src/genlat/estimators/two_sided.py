@@ -71,14 +71,25 @@ def kl_forward(log_w_p: Float[np.ndarray, "chains n"], volume: int) -> Quantity:
 def ess_forward(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
     """1/(E_p[w] E_p[1/w]), in (0, 1]: falls where q has too little of p's mass.
 
-    Computed from logarithms: it can be small without underflow of its factors.
+    Computed from logarithms: it can be small without underflow of its factors. With ū
+    and v̄ the two means over their values, the bias is Var ū + Var v̄ + Cov(ū, v̄) times
+    it.
     """
     log_mean_inverse, v = _normalized(-log_w_p)
     if np.any(np.isposinf(log_w_p)):
         return Quantity(0.0, {P: 0 * v}, flaw="q excludes samples of p")
     log_mean, u = _normalized(log_w_p)
     value = math.exp(-log_mean - log_mean_inverse)
-    return Quantity(value, {P: value * (2 - u - v)}, flaw=_dominated(u, "weight"))
+    variances = [
+        float(Quantity(0.0, {P: x}).estimate("").error) ** 2
+        for x in (u - 1, v - 1, u + v - 2)
+    ]
+    return Quantity(
+        value,
+        {P: value * (2 - u - v)},
+        bias=0.5 * value * sum(variances),
+        flaw=_dominated(u, "weight"),
+    )
 
 
 def mode_weight(
@@ -127,7 +138,7 @@ def bar(
 ) -> Ratio:
     r"""Bennett's acceptance ratio: ln(Z₁/Z₀) from draws of both densities.
 
-    With x = ln(p̃₁/p̃₀), y = x - c + M and M = ln(n₀/n₁), effective numbers, the c
+    With x = ln(p̃₁/p̃₀), y = x - c + M and M = ln(n₁/n₀), effective numbers, the c
     that solves $\ln\langle\sigma(y)\rangle_0 - \ln\langle\sigma(-y)\rangle_1 = M$. Of
     all functions of x this σ has the least variance. Its slope in c is -1 on average,
     so the influences are σ(y)/⟨σ(y)⟩ - 1 and 1 - σ(-y)/⟨σ(-y)⟩; the bias contains the
@@ -141,7 +152,7 @@ def bar(
     check(log_w_0, Q)
     check(log_w_1, P)
     n_eff = [_n_eff(x) for x in (log_w_0, log_w_1)]
-    shift = math.log(n_eff[0] / n_eff[1])
+    shift = math.log(n_eff[1] / n_eff[0])
     c = _solve(log_w_0, log_w_1, shift)
     sides = (_Side(log_w_0, c - shift, 1.0), _Side(log_w_1, c - shift, -1.0))
     influences = dict(

@@ -125,11 +125,7 @@ def _wanted(job: Job, nodes: list[Node]) -> list[float] | None:
 
 
 def _remark(job: Job, nodes: list[Node]) -> str:
-    path = path_of(job, nodes)
-    return (
-        f"{len(nodes)} couplings, ln Z = {path.log_z[-1].estimate('')}, "
-        f"smallest overlap {min(path.overlaps):.2f}"
-    )
+    return f"ln Z = {path_of(job, nodes).log_z[-1].estimate('')}"
 
 
 def _fingerprint(job: Job) -> str:
