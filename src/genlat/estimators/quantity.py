@@ -58,7 +58,7 @@ class Quantity:
             flaw=self.flaw or next((part.flaw for part in parts if part.flaw), ""),
         )
 
-    def __add__(self, other: "Quantity | float") -> "Quantity":
+    def __add__(self, other: "Quantity | float | int") -> "Quantity":
         if not isinstance(other, Quantity):
             return dataclasses.replace(self, value=self.value + other)
         influences = dict(self.influences)
@@ -71,7 +71,7 @@ class Quantity:
             self.flaw or other.flaw,
         )
 
-    def __mul__(self, factor: float) -> "Quantity":
+    def __mul__(self, factor: float | int) -> "Quantity":
         return Quantity(
             factor * self.value,
             {name: factor * x for name, x in self.influences.items()},
@@ -82,10 +82,10 @@ class Quantity:
     def __neg__(self) -> "Quantity":
         return self * -1.0
 
-    def __sub__(self, other: "Quantity | float") -> "Quantity":
+    def __sub__(self, other: "Quantity | float | int") -> "Quantity":
         return self + (-other)
 
-    def __truediv__(self, divisor: float) -> "Quantity":
+    def __truediv__(self, divisor: float | int) -> "Quantity":
         return self * (1 / divisor)
 
 

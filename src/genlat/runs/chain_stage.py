@@ -90,7 +90,7 @@ def plan(section: McmcSection) -> Plan:
         length = spacing * max(1, round(length / spacing))
         stride, every = spacing, 1
     else:
-        stride, every = length, round(spacing / length) if snapshots else 0
+        stride, every = length, spacing // length if snapshots else 0
     lengths = [min(length, samples - start) for start in range(0, samples, length)]
     return Plan(lengths, stride, every)
 

@@ -31,7 +31,8 @@ class Record:
     @cached_property
     def chain(self) -> Arrays:
         """`observables/<key>` (n_chains, n_kept, ...), `acceptance`, `delta_h`
-        (n_chains, n_kept), `phi` (n_saved, *lattice). Empty without a chain."""
+        (n_chains, n_kept), `phi` (n_chains, n_saved, *lattice). Empty without a
+        chain."""
         return store.joined(store.read_all(self.directory, "chain"), sample_axis=1)
 
     @cached_property
@@ -44,6 +45,19 @@ class Record:
     def nmcmc(self) -> Arrays:
         """`index` into the flow's samples and `accepted`, (n_chains, n_steps)."""
         return store.joined(store.read_all(self.directory, "nmcmc"), sample_axis=1)
+
+    @cached_property
+    def target(self) -> Arrays:
+        """`log_q`, `action` on samples of p, (n_chains, n_saved). Empty without."""
+        return store.joined(store.read_all(self.directory, "target"), sample_axis=1)
+
+    @cached_property
+    def path(self) -> list[Arrays]:
+        """The rounds of the integration: `fraction` (couplings,), `energy` (couplings,
+        chains, n). Other couplings in every round."""
+        blocks = store.read_all(self.directory, "path")
+        names = ("fraction", "energy")
+        return [{name: block.arrays[name] for name in names} for block in blocks]
 
 
 def read(directory: Path) -> Record:
