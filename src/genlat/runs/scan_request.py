@@ -155,18 +155,20 @@ def read(directory: Path) -> Request:
 def _check_all(request: Request, source: str) -> RunConfig:
     """Check every point; what is wrong with all of them is one line."""
     checked: list[RunConfig] = []
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, str]] = {}  # problem -> point -> its line
     for index, point in enumerate(request.points):
         try:
             checked.append(configuration(request, index, None))
         except RequestError as error:
             for line in error.lines:
-                found.setdefault(line.removeprefix(f"{point}: "), []).append(point)
+                line = line.removeprefix(f"{point}: ")
+                problem = line.replace(f" = {request.values[index]!r}: ", ": ")
+                found.setdefault(problem, {})[point] = line
     lines = []
-    for problem, points in found.items():
-        is_general = len(points) == len(request.points)
-        where = ["every point"] if is_general else points
-        lines += [f"{source}: {point}: {problem}" for point in where]
+    for problem, by_point in found.items():
+        if len(by_point) == len(request.points):
+            by_point = {"every point": problem}
+        lines += [f"{source}: {point}: {line}" for point, line in by_point.items()]
     if lines:
         raise RequestError(lines)
     return checked[0]
