@@ -4,7 +4,7 @@ Both sum the same ρ(t); three choices differ, and each is tested for what it do
 
 - the window: pyerrors takes S = 2 unless told, and sums ρ where we sum |ρ|;
 - replica: pyerrors subtracts each one's own mean, we the common one. Its error misses
-  their scatter: 35 % too low for 20 replica of 10 τ_int;
+  their scatter: 30 % too low for 20 replica of 10 τ_int;
 - τ_int below ½, of alternating chains, becomes ½ in pyerrors: its error is 60 % too
   large for ρ(t) = (-0.45)^t.
 
