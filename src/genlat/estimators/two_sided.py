@@ -28,7 +28,7 @@ Q, P = "q", "p"
 DOMINATED = 0.5
 
 
-def log_z_q(log_w_q: Float[np.ndarray, " n"]) -> Quantity:
+def log_z_q(log_w_q: Float[np.ndarray, " draws"]) -> Quantity:
     """ln mean_q w, the q-estimator; influence u - 1, bias -½ error²."""
     log_mean, u = _normalized(log_w_q)
     variance = float(np.mean(u**2) - 1)
@@ -48,7 +48,7 @@ def log_z_p(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
     return dataclasses.replace(found, bias=0.5 * float(found.estimate("").error) ** 2)
 
 
-def lower_log_z(log_w_q: Float[np.ndarray, " n"]) -> Quantity:
+def lower_log_z(log_w_q: Float[np.ndarray, " draws"]) -> Quantity:
     """E_q[ln w] ≤ ln Z: minus the variational free energy F_q = E_q[S + ln q]."""
     check(log_w_q, Q)
     return _mean_or_infinite(log_w_q, Q)
@@ -93,7 +93,7 @@ def ess_forward(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
 
 
 def mode_weight(
-    log_w_q: Float[np.ndarray, " n"], log_w_p: Float[np.ndarray, "chains n"]
+    log_w_q: Float[np.ndarray, " draws"], log_w_p: Float[np.ndarray, "chains n"]
 ) -> Quantity:
     """Ẑ_q/Ẑ_p = mean_q w · mean_p 1/w: the part of Z that q effectively covers.
 
@@ -218,22 +218,32 @@ def _solve(
     shift: float,
 ) -> float:
     x_0, x_1 = np.ravel(log_w_0), np.ravel(log_w_1)
-
-    def log_mean(log_s: Float[np.ndarray, " n"]) -> float:
-        return float(np.asarray(logsumexp(log_s))) - math.log(log_s.size)
-
-    def excess(c: float) -> float:
-        accepted = log_mean(log_expit(x_0 - c + shift))
-        returned = log_mean(log_expit(c - shift - x_1))
-        return accepted - returned - shift
-
     finite = np.concatenate([x[np.isfinite(x)] for x in (x_0, x_1)])
     margin = 1 + abs(shift) + math.log(x_0.size) + math.log(x_1.size)
     root = optimize.brentq(
-        excess, float(finite.min()) - margin, float(finite.max()) + margin, xtol=1e-11
+        _excess,
+        float(finite.min()) - margin,
+        float(finite.max()) + margin,
+        args=(x_0, x_1, shift),
+        xtol=1e-11,
     )
     assert isinstance(root, float)
     return root
+
+
+def _excess(
+    c: float,
+    x_0: Float[np.ndarray, " n0"],
+    x_1: Float[np.ndarray, " n1"],
+    shift: float,
+) -> float:
+    """Bennett's equation, left side less right side: falls with c."""
+    accepted, returned = log_expit(x_0 - c + shift), log_expit(c - shift - x_1)
+    return _log_mean(accepted) - _log_mean(returned) - shift
+
+
+def _log_mean(log_s: Float[np.ndarray, " n"]) -> float:
+    return float(np.asarray(logsumexp(log_s))) - math.log(log_s.size)
 
 
 def _n_eff(log_w: Float[np.ndarray, "*draws"]) -> float:

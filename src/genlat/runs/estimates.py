@@ -82,7 +82,7 @@ def from_p(
 
 
 def from_both(
-    log_w_q: Float[np.ndarray, " n"],
+    log_w_q: Float[np.ndarray, " draws"],
     log_w_p: Float[np.ndarray, "chains n"],
     action: Float[np.ndarray, "chains n"],
     volume: int,

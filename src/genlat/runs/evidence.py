@@ -151,7 +151,7 @@ def _pareto_k(log_w: Float[np.ndarray, " n"]) -> float | None:
 
 def _cross_checks(
     job: Job,
-    log_w_q: Float[np.ndarray, " n"],
+    log_w_q: Float[np.ndarray, " draws"],
     log_w_p: Float[np.ndarray, "chains n"],
     log_z_p: Quantity,
 ) -> Json:
