@@ -81,6 +81,10 @@ def write_run(path, *, is_finished=True):
         "chain": chain,
         "flow": flow,
         "nmcmc": {"index": neural.index, "accepted": neural.accepted},
+        "target": {
+            "log_q": random.normal(size=(N_CHAINS, 9)),
+            "action": random.normal(size=(N_CHAINS, 9)),
+        },
     }
     for name, arrays in ensembles.items():
         store.write(store.path(path, name, 0), store.Block(arrays, {}))
@@ -107,7 +111,7 @@ def found(record):
 
 def test_datasets_hold_the_record(record):
     datasets = export.to_xarray(record)
-    assert set(datasets) == {"chain", "flow", "nmcmc"}
+    assert set(datasets) == {"chain", "flow", "nmcmc", "target"}
     chain, flow, neural = (datasets[name] for name in ("chain", "flow", "nmcmc"))
     assert chain["mag"].dims == ("chain", "draw")
     assert chain["two_point"].dims == ("chain", "draw", "lag")
@@ -124,6 +128,8 @@ def test_datasets_hold_the_record(record):
         gathered = record.flow[f"observables/{name}"][index]
         np.testing.assert_array_equal(neural[name], gathered)
     assert neural["accepted"].dtype == bool
+    log_w = -record.target["action"] - record.target["log_q"]
+    np.testing.assert_array_equal(datasets["target"]["log_weight"], log_w)
     for dataset in datasets.values():
         assert dataset.attrs["theory"] == "phi4"
         assert dataset.attrs["lattice_shape"] == list(SHAPE)
@@ -158,7 +164,8 @@ def test_netcdf_reads_back(record, tmp_path):
             assert back.equals(dataset)
             assert back.attrs["kappa"] == 0.17
             assert list(back.attrs["lattice_shape"]) == list(SHAPE)
-    assert set(arviz.from_netcdf(str(path)).groups()) == {"chain", "flow", "nmcmc"}
+    groups = {"chain", "flow", "nmcmc", "target"}
+    assert set(arviz.from_netcdf(str(path)).groups()) == groups
     assert [x.name for x in tmp_path.iterdir()] == ["run.nc"]
 
 

@@ -62,6 +62,8 @@ def to_xarray(record: records.Record) -> "dict[str, xarray.Dataset]":
     - `flow`: `log_q`, `action`, `log_weight` = -S - ln q and observables over (draw).
     - `nmcmc`: `index` into the draws of `flow`, `accepted`, and the observables of
       those draws, over (chain, draw).
+    - `target`: `log_q`, `action`, `log_weight` of stored samples of p, over (chain,
+      draw).
 
     Configurations are left out. Theory, couplings, seed and versions are attributes.
     """
@@ -72,15 +74,12 @@ def to_xarray(record: records.Record) -> "dict[str, xarray.Dataset]":
         steps = {name: chain[name] for name in ("acceptance", "delta_h")}
         arrays["chain"] = ("chain", "draw"), _measured(chain) | steps
     if flow:
-        densities = {
-            "log_q": flow["log_q"],
-            "action": flow["action"],
-            "log_weight": -flow["action"] - flow["log_q"],
-        }
-        arrays["flow"] = ("draw",), densities | _measured(flow)
+        arrays["flow"] = ("draw",), _densities(flow) | _measured(flow)
     if nmcmc:
         steps = {name: nmcmc[name] for name in ("index", "accepted")}
         arrays["nmcmc"] = ("chain", "draw"), steps | _gathered(flow, nmcmc)
+    if record.target:
+        arrays["target"] = ("chain", "draw"), _densities(record.target)
     attributes = _attributes(record)
     return {
         group: _dataset(xarray, dims, content, attributes)
@@ -187,6 +186,11 @@ def _measured(arrays: Arrays) -> dict[str, Shaped[np.ndarray, "..."]]:
         for name, array in arrays.items()
         if name.startswith(PREFIX)
     }
+
+
+def _densities(arrays: Arrays) -> dict[str, Shaped[np.ndarray, "..."]]:
+    log_q, action = arrays["log_q"], arrays["action"]
+    return {"log_q": log_q, "action": action, "log_weight": -action - log_q}
 
 
 def _gathered(flow: Arrays, nmcmc: Arrays) -> dict[str, Shaped[np.ndarray, "..."]]:
