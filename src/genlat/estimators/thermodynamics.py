@@ -89,8 +89,9 @@ def along_coupling(
       = \frac h{24} (-f_{-1} + 13 f_0 + 13 f_1 - f_2),$$
 
     and in general that of the cubic through the four nearest points (the parabola where
-    there are three). `rule_error` is how far the parabolas through the first or last
-    three of them lie from it, |h⁴ f'''|/24; the cubic's own error is of order h⁵.
+    there are three). How far the parabolas through the first or last three of them lie
+    from it, |h⁴ f'''|/24, or at either end the trapezoid, estimates what it misses, of
+    order h⁵; `rule_error` is the largest of that in an interval and those beside it.
 
     ln Z and slopes must be independent of each other, too: ln Z by reweighting draws of
     q, the slope from a Markov chain. Rows that share a point are anti-correlated. The
@@ -105,13 +106,16 @@ def along_coupling(
         raise ValueError(f"needs at least {FEWEST} points, got {n}")
     order = np.argsort(couplings)
     x, z, f = couplings[order], _ordered(log_z, order), _ordered(slopes, order)
-    rows = [
-        _comparison(x, z, f, (k, k + 1), *_integral(x, f.value, k))
-        for k in range(n - 1)
+    rules = [_integral(x, f.value, k) for k in range(n - 1)]
+    # one interval may look smooth by chance where its neighbours do not
+    missed = [
+        max(error for _, error in rules[max(0, k - 1) : k + 2]) for k in range(n - 1)
     ]
-    whole = np.sum([_integral(x, f.value, k)[0] for k in range(n - 1)], axis=0)
-    rule_error = sum(row.rule_error for row in rows)
-    return [*rows, _comparison(x, z, f, (0, n - 1), whole, rule_error)]
+    rows = [
+        _comparison(x, z, f, (k, k + 1), rules[k][0], missed[k]) for k in range(n - 1)
+    ]
+    whole = np.sum([weights for weights, _ in rules], axis=0)
+    return [*rows, _comparison(x, z, f, (0, n - 1), whole, sum(missed))]
 
 
 def equation_of_state(
@@ -209,10 +213,12 @@ def _integral(
     size = min(4, x.size)
     first = _first(x.size, k - 1, size)
     weights = _interval_weights(x, k, first, size)
+    # at an end, where the other points lie on one side, convergence is slow
+    fewer = size - 1 if 0 < k < x.size - 2 else 2
     lower = [
-        _interval_weights(x, k, start, size - 1)
-        for start in (first, first + 1)
-        if start <= k and k + 1 <= start + size - 2
+        _interval_weights(x, k, start, fewer)
+        for start in {first, first + size - fewer, k}
+        if start <= k and k + 1 < start + fewer
     ]
     return weights, _farthest(weights, lower, f)
 

@@ -61,7 +61,7 @@ def slopes(
     name, curve = measured
     _curves(top, x, {name: curve})
     line = {"color": house.VERMILION, "marker": "s", "markersize": 3.5}
-    line |= {"linestyle": "none", "label": "differences of ln Z, nis"}
+    line |= {"linestyle": "none", "label": "from ln Z by nis"}
     top.errorbar(middle, *differences, elinewidth=1.1, **line)
     top.set_ylabel(labels[1])
     _key(top)
