@@ -346,18 +346,11 @@ def _truncated_sum_variance(
     **Source:** Priestley, Spectral Analysis and Time Series (1981), for the covariance
     of Γ(s) and Γ(t). The root is ours.
     """
-    window = rho.size - 1
-    length = 4 * window + 1  # the product has no higher harmonics
-    lags = np.arange(rho.size)
-
-    def spectrum(even: Float[np.ndarray, " lags"]) -> Float[np.ndarray, " frequencies"]:
-        symmetric = np.zeros(length)
-        symmetric[: window + 1] = even
-        symmetric[length - window :] = even[:0:-1]
-        return np.fft.fft(symmetric).real
-
-    response = 0.5 * spectrum(1 / np.sqrt(1 - lags / n)) - tau
-    return float(2 / (n_chains * n) * np.mean((response * spectrum(rho)) ** 2))
+    length = 4 * rho.size - 3  # the product has no higher harmonics
+    pairs = 1 - np.arange(rho.size) / n
+    response = 0.5 * np.fft.hfft(1 / np.sqrt(pairs), length) - tau
+    spectrum = np.fft.hfft(rho, length)
+    return float(2 / (n_chains * n) * np.mean((response * spectrum) ** 2))
 
 
 def _autocovariances(
