@@ -124,11 +124,32 @@ WELL = 'seed = 1\n[theory]\nname = "double_well"\n'
         ),
         (
             f'{PHI4}kappa = 0.2\nlam = 0.1\n[mcmc]\nkernel = "cluster"',
-            "cluster only changes signs",
+            "only signs change: add hmc",
         ),
         (
-            f'{PHI4}kappa = 0.2\nlam = 0.1\n[estimate]\nmethods = ["bar"]',
-            'estimate.methods = "bar": not available in this version',
+            f'{PHI4}kappa = 0.2\nlam = 0.1\n[estimate]\nmethods = ["br"]',
+            'estimate.methods = "br": unknown method; did you mean bar?',
+        ),
+        (
+            f'{PHI4}kappa = 0.2\nlam = 0.1\n[model]\n[estimate]\nmethods = ["bar"]',
+            "bar need samples of p: add [mcmc] or p_samples",
+        ),
+        (
+            f'{PHI4}kappa = 0.2\nlam = 0.1\n[mcmc]\n[estimate]\nmethods = ["bar"]',
+            "bar need a model: add [model]",
+        ),
+        (
+            f"{PHI4}kappa = 0.2\nlam = 0.1\n[mcmc]\nkeep = 0\n[model]\n"
+            '[estimate]\nmethods = ["p_estimator"]',
+            "mcmc.keep = 0: p_estimator need stored samples of p",
+        ),
+        (
+            f'{PHI4}kappa = 0.2\nlam = 0.1\n[model]\nwells = "left"',
+            'model.wells = "left": should be',
+        ),
+        (
+            f"{PHI4}kappa = 0.2\nlam = 0.1\n[integration]\ntarget_error = 0.0",
+            "integration.target_error = 0.0: should be greater than 0",
         ),
         (
             f"{PHI4}kappa = 0.2\nlam = 0.1\n[estimate]\nsamples = 200",
@@ -224,6 +245,45 @@ def test_init_must_be_a_fitting_run(tmp_path):
     assert "less symmetric" in why(["theory.shape=[8, 8]"])
     run = load(tmp_path, GOOD, [f"model.init={source}", "theory.shape=[8, 6]"])
     assert run.model is not None
+
+
+def test_default_methods_are_what_there_are_samples_for(tmp_path):
+    def methods(overrides=(), text=GOOD):
+        return load(tmp_path, text, overrides).methods
+
+    both = ("nis", "nmcmc", "p_estimator", "bar")
+    assert methods() == both
+    assert methods(["mcmc.keep=0"]) == both[:2]
+    assert methods(["estimate.methods=['default','hmc_integration']"]) == (
+        *both,
+        "hmc_integration",
+    )
+    assert methods(["estimate.methods=['nis']"]) == ("nis",)
+
+
+def test_samples_of_p_must_be_of_this_theory(tmp_path):
+    source = tmp_path / "source"
+
+    def why():
+        (line,) = refusals(tmp_path, GOOD, [f"estimate.p_samples={source}"])
+        return line
+
+    assert "not a readable run directory" in why()
+    source.mkdir()
+    (source / "config.toml").write_text("colour = 'red'")
+    assert "not a run directory of genlat" in why()
+    (source / "config.toml").write_text(GOOD.split("[mcmc]")[0])
+    assert "holds no stored samples" in why()
+    other = GOOD.replace("kappa = ", "kappa = 1")
+    (source / "config.toml").write_text(other)
+    assert "samples of another theory: kappa = 1" in why()
+    (source / "config.toml").write_text(GOOD.replace("shape = [6", "shape = [8"))
+    assert "another theory: shape = [8" in why()
+    (source / "config.toml").write_text(GOOD)
+    assert load(tmp_path, GOOD, [f"estimate.p_samples={source}"]).methods[2:] == (
+        "p_estimator",
+        "bar",
+    )
 
 
 def test_observable_names_are_those_measured():

@@ -141,13 +141,16 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
-    methods = method_names(estimate, has_chain=config.mcmc is not None)
+    methods = method_names(estimate, config.mcmc)
     if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
     needy = [method for method in methods if method in ("p_estimator", "bar")]
     if not needy:
         return
+    if config.model is None and "default" not in estimate.methods:
+        allowed = f"{' and '.join(needy)} need a model: add [model]"
+        yield "estimate.methods", list(estimate.methods), allowed
     if estimate.p_samples != "chain":
         if config.theory is not None:
             directory = Path(estimate.p_samples)

@@ -287,14 +287,17 @@ class RunConfig(AbstractSection):
     @property
     def methods(self) -> tuple[str, ...]:
         """The estimators of this run, "default" spelt out."""
-        return method_names(self.estimate, has_chain=self.mcmc is not None)
+        return method_names(self.estimate, self.mcmc)
 
 
-def method_names(estimate: EstimateSection, *, has_chain: bool) -> tuple[str, ...]:
+def method_names(
+    estimate: EstimateSection, mcmc: McmcSection | None
+) -> tuple[str, ...]:
     """The estimators asked for: those by default are what the run has samples for."""
     if "default" not in estimate.methods:
         return estimate.methods
-    with_target = has_chain or estimate.p_samples != "chain"
+    keeps_samples = mcmc is not None and mcmc.keep > 1
+    with_target = keeps_samples or estimate.p_samples != "chain"
     by_default = ("nis", "nmcmc", *(("p_estimator", "bar") if with_target else ()))
     others = [m for m in estimate.methods if m not in ("default", *by_default)]
     return (*by_default, *others)
