@@ -68,7 +68,13 @@ FRACTIONS = {
     "ess_forward": "forward ESS",
     "mode_weight": "mode weight",
 }
-STAGES = {"train": "training", "sample": "sampling", "mcmc": "Markov chain"}
+STAGES = {
+    "train": "training",
+    "sample": "sampling",
+    "mcmc": "Markov chain",
+    "p": "log q on p",
+    "integration": "integration",
+}
 
 
 def draw(results: Json) -> list[Drawing]:

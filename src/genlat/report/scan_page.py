@@ -169,14 +169,19 @@ def _points(results: Json) -> str:
                 f'<a href="{address}">{value!r}</a>',
                 *(html.escape(notation.number(here.get(method))) for method in log_z),
                 _largest(here),
-                *(
-                    html.escape(notation.number(results["diagnostics"][name][k]))
-                    for name in ("ess", "mode_weight")
-                ),
+                _short(results["diagnostics"]["ess"][k]),
+                _short(results["diagnostics"]["mode_weight"][k]),
                 html.escape(results["verdicts"][k]["trust"]),
             ]
         )
     return tables.table(heads, rows)
+
+
+def _short(estimate: Json | None) -> str:
+    """Three digits: whether it is near 1 is all that counts here."""
+    if estimate is None or estimate["value"] is None:
+        return notation.ABSENT
+    return f"{estimate['value']:.3f}"
 
 
 def _largest(by_method: Json) -> str:

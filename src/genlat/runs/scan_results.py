@@ -15,7 +15,7 @@ from genlat.runs.scan_request import Request
 
 SCHEMA = "genlat.scan/1"
 DIAGNOSTICS = ("ess", "ess_forward", "mode_weight", "kl_per_site", "pareto_k")
-STAGES = ("train_seconds", "sample_seconds", "mcmc_seconds")
+STAGES = ("train", "sample", "mcmc", "p", "integration")
 TIME_EXTENT = "theory.shape.0"
 
 Json = dict[str, Any]
@@ -53,7 +53,10 @@ def write(path: Path, request: Request) -> Json:
         "thermodynamics": {},
         "consistency": [],
         "cost": {
-            name: [found["cost"].get(name) for found in results] for name in STAGES
+            f"{stage}_seconds": [
+                found["cost"].get(f"{stage}_seconds") for found in results
+            ]
+            for stage in STAGES
         },
     }
     if len(done) >= thermodynamics.FEWEST:
