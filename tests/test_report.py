@@ -1,164 +1,17 @@
-"""The report, drawn from the files of a synthetic run in the broken phase."""
+"""The report's page, drawn from the files of synthetic runs in the broken phase."""
 
 import html.parser
 import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
-import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation, nmcmc, tails, weights
-from genlat.report import drawings, figures, house, page, tables
+from genlat.report import drawings, house, notation, page
 from genlat.runs import files, metrics, records, store
-
-CONFIG = """seed = 1
-
-[theory]
-name = "phi4"
-shape = {shape}
-kappa = 0.3
-lam = 0.022
-
-[mcmc]
-kernel = ["hmc", "cluster"]
-
-[model]
-name = "cnf"
-init = "</pre><script>alert(1)</script> & co"
-"""
-METHODS = ("nis", "nmcmc", "hmc+cluster", "exact")
-FIGURES = {
-    *("training", "log_weights", "magnetisation", "two_point"),
-    *("autocorrelation", "samples", "cost"),
-}
-
-
-def write_run(directory: Path, shape: tuple[int, ...] = (16, 8), n: int = 6000) -> Path:
-    """What a finished run with a chain and a model leaves behind."""
-    random = np.random.default_rng(7)
-    (directory / "ensembles").mkdir(parents=True)
-    (directory / "config.toml").write_text(CONFIG.format(shape=list(shape)))
-    chain = _chain(random, shape)
-    log_w = 135 + random.normal(-0.02, 0.2, n)
-    flow = _measured(_fields(random, shape, n), 1) | {"phi": _fields(random, shape, 9)}
-    flow["action"] = flow["observables/action_density"] * np.prod(shape)
-    flow["log_q"] = -flow["action"] - log_w
-    neural = nmcmc.run(jr.key(3), log_w.reshape(20, -1))
-    for name, arrays in (
-        ("chain", chain),
-        ("flow", flow),
-        ("nmcmc", {"index": neural.index, "accepted": neural.accepted}),
-    ):
-        store.write(store.path(directory, name, 0), store.Block(arrays, {}))
-    steps = np.arange(700)
-    loss = -134.99 + np.exp(-steps / 60) + 0.05 * random.normal(size=steps.size)
-    ess = 0.97 - 0.4 * np.exp(-steps / 90) + 0.01 * random.normal(size=steps.size)
-    metrics.append(
-        directory,
-        [
-            {"step": int(k), "seconds": 0.1 * k, "loss": loss[k], "ess": ess[k]}
-            for k in steps
-        ],
-    )
-    files.write_json(directory / "results.json", _results(chain, flow, log_w, neural))
-    return directory
-
-
-def _fields(random, shape, *batch, memory=0.0, flip=0.5):
-    """±2.1 and smooth noise; along the last axis of the batch AR(1) with sign flips."""
-    noise = random.normal(size=(*batch, *shape))
-    signs = np.where(random.random(batch) < flip, -1.0, 1.0).cumprod(axis=-1)
-    time = len(batch) - 1
-    for t in range(1, batch[-1]):
-        now, before = ((slice(None),) * time + (k,) for k in (t, t - 1))
-        noise[now] = memory * noise[before] + np.sqrt(1 - memory**2) * noise[now]
-    for axis in range(-len(shape), 0):
-        noise = 0.6 * noise + 0.4 * np.roll(noise, 1, axis)
-    return 2.1 * signs.reshape(*batch, *(1 for _ in shape)) + noise
-
-
-def _chain(random, shape):
-    fields = _fields(random, shape, 8, 300, memory=0.9, flip=0.1)
-    accepted = np.full((8, 300), 0.9)
-    phi = fields[0, ::30]
-    return _measured(fields, 2) | {"phi": phi, "acceptance": accepted}
-
-
-def _measured(phi, batch_axes):
-    batch = phi.shape[:batch_axes]
-    mag = phi.reshape(*batch, -1).mean(-1)
-    phi2 = (phi**2).reshape(*batch, -1).mean(-1)
-    slices = phi.reshape(*batch, phi.shape[batch_axes], -1).mean(-1)
-    lags = range(slices.shape[-1] // 2 + 1)
-    two_point = [np.mean(slices * np.roll(slices, t, -1), axis=-1) for t in lags]
-    found = {
-        "mag": mag,
-        "abs_mag": np.abs(mag),
-        "phi2": phi2,
-        "two_point": np.stack(two_point, -1),
-    }
-    found["action_density"] = 0.05 * phi2 - 0.4
-    return {f"observables/{name}": values for name, values in found.items()}
-
-
-def _results(chain, flow, log_w, neural):
-    names = [name for name in flow if name.startswith("observables/")]
-    estimates = {
-        "log_z": {
-            "nis": weights.log_z(log_w).to_json(),
-            "exact": {"value": 134.943, "error": 0.002, "source": "a <b>table</b>"},
-        }
-    }
-    tau_int = {}
-    for name in names:
-        key = name.removeprefix("observables/")
-        followed = flow[name][neural.index]
-        estimates[key] = {
-            "nis": weights.reweighted_mean(log_w, flow[name]).to_json(),
-            "nmcmc": autocorrelation.mean(followed).to_json(),
-            "hmc+cluster": autocorrelation.mean(chain[name]).to_json(),
-        }
-        if chain[name].ndim == 2:
-            tau_int[key] = {
-                "nmcmc": autocorrelation.tau_int(followed).to_json(),
-                "hmc+cluster": autocorrelation.tau_int(chain[name]).to_json(),
-            }
-    estimates["mag"]["exact"] = {"value": 0.0, "error": 0.0, "source": "symmetry"}
-    return {
-        "schema": "genlat.results/1",
-        "config": {},
-        "provenance": {"genlat": "0.1.0", "started": "2026-01-01T00:00:00+00:00"},
-        "estimates": estimates,
-        "diagnostics": {
-            "acceptance": {"hmc+cluster": {"value": 0.9, "error": 0.001, "n": 2400}},
-            "tau_int": tau_int,
-            "ess": weights.ess_estimate(log_w).to_json(),
-            "kl_per_site": weights.kl_reverse(log_w, 128).to_json(),
-            "pareto_k": tails.pareto_k(log_w),
-            "non_finite": 0,
-            "weights": {"largest_share": weights.largest_share(log_w)},
-            "prior": {"ess": {"value": 0.41, "error": 0.01, "n": 20000}},
-            "integrator": {
-                "steps": 12,
-                "shift_log_z": 1e-5,
-                "shift_error": 2e-6,
-                "statistical_error": 3e-4,
-            },
-        },
-        "verdict": {"trust": "unknown", "reasons": ["nothing fails <yet>"]},
-        "cost": {
-            "train_seconds": 70.0,
-            "sample_seconds": 6.7,
-            "mcmc_seconds": 21.3,
-            "parameters": 1234,
-            "peak_memory_bytes": 700 * 2**20,
-            "ess_per_second": {"nis": 870.0, "nmcmc": 512.0, "hmc+cluster": 95.0},
-        },
-    }
+from report_for_tests import CHAIN, FIGURES, METHODS, UNUSABLE, spoil, write_run
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +24,17 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def text(run):
     return (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def lost_run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("report") / "lost"
+    return write_run(directory, covers_both_modes=False)
+
+
+@pytest.fixture(scope="module")
+def lost(lost_run):
+    return page.write(lost_run).read_text(encoding="utf-8")
 
 
 class Reader(html.parser.HTMLParser):
@@ -210,7 +74,7 @@ def test_every_observable_and_method_is_in_the_table(run, text):
         for estimate in by_method.values():
             values = np.ravel(estimate["value"]), np.ravel(estimate["error"])
             for value, error in zip(*values, strict=True):
-                shown = tables.number({"value": value, "error": error})
+                shown = notation.number({"value": value, "error": error})
                 assert shown in "".join(words)
     assert set(METHODS) <= set(words)
 
@@ -219,10 +83,90 @@ def test_says_what_the_run_says(text):
     words = " ".join(Reader(text).words)
     assert "φ⁴ theory, 16 × 8 lattice" in words
     assert "κ = 0.3, λ = 0.022, seed 1" in words
-    assert "cannot be told yet" in words
-    assert "nothing fails <yet>" in words
     assert "870 independent per second" in words
-    assert "0.410(10), N = 20,000" in words  # the untrained Gaussian
+    assert "0.410(10), N\u00a0=\u00a020,000" in words  # the untrained Gaussian
+    assert "16 couplings, 5 rounds" in words
+    assert "smallest overlap 0.20" in words
+    assert "4,096 by hmc+cluster" in words
+    assert "their kernel visits every mode" in words
+    assert "evidence: part of Z" in words
+    assert "no evidence" not in words
+    assert "2.03 !" in words  # one error is twice another
+
+
+def test_verdicts_are_sentences_with_reasons(text, lost, tmp_path):
+    old = page.write(write_run(tmp_path / "run", is_old=True)).read_text("utf-8")
+    for found, sentence, reasons in (
+        (text, "These numbers can be trusted", ["mode weight 1.002"]),
+        (lost, "Do not trust these numbers", ["covers 50% of p & ", "disagree"]),
+        (old, "cannot be told yet", ["nothing fails <yet>"]),
+    ):
+        reader = Reader(found)
+        at = reader.words.index("Estimates")
+        head = " ".join(reader.words[:at])
+        assert all(part in head for part in (sentence, *reasons))
+        assert found.split("<main>")[0].count("<li>") == len(reasons)
+
+
+def test_a_lost_mode_is_seen_everywhere(lost_run, lost):
+    """Half of Z is missing, and the reverse ESS is better than ever."""
+    record = records.read(lost_run)
+    assert record.results["diagnostics"]["ess"]["value"] > 0.99
+    drawn = {drawing.name: drawing.figure for drawing in drawings.draw(record)}
+    chain, _, raw, reweighted = (
+        patch.get_data() for patch in drawn["magnetisation"].axes[0].patches
+    )
+    for bars, share in ((chain, 0.5), (raw, 0.0), (reweighted, 0.0)):
+        density, edges, _ = bars
+        is_left = edges[1:] < 0
+        weight = np.sum((density * np.diff(edges))[is_left])
+        assert weight == pytest.approx(share, abs=0.2)
+    words = [text.get_text() for text in drawn["log_weights"].axes[0].texts]
+    share = int(words[0].split()[0].replace(",", "")) / 4096
+    assert share == pytest.approx(0.5, abs=5 * 0.5 / 4096**0.5)
+    assert "mag −" not in lost
+    assert lost.count('class="far"') > 6
+    assert "hmc_integration" in [label.get_text() for label in _names(drawn["log_z"])]
+
+
+def test_nothing_stands_out_in_a_good_run(text):
+    """Negative control, but for the cross-check that is made to disagree."""
+    assert text.count('class="far"') == 1
+
+
+def test_unusable_numbers_are_not_shown(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    spoil(copy)
+    text = page.write(copy).read_text(encoding="utf-8")
+    words = " ".join(Reader(text).words)
+    assert "nan" not in words.lower()
+    assert f"Unusable: {UNUSABLE}." in words
+    assert "Unusable: the series never changes." in words
+    assert "no evidence: HMC alone does not provably visit every mode" in words
+    assert "their kernel does not provably visit every mode" in words
+    found = records.read(copy).results["estimates"]
+    assert f"{found['phi2'][CHAIN]['value']:.6g}" not in words
+    for name, method in (("log_z", "p_estimator"), ("mag", CHAIN)):
+        by_method = found[name]
+        assert notation.number(by_method[method]) == "unusable"
+        assert notation.pull(by_method[method], by_method["exact"]) is None
+    drawn = {
+        drawing.name: drawing.figure for drawing in drawings.draw(records.read(copy))
+    }
+    assert "unusable" in [text.get_text() for text in drawn["log_z"].axes[0].texts]
+    _, labels = drawn["two_point"].axes[0].get_legend_handles_labels()
+    assert labels == ["nis", "nmcmc"]
+
+
+def test_old_runs_still_draw(tmp_path):
+    """No samples of p, no integration, configurations of the chain in one row."""
+    record = records.read(write_run(tmp_path / "run", n=400, is_old=True))
+    names = {drawing.name for drawing in drawings.draw(record)}
+    assert names == FIGURES - {"integration", "seconds_to_error"}
+
+
+def _names(figure):
+    return figure.axes[0].get_yticklabels()
 
 
 def test_loads_nothing_and_runs_nothing(text):
@@ -267,7 +211,7 @@ def test_colours_have_contrast(column):
         ratio = luminance(one) / luminance(other)
         return max(ratio, 1 / ratio)
 
-    for name in ("blue", "vermilion", "green", "purple"):
+    for name in ("blue", "vermilion", "green", "purple", "ochre"):
         assert contrast(name, "paper") > 3
     for name in ("ink", "muted"):
         assert contrast(name, "paper") > 4.5
@@ -288,7 +232,11 @@ def test_same_records_same_bytes(run, text, tmp_path):
     [
         (["metrics.jsonl"], {"training"}),
         (["ensembles/chain-00000.h5"], set()),
-        (["results.json"], {"two_point", "cost"}),
+        (["ensembles/target-00000.h5"], set()),
+        (
+            ["results.json"],
+            {"two_point", "cost", "log_z", "integration", "seconds_to_error"},
+        ),
         (
             ["ensembles/flow-00000.h5", "ensembles/nmcmc-00000.h5", "metrics.jsonl"],
             {"log_weights", "training"},
@@ -296,14 +244,21 @@ def test_same_records_same_bytes(run, text, tmp_path):
         (["ensembles", "metrics.jsonl", "results.json"], FIGURES),
     ],
 )
-def test_partial_runs_lose_sections_only(run, tmp_path, missing, lost):
+def test_partial_runs_lose_figures_only(run, tmp_path, missing, lost):
     copy = shutil.copytree(run, tmp_path / "run")
     for name in ("figures", *missing):
         path = copy / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    words = Reader(page.write(copy).read_text(encoding="utf-8")).words
-    assert {path.stem for path in (copy / "figures").glob("*")} == FIGURES - lost
-    assert ("Estimates" in words) == ("results.json" not in missing)
+    names = {drawing.name for drawing in drawings.draw(records.read(copy))}
+    assert names == FIGURES - lost
+
+
+def test_an_unfinished_run_says_so(run, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copy(run / "config.toml", tmp_path / "run")
+    words = Reader(page.write(tmp_path / "run").read_text(encoding="utf-8")).words
+    assert "This run has not finished" in " ".join(words)
+    assert "Estimates" not in words
 
 
 @pytest.mark.parametrize("shape", [(32,), (4, 6, 8), (64, 8), (12, 12), (2, 3, 4, 5)])
@@ -333,48 +288,3 @@ def test_values_that_are_not_finite_are_not_hidden(run, tmp_path):
     )
     words = " ".join(Reader(page.write(copy).read_text(encoding="utf-8")).words)
     assert "3 that are not finite are left out" in words
-
-
-def test_figures_draw_their_numbers():
-    random = np.random.default_rng(5)
-    value, error = np.array([3.1, 1.4, 0.2]), np.array([0.3, 0.2, 0.1])
-    found = {"nis": (value, error), "exact": (value - 0.5, 0.4 / 0.3 * error)}
-    pulls = figures.two_point(found, "exact").axes[1].lines[0].get_ydata()
-    assert pulls == pytest.approx([1.0, 1.5, 3.0])  # 0.5 over 5/3 of the errors
-
-    log_w = 200 + random.normal(size=4000)
-    bars = figures.log_weights(log_w).axes[0].patches[0].get_data()
-    assert np.sum(bars.values) == 4000
-    mean = np.sum(bars.values * (bars.edges[1:] + bars.edges[:-1]) / 2) / 4000
-    assert mean == pytest.approx(-0.5, abs=0.1)  # of a log-normal weight of mean 1
-
-    mag = np.repeat([-1.3, 1.3], 2000)
-    log_w = np.where(mag > 0, np.log(3.0), 0.0) - 800
-    raw, reweighted = figures.magnetisation(None, (mag, log_w)).axes[0].patches
-    for bars, share in ((raw, 0.5), (reweighted, 0.75)):
-        density, edges, _ = bars.get_data()
-        assert np.sum(density * np.diff(edges)) == pytest.approx(1)
-        assert density[-1] * (edges[-1] - edges[-2]) == pytest.approx(share)
-
-    noisy = 5.0 + random.normal(size=5000)
-    drawn = figures.training(
-        np.arange(5000) / 7, noisy, noisy / 10, log_z=-5.2, prior_ess=None
-    ).axes[0]
-    pale, average, level = drawn.lines
-    assert len(pale.get_xdata()) <= figures.POINTS
-    assert level.get_ydata()[0] == 5.2
-    assert np.std(average.get_ydata()) == pytest.approx(1 / np.sqrt(101), rel=0.3)
-
-
-def test_far_pulls_stand_out():
-    def found(value):
-        return {"value": value, "error": 0.3}
-
-    near = {"phi2": {"nis": found(1.0), "hmc": found(2.2)}}
-    far = {"phi2": {"nis": found(1.0), "hmc": found(2.3)}}  # 1.3 / (0.3 √2) = 3.06
-    assert "far" not in tables.estimates(near)
-    assert "−3.1 σ !" in tables.estimates(far)
-    assert tables.pull(found(2.3), {"value": 2.0, "error": 0.4}) == pytest.approx(0.6)
-    assert tables.pull(found(1.0), {"value": 1.0, "error": None}) is None
-    assert tables.number({"value": -85.74724, "error": 0.00042}) == "−85.74724(42)"
-    assert tables.number({"value": 12.1100473, "error": 0.0}) == "12.1100473"

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from genlat.report import page
-from test_report import FIGURES, write_run
+from report_for_tests import FIGURES, spoil, write_run
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -48,6 +48,7 @@ frame.onload = () => {{
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
     directory = write_run(tmp_path_factory.mktemp("report") / "run")
+    spoil(directory)
     return page.write(directory).read_text(encoding="utf-8")
 
 

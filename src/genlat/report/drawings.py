@@ -1,17 +1,20 @@
 """From the records of a run to the figures they allow, with captions."""
 
+import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from genlat.estimators import autocorrelation
-from genlat.report import figures
+from genlat.report import costs, figures, free_energy, notation
 from genlat.runs.records import Record
 
 MEASURED = "observables/"
+# follow from another observable shown: nothing new to compare
+REPEATED = ("mag4", "action_density2", "free_energy_density")
 
 
 class Drawing(NamedTuple):
@@ -26,13 +29,16 @@ class Drawing(NamedTuple):
 def draw(record: Record) -> list[Drawing]:
     """Every figure that the records of a run, finished or not, have the data for."""
     every = (
+        _log_z(record),
+        _log_weights(record),
         _magnetisation(record),
         _two_point(record),
-        _log_weights(record),
+        _integration(record),
         _training(record),
         _autocorrelation(record),
         _samples(record),
         _cost(record),
+        _seconds_to_error(record),
     )
     return [drawing for drawing in every if drawing is not None]
 
@@ -41,8 +47,8 @@ def _magnetisation(record: Record) -> Drawing | None:
     chain = flow = None
     if "mag" in (series := _series(record.chain)):
         chain = (_chain_name(record), series["mag"].ravel())
-    if "mag" in (series := _series(record.flow)) and _are_usable(_log_w(record)):
-        flow = (series["mag"], _log_w(record))
+    if "mag" in (series := _series(record.flow)) and _are_usable(_log_w(record.flow)):
+        flow = (series["mag"], _log_w(record.flow))
     if chain is None and flow is None:
         return None
     return Drawing(
@@ -58,6 +64,7 @@ def _two_point(record: Record) -> Drawing | None:
     found = {
         method: (np.array(x["value"], float), np.array(x["error"], float))
         for method, x in _estimates(record).get("two_point", {}).items()
+        if notation.is_usable(x)
     }
     if not found:
         return None
@@ -74,21 +81,93 @@ def _two_point(record: Record) -> Drawing | None:
     )
 
 
+def _log_z(record: Record) -> Drawing | None:
+    """Every way to ln Z, the bounds around them."""
+    estimates = _estimates(record)
+    volume = float(math.prod(record.config.get("theory", {}).get("shape", [])))
+    lower = estimates.get("free_energy_density_upper", {}).get("nis")
+    upper = estimates.get("free_energy_density_lower", {}).get("p_estimator")
+    found = estimates.get("log_z", {})
+    methods = [_side(name, x, 0) for name, x in found.items() if name != "exact"]
+    exact = [_side("exact", found["exact"], 0)] if "exact" in found else []
+    below = [_side("lower bound (q)", _times(lower, -volume), 1)] if lower else []
+    above = [_side("upper bound (p)", _times(upper, -volume), -1)] if upper else []
+    sides = [*exact, *below, *methods, *above]
+    usable = [side for side in (*exact, *methods) if side.value is not None]
+    if not usable or len(sides) < 2:
+        return None
+    rank = {"exact": 0, "bar": 1}  # then the smallest error, right or wrong
+    reference = min(usable, key=lambda side: (rank.get(side.name, 2), side.error))
+    return Drawing(
+        "log_z",
+        "ln Z from every side",
+        "All estimates must agree within their errors, between the bounds: from below "
+        "by draws of q, from above by samples of p. An estimator from q that lies low "
+        "has missed a part of p.",
+        free_energy.log_z(sides, reference),
+    )
+
+
+def _side(
+    name: str, estimate: Mapping[str, Any], towards: Literal[-1, 0, 1]
+) -> free_energy.Side:
+    text = notation.number(estimate)
+    if not notation.is_usable(estimate):
+        return free_energy.Side(name, text, None, 0.0, towards)
+    value, error = estimate["value"], estimate["error"]
+    return free_energy.Side(name, text, value, error, towards)
+
+
+def _times(estimate: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    scaled = dict(estimate)
+    if estimate["value"] is not None:
+        scaled["value"] = factor * estimate["value"]
+    if estimate["error"] is not None:
+        scaled["error"] = abs(factor) * estimate["error"]
+    return scaled
+
+
 def _log_weights(record: Record) -> Drawing | None:
     if "log_q" not in record.flow:
         return None
-    log_w = _log_w(record)
+    log_w = _log_w(record.flow)
     finite = log_w[np.isfinite(log_w)]
     if finite.size < 2:
         return None
-    left_out = log_w.size - finite.size
+    on_p = _log_w(record.target).ravel() if record.target else np.empty(0)
+    sound = on_p[on_p > -np.inf]  # no NaN; +inf is a place that q excludes
+    left_out = log_w.size - finite.size + on_p.size - sound.size
     warning = f" ({left_out} that are not finite are left out)" if left_out else ""
+    both = (
+        "; samples of p that lie where q has none are a part of p that q misses. "
+        "Where q covers p, the two cross at ln Z, and p falls off to the left faster"
+    )
     return Drawing(
         "log_weights",
-        "Log-weights of the flow",
+        "Log-weights",
         "The narrower the better; a right tail that leaves the Gaussian upwards means "
-        f"that few draws carry the estimates{warning}.",
-        figures.log_weights(finite),
+        f"that few draws carry the estimates{both * bool(sound.size)}{warning}.",
+        free_energy.log_weights(finite, sound if sound.size else None),
+    )
+
+
+def _integration(record: Record) -> Drawing | None:
+    path = record.results.get("diagnostics", {}).get("integration")
+    if path is None or len(path["couplings"]) < 2:
+        return None
+    name = path["coupling_name"]
+    return Drawing(
+        "integration",
+        "Integration along the couplings",
+        "Every mark is a coupling with chains of its own; where neighbours overlap "
+        "little, the step between them carries the error.",
+        free_energy.integration(
+            np.array(path["couplings"], float),
+            np.array(path["log_z"], float),
+            np.array(path["error"], float),
+            np.array(path["overlaps"], float),
+            notation.COUPLINGS.get(name, name),
+        ),
     )
 
 
@@ -156,11 +235,14 @@ def _slowest(
 
 
 def _samples(record: Record) -> Drawing | None:
-    rows = {
-        _chain_name(record): record.chain.get("phi"),
-        "flow": record.flow.get("phi"),
+    shape = tuple(record.config.get("theory", {}).get("shape", ()))
+    rows = {_chain_name(record): record.chain, "flow": record.flow}
+    shown = {
+        # chain after chain, so that a few spread out are of different chains
+        name: arrays["phi"].reshape(-1, *shape)
+        for name, arrays in rows.items()
+        if "phi" in arrays and arrays["phi"].size
     }
-    shown = {name: phi for name, phi in rows.items() if phi is not None and len(phi)}
     if not shown:
         return None
     return Drawing(
@@ -174,7 +256,13 @@ def _samples(record: Record) -> Drawing | None:
 
 def _cost(record: Record) -> Drawing | None:
     cost = record.results.get("cost", {})
-    stages = {"train": "training", "sample": "sampling", "mcmc": _chain_name(record)}
+    stages = {
+        "train": "training",
+        "sample": "sampling",
+        "mcmc": _chain_name(record),
+        "p": "log q on p",
+        "integration": "integration",
+    }
     seconds = {
         label: cost[f"{stage}_seconds"]
         for stage, label in stages.items()
@@ -188,8 +276,54 @@ def _cost(record: Record) -> Drawing | None:
         "Time, and what it buys",
         "Training is paid once; from then on the samples per second decide, which are "
         "those of each method's slowest observable.",
-        figures.cost(seconds, rates),
+        costs.cost(seconds, rates),
     )
+
+
+def _seconds_to_error(record: Record) -> Drawing | None:
+    """The observables that two methods or more have, but for powers of others."""
+    cost = record.results.get("cost", {})
+    whole = cost.get("seconds_at_unit_error", {})
+    prices = [
+        price
+        for name, trained in cost.get("seconds_at_unit_error_trained", {}).items()
+        if name not in REPEATED
+        and (
+            price := _price(name, whole.get(name, {}), trained, _estimates(record))
+        ).trained
+    ]
+    compared = [price for price in prices if len(price.trained) > 1]
+    if not compared:
+        return None
+    return Drawing(
+        "seconds_to_error",
+        "What an error costs",
+        "Time to the smallest error that any method has reached here, from what each "
+        "has reached and its time; an error halves in four times the time. Filled: "
+        "once the model is trained; hollow: training included. What shares samples "
+        "shares their cost, and what is wrong can be cheap: the verdict comes first.",
+        costs.seconds_to_error(compared),
+    )
+
+
+def _price(
+    name: str,
+    whole: Mapping[str, float | None],
+    trained: Mapping[str, float | None],
+    estimates: Mapping[str, Any],
+) -> costs.Price:
+    errors = [
+        estimates[name][method]["error"]
+        for method, unit in trained.items()
+        if unit and notation.is_usable(estimates.get(name, {}).get(method))
+    ]
+    error = min(errors, default=0.0)
+
+    def seconds(units: Mapping[str, float | None]) -> dict[str, float]:
+        known = ((method, unit) for method, unit in units.items() if unit and error)
+        return {method: unit / error**2 for method, unit in known}
+
+    return costs.Price(name, error, seconds(whole), seconds(trained))
 
 
 def _chain_name(record: Record) -> str:
@@ -202,8 +336,10 @@ def _estimates(record: Record) -> dict:
     return record.results.get("estimates", {})
 
 
-def _log_w(record: Record) -> Float[np.ndarray, " n"]:
-    return -record.flow["action"] - record.flow["log_q"]
+def _log_w(
+    arrays: Mapping[str, Float[np.ndarray, "*draws"]],
+) -> Float[np.ndarray, "*draws"]:
+    return -arrays["action"] - arrays["log_q"]
 
 
 def _are_usable(log_w: Float[np.ndarray, " n"]) -> bool:

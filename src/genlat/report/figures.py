@@ -1,4 +1,4 @@
-"""The figures of a report: arrays in, a Matplotlib figure out."""
+"""The figures of ensembles and training: arrays in, a Matplotlib figure out."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from genlat.estimators import weights
 from genlat.report import house
 
 POINTS = 1500  # the most a line needs: more only makes the page heavier
@@ -84,34 +83,6 @@ def _level(axes: Axes, y: float, label: str) -> None:
 
 
 @house.styled
-def log_weights(log_w: Float[np.ndarray, " n"]) -> Figure:
-    """Histogram of the finite ln w̃ - ln Ẑ and the Gaussian of its mean and width."""
-    centred = log_w - weights.log_z(log_w).value
-    figure = Figure(figsize=(house.WIDTH, 3.3))
-    axes = figure.subplots()
-    counts, edges = np.histogram(centred, _bins(centred.size))
-    axes.stairs(
-        counts, edges, fill=True, color=house.VERMILION, alpha=0.35, linewidth=0
-    )
-    axes.stairs(counts, edges, color=house.VERMILION, label="draws of q")
-    mean, std = np.mean(centred), np.std(centred)
-    if std > 0:
-        x = np.linspace(edges[0], edges[-1], 300)
-        height = centred.size * (edges[1] - edges[0]) / (std * math.sqrt(2 * math.pi))
-        y = height * np.exp(-0.5 * ((x - mean) / std) ** 2)
-        label = "Gaussian of the same width"
-        axes.plot(x, y, color=house.INK, linewidth=1.1, label=label)
-    axes.set(
-        yscale="log",
-        ylim=(0.6, 2 * counts.max()),
-        xlabel=r"$\ln \tilde w - \ln \hat Z$",
-        ylabel="draws per bin",
-    )
-    _key(axes)
-    return figure
-
-
-@house.styled
 def magnetisation(
     chain: tuple[str, Float[np.ndarray, " samples"]] | None,
     flow: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None,
@@ -120,7 +91,7 @@ def magnetisation(
     figure = Figure(figsize=(house.WIDTH, 3.3))
     axes = figure.subplots()
     values = [*([chain[1]] if chain else []), *([flow[0]] if flow else [])]
-    bins = _bins(max(x.size for x in values))
+    bins = house.bins(max(x.size for x in values))
     edges = np.histogram_bin_edges(np.concatenate(values), bins)
     if chain is not None:
         density, _ = np.histogram(chain[1], edges, density=True)
@@ -137,7 +108,7 @@ def magnetisation(
         line = {"color": house.VERMILION, "linewidth": 1.3}
         axes.stairs(reweighted, edges, **line, label="flow, reweighted")
     axes.set(xlabel="magnetisation $m$", ylabel="density", ylim=0)
-    _key(axes)
+    house.key(axes)
     return figure
 
 
@@ -169,7 +140,7 @@ def two_point(
     values = np.concatenate([value for value, _ in found.values()])
     is_steep = np.min(values) > 0 and np.max(values) > 5 * np.min(values)
     rows[0].set(ylabel="$G(t)$", yscale="log" if is_steep else "linear")
-    _key(rows[0])
+    house.key(rows[0])
     if reference:
         rows[1].axhspan(-1, 1, color=house.MUTED, alpha=0.18, linewidth=0)
         rows[1].axhline(0, color=house.colour(reference), linewidth=1)
@@ -256,38 +227,3 @@ def _spread(
     """A few configurations, as far apart in the order of their making as can be."""
     chosen = np.linspace(0, len(phis) - 1, min(IMAGES, len(phis))).astype(int)
     return phis[chosen]
-
-
-@house.styled
-def cost(seconds: Mapping[str, float], ess_per_second: Mapping[str, float]) -> Figure:
-    """Wall time by stage, and what a second buys once the model is trained."""
-    panels = {"seconds": seconds, "independent samples per second": ess_per_second}
-    panels = {label: values for label, values in panels.items() if values}
-    heights = [len(values) for values in panels.values()]
-    figure = Figure(figsize=(house.WIDTH, 0.5 * len(panels) + 0.34 * sum(heights)))
-    rows = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (label, values) in zip(rows, panels.items(), strict=True):
-        colours = [house.colour(name) for name in values]
-        bars = axes.barh(list(values), list(values.values()), 0.6, color=colours)
-        # the numbers stand at the bars: no axis is needed
-        numbers = [f"{x:,.0f}" if x >= 100 else f"{x:.3g}" for x in values.values()]
-        axes.bar_label(bars, numbers, padding=4)
-        axes.set_title(label, loc="left")
-        axes.margins(x=0.14)
-        axes.invert_yaxis()
-        axes.grid(visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.tick_params(axis="x", bottom=False, labelbottom=False)
-        axes.spines["bottom"].set_visible(False)
-    return figure
-
-
-def _bins(n: int) -> int:
-    """As many as n values fill, and a column can show."""
-    return min(120, max(10, round(3 * n ** (1 / 3))))
-
-
-def _key(axes: Axes) -> None:
-    """The names of the lines in their colours, above the panel, clear of the data."""
-    names = axes.get_legend_handles_labels()[1]
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names))

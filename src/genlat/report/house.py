@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -23,8 +24,9 @@ THEME = {
     "vermilion": ("#cf5200", "#ff8c42"),
     "green": ("#00805d", "#2bc398"),
     "purple": ("#a64d86", "#dd8fbd"),
+    "ochre": ("#8a7400", "#f0e442"),
 }
-INK, MUTED, RULE, PAPER, BLUE, VERMILION, GREEN, PURPLE = (
+INK, MUTED, RULE, PAPER, BLUE, VERMILION, GREEN, PURPLE, OCHRE = (
     light for light, _ in THEME.values()
 )
 WIDTH = 4.8  # inches: one column of the page, legible on a phone too
@@ -75,13 +77,27 @@ styled = mpl.rc_context(STYLE)
 def colour(method: str) -> str:
     """Of a method or stage, the same in every figure; what is left is the chain's."""
     return {
+        "bar": OCHRE,
         "exact": INK,
         "flow": VERMILION,
         "nis": VERMILION,
         "nmcmc": GREEN,
+        "p_estimator": PURPLE,
+        "log q on p": PURPLE,
         "sampling": VERMILION,
         "training": PURPLE,
     }.get(method, BLUE)
+
+
+def bins(n: int) -> int:
+    """As many as n values fill, and a column can show."""
+    return min(120, max(10, round(3 * n ** (1 / 3))))
+
+
+def key(axes: Axes) -> None:
+    """The names of the lines in their colours, above the panel, clear of the data."""
+    names = axes.get_legend_handles_labels()[1]
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names))
 
 
 @styled

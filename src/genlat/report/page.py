@@ -6,17 +6,24 @@ import string
 from pathlib import Path
 from typing import Any
 
-from genlat.report import drawings, house, tables
+from genlat.report import diagnostics, drawings, house, tables
+from genlat.report.notation import COUPLINGS
 from genlat.runs import records
 from genlat.runs.records import Record
 
 THEORIES = {"phi4": "φ⁴ theory", "double_well": "Double well"}
-COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
-COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}
 VERDICTS = {
-    "yes": "These numbers can be trusted, as far as this run can tell.",
+    "yes": "These numbers can be trusted: every check that this run can make has "
+    "passed.",
     "no": "Do not trust these numbers.",
     "unknown": "Whether to trust these numbers cannot be told yet.",
+}
+STAGES = {  # of the cost -> name
+    "train_seconds": "Training",
+    "sample_seconds": "Sampling",
+    "mcmc_seconds": "Markov chain",
+    "p_seconds": "log q on samples of p",
+    "integration_seconds": "Integration",
 }
 
 
@@ -42,10 +49,11 @@ def write(directory: Path) -> Path:
 
 def _page(record: Record, figures: dict[str, str]) -> str:
     results = record.results
-    cost = figures.pop("cost", "") + tables.facts(_costs(results.get("cost", {})))
+    drawn = figures.pop("cost", "") + figures.pop("seconds_to_error", "")
+    cost = drawn + tables.facts(_costs(results.get("cost", {})))
     sections = {
         "Estimates": tables.estimates(results.get("estimates", {})),
-        "Diagnostics": tables.diagnostics(results.get("diagnostics", {})),
+        "Diagnostics": diagnostics.diagnostics(results.get("diagnostics", {})),
         "Figures": "".join(figures.values()),
         "Cost": cost,
         "Run": tables.facts(_facts(record)) + _config(record),
@@ -102,18 +110,14 @@ def _verdict(verdict: dict[str, Any] | None) -> str:
     return (
         f'<div class="verdict {html.escape(trust)}">'
         f"<strong>{html.escape(VERDICTS.get(trust, trust))}</strong>"
-        f"<ul>{reasons}</ul></div>"
+        f"{f'<ul>{reasons}</ul>' * bool(reasons)}</div>"
     )
 
 
 def _costs(cost: dict[str, Any]) -> list[tuple[str, str]]:
     entries = [
         (stage, f"{cost[key]:,.1f} s")
-        for stage, key in (
-            ("Training", "train_seconds"),
-            ("Sampling", "sample_seconds"),
-            ("Markov chain", "mcmc_seconds"),
-        )
+        for key, stage in STAGES.items()
         if cost.get(key) is not None
     ]
     for method, rate in cost.get("ess_per_second", {}).items():

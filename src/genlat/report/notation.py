@@ -1,0 +1,111 @@
+"""How the report writes quantities: symbols, numbers with errors, pulls."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from genlat.estimators.estimate import Estimate
+
+Json = Mapping[str, Any]
+ABSENT = "—"
+UNUSABLE = "unusable"
+SMALL = 1e-3  # below, numbers are written with a power of ten
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+FAR = 3.0  # a pull beyond this is highlighted
+
+COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
+COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}
+
+# ln Z and what follows from it, a lower bound before its estimates
+FREE_ENERGY = {
+    "log_z": "ln Z",
+    "free_energy_density_lower": "lower bound",
+    "free_energy_density": "−ln Z / V",
+    "free_energy_density_upper": "upper bound",
+    "entropy_density": "(⟨S⟩ + ln Z) / V",
+}
+SYMBOLS = FREE_ENERGY | {
+    "action_density": "⟨S⟩ / V",
+    "action_density2": "⟨(S / V)²⟩",
+    "mag": "⟨m⟩",
+    "abs_mag": "⟨|m|⟩",
+    "mag2": "⟨m²⟩",
+    "mag4": "⟨m⁴⟩",
+    "phi2": "⟨φ²⟩",
+    "hopping": "⟨φₓ Σ φₓ₊μ⟩",
+    "schwinger_dyson": "⟨φ ∂S/∂φ⟩, must be 1",
+    "susceptibility": "V (⟨m²⟩ − ⟨|m|⟩²)",
+    "specific_heat": "Var(S) / V",
+    "binder": "1 − ⟨m⁴⟩ / 3⟨m²⟩²",
+    "correlation_length": "ξ (second moment)",
+    "two_point": "G(t)",
+    "energy_gap": "E₁ − E₀",
+    "x2": "⟨x²⟩",
+}
+
+
+def number(estimate: Json | None) -> str:
+    """`85.7467(5)`; all known digits where there is no error to speak of.
+
+    What is not to be used, or not a number, is not shown as one.
+    """
+    if estimate is None:
+        return ABSENT
+    if UNUSABLE in estimate:
+        return UNUSABLE
+    value, error = estimate["value"], estimate["error"]
+    if value is None:
+        return "not finite"
+    if error is None:
+        text = f"{value:.4g}(?)"
+    elif abs(error) < 1e-11 * abs(value) or error == 0:
+        text = f"{value:.10g}"
+    else:
+        text = _brief(value, error)
+    return text.replace("-", "−")
+
+
+def _brief(value: float, error: float) -> str:
+    size = max(abs(value), abs(error))
+    power = math.floor(math.log10(size)) if size < SMALL else 0
+    scale = 10.0**power
+    text = str(Estimate(value / scale, error / scale, 0.0, 1, 1.0, ""))
+    return f"{text}·10{str(power).translate(RAISED)}" if power else text
+
+
+def is_usable(estimate: Json | None) -> bool:
+    """Whether there are a value and an error, of one component or several."""
+    if estimate is None or UNUSABLE in estimate:
+        return False
+    return estimate["value"] is not None and estimate["error"] is not None
+
+
+def pull(one: Json | None, other: Json | None) -> float | None:
+    """(one - other) / √(both errors²); None where that means nothing."""
+    if one is None or other is None or not (is_usable(one) and is_usable(other)):
+        return None
+    values = [x[key] for x in (one, other) for key in ("value", "error")]
+    if any(isinstance(x, list) for x in values):
+        return None
+    error = math.hypot(values[1], values[3])
+    return (values[0] - values[2]) / error if error > 0 else None
+
+
+class Pull(NamedTuple):
+    """(`first` - `second`) in units of its error."""
+
+    value: float
+    first: str
+    second: str
+
+
+def largest_pull(by_method: Json) -> Pull | None:
+    """Between any two methods; exact values are not one of them."""
+    methods = [method for method in by_method if method != "exact"]
+    every = (
+        Pull(value, first, second)
+        for first, second in itertools.combinations(methods, 2)
+        if (value := pull(by_method[first], by_method[second])) is not None
+    )
+    return max(every, key=lambda found: abs(found.value), default=None)
