@@ -54,7 +54,9 @@ def ess(log_w: Float[np.ndarray, " n"]) -> float:
 def ess_estimate(log_w: Float[np.ndarray, " n"]) -> Estimate:
     """`ess` with the delta-method error and bias of a²/b, a = mean w, b = mean w².
 
-    On weights without a fourth moment (Pareto k > 1/4) the error is too small.
+    On weights without a fourth moment (Pareto k > 1/4) the error is too small. It is
+    itself known only with eight (k < 1/8): at k = 1/7 and n = 2000 it is right in the
+    mean square, but intervals of 1.96 errors hold the value in 90 % of cases, not 95.
     """
     u = _normalized(log_w)
     value = 1 / np.mean(u**2)
