@@ -158,7 +158,7 @@ def _derivative(
             (start + stop) / 2,
             Curve(change / (stop - start), error / (stop - start)),
             pulls,
-            (label, rf"$\partial \ln Z/\partial$ {label}"),
+            (label, rf"$\partial \ln Z/\partial${label}"),
         ),
     )
 
@@ -189,8 +189,8 @@ def _equation_of_state(results: Json) -> Drawing | None:
     return Drawing(
         "equation_of_state",
         "Equation of state",
-        "Above the coldest lattice. Error bars contain what the discrete derivative "
-        "may miss, added in quadrature; temperatures share the coldest lattice.",
+        "Above the coldest lattice. Error bars, and the band of the exact ln Z, "
+        "contain what the discrete derivative may miss.",
         scan_figures.equation_of_state(temperature, panels),
     )
 
@@ -219,7 +219,7 @@ def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing
 def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | None:
     seconds = {}
     for key, name in STAGES.items():
-        values = _array(results["cost"][f"{key}_seconds"])
+        values = _array(results["cost"].get(f"{key}_seconds", []))
         if not np.all(np.isnan(values)):
             seconds[name] = np.nan_to_num(values)
     if not seconds:
@@ -227,6 +227,6 @@ def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | No
     return Drawing(
         "cost",
         "Time",
-        "Wall time of every point; the first to train compiles for all.",
+        "Wall time of every point, compilation included.",
         scan_figures.cost(x, seconds, label),
     )

@@ -137,7 +137,10 @@ def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) 
         colour = house.colour(method)
         if method == "exact":
             order = np.argsort(x)
-            axes.plot(x[order], curve.value[order], color=colour, label=method)
+            value, error = curve.value[order], curve.error[order]
+            axes.plot(x[order], value, color=colour, label=method)
+            band = {"color": colour, "alpha": 0.12, "linewidth": 0}
+            axes.fill_between(x[order], value - error, value + error, **band)
             continue
         look = {"color": colour, "marker": marker, "markersize": 3.5, "label": method}
         axes.errorbar(at, *curve, elinewidth=1.1, linestyle="none", **look)

@@ -45,12 +45,11 @@ def write(directory: Path) -> Path:
 def _page(record: ScanRecord, figures: dict[str, str]) -> str:
     results = record.results
     cost = figures.pop("cost", "")
-    state = figures.pop("equation_of_state", "")
     sections = (
         ("Points", "points", _points(results)),
         ("Curves", "figures", "".join(figures.values())),
         ("Derivative of ln Z", "consistency", _consistency(results)),
-        ("Equation of state", "cost", state + _equation_of_state(results)),
+        ("Equation of state", "state", _equation_of_state(results)),
         ("Cost", "cost", cost + tables.facts(_costs(results))),
         ("Scan", "run", tables.facts(_facts(record)) + _request(record)),
     )
@@ -115,7 +114,7 @@ def _verdict(record: ScanRecord) -> str:
     trusts = [verdict["trust"] for verdict in verdicts]
     counts = {
         "can be trusted": trusts.count("yes"),
-        "cannot be told yet": trusts.count("unknown"),
+        "undecided": trusts.count("unknown"),
         "must not be trusted": trusts.count("no"),
     }
     text = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
@@ -239,8 +238,12 @@ def _equation_of_state(results: Json) -> str:
             rows.append(cells)
         table = tables.table(["L₀", "T", *EQUATION.values()], rows)
         vacuum = f"coldest lattice: L₀ = {state['vacuum_extent']:g}"
-        blocks.append(f"<div><h3>{html.escape(method)}, {vacuum}</h3>{table}</div>")
-    return "".join(blocks)
+        blocks.append(f"<h3>{html.escape(method)}, {vacuum}</h3>{table}")
+    note = (
+        "In lattice units. Errors are statistical; “rule” is about what the discrete "
+        "derivative misses. Rows share the coldest lattice: scan.json has covariances."
+    )
+    return "".join(blocks) + f'<p class="note">{note}</p>' * bool(blocks)
 
 
 def _costs(results: Json) -> list[tuple[str, str]]:
