@@ -269,7 +269,7 @@ def test_any_lattice_draws(tmp_path, shape):
 
 
 def test_a_page_of_many_samples_stays_small(tmp_path):
-    path = page.write(write_run(tmp_path / "run", n=100_000))
+    path = page.write(write_run(tmp_path / "run", n=50_000))
     assert path.stat().st_size < 1_000_000
 
 

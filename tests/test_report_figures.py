@@ -127,8 +127,10 @@ def test_log_weights_of_both_ensembles():
     ratio = np.log(on_p.values[is_full] / on_q.values[is_full])
     assert ratio == pytest.approx(middle[is_full], abs=5 / np.sqrt(800))
     assert not axes.texts
-    p[:1000], p[0] = 500, np.inf
+    p[:1000], p[0], q[:3] = 500, np.inf, 150
     axes = free_energy.log_weights(q, p).axes[0]
+    assert axes.get_xlim()[0] > -20
+    assert "3 further left, down to −" in axes.texts[1].get_text()
     assert axes.get_xlim()[1] < 20
     assert axes.texts[0].get_text().startswith("1,000 of 50,000")
     assert "q = 0" in axes.texts[0].get_text()

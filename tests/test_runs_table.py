@@ -120,7 +120,7 @@ def test_diagnostics_and_verdict(capsys):
     assert "ESS 0.99610(20) reverse, of 100,000 draws of q" in text
     assert "ESS 0.510(20) forward, of 8,192 samples of p by hmc" in text
     assert "mode weight 0.5020(40), no evidence" in text
-    assert "uncovered 0.490(10) of the samples of p, where q < 0.01 p" in text
+    assert "of the samples of p: 0.490(10) where q < 0.01 p" in text
     assert "3 couplings in 5 rounds, smallest overlap 0.31" in text
     assert "trust: no\n  mode weight [0.5] is below 1" in text
 

@@ -79,9 +79,9 @@ def _samples_of_p(found: Json) -> list[Row]:
             False: "their kernel does not provably visit every mode",
         }[bool(samples["visits_every_mode"])]
         source = samples["source"]
-        origin = "" if source == "chain" else f", from {source}"
-        value = f"{samples['n']:,} by {samples['kernel']}{origin}"
-        rows.append(["Samples of p", value, meaning])
+        origin = "" if source == "chain" else f"; from {source}"
+        value = f"{samples['n']:,} by {samples['kernel']}"
+        rows.append(["Samples of p", value, f"{meaning}{origin}"])
     return rows
 
 
@@ -118,16 +118,11 @@ def _integration(path: Json | None) -> list[Row]:
             f"{ends}, {overlap}; {target}",
         ]
     ]
-    end = {"value": path["log_z"][-1], "error": path["error"][-1]}
     for key, meaning in (
-        ("reweighting", "one-sided steps, biased sooner than Bennett's"),
-        ("thermodynamic", "Hermite's rule on the grid"),
+        ("reweighting", "one-sided steps on the same chains, biased sooner"),
+        ("thermodynamic", "the slope integrated by Hermite's rule, same chains"),
     ):
         if (other := path.get(key)) is not None:
-            pull = notation.pull(other, end)
-            if pull is not None:
-                shown = f"{pull:+.1f}".replace("-", "−")
-                meaning += f"; {shown} σ from Bennett's ratios on the same chains"
             rows.append(_row(f"ln Z, {key}", other, meaning))
     return rows
 

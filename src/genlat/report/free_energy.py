@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -122,17 +122,17 @@ def log_weights(
     """Histograms of ln w̃ - ln Ẑ on samples of q, finite, and of p, +inf allowed.
 
     The ratio of the two is e^(ln w̃ - ln Z), so they cross at ln Z where q covers p.
-    Samples of p far to the right of all draws of q are counted at the edge.
+    What lies too far out is counted at the edge: on the right samples of p that no
+    draw of q comes near, on the left negligible weights.
     """
     log_z = float(weights.log_z(log_w_q).value)
     q = log_w_q - log_z
     p = np.empty(0) if log_w_p is None else log_w_p - log_z
-    low, high = float(np.min(q)), float(np.max(q))
-    end = high + (high - low)
-    is_beyond = p > end
-    inside = np.concatenate([q, p[~is_beyond]])
+    low, end = _reach(q)
+    both = np.concatenate([q, p])
     figure = Figure(figsize=(house.WIDTH, 3.3))
     axes = figure.subplots()
+    inside = both[(both >= low) & (both <= end)]
     edges = np.histogram_bin_edges(inside, house.bins(q.size))
     axes.axvline(0, color=house.MUTED, linewidth=1, linestyle=(0, (4, 3)))
     look = (house.VERMILION, "samples of q")
@@ -141,17 +141,26 @@ def log_weights(
         look = (house.BLUE, "samples of p")
         tops.append(_histogram(axes, p, edges, *look, is_filled=False))
     _gaussian(axes, q, edges)
+    is_cut = inside.size < both.size
     smallest = min(1 / n for n in (q.size, p.size) if n)
     axes.set(
         yscale="log",
-        ylim=(0.6 * smallest, (30 if np.any(is_beyond) else 2) * max(tops)),
+        ylim=(0.6 * smallest, (60 if is_cut else 2) * max(tops)),
         xlabel=r"$\ln \tilde w - \ln \hat Z_q$",
         ylabel="fraction per bin",
     )
-    if np.any(is_beyond):
-        _beyond(axes, p, int(np.sum(is_beyond)))
+    _beyond(axes, p, p > end)
+    _below(axes, both, both < low)
     house.key(axes)
     return figure
+
+
+def _reach(q: Float[np.ndarray, " n"]) -> tuple[float, float]:
+    """From twelve widths below the middle to as far again as q itself reaches."""
+    left, middle, right = np.percentile(q, [16, 50, 84])
+    low = max(float(np.min(q)), float(middle - 6 * (right - left)))
+    high = float(np.max(q))
+    return low, high + (high - low)
 
 
 def _histogram(
@@ -184,19 +193,32 @@ def _gaussian(
     axes.plot(x, y, color=house.INK, linewidth=1.1, label="Gaussian")
 
 
-def _beyond(axes: Axes, p: Float[np.ndarray, " m"], n: int) -> None:
-    largest = float(np.max(p))
+def _beyond(
+    axes: Axes, values: Float[np.ndarray, " m"], is_out: Bool[np.ndarray, " m"]
+) -> None:
+    """Say how many lie further right."""
+    if not np.any(is_out):
+        return
+    largest = float(np.max(values))
     reach = f"up to {largest:+.3g}" if math.isfinite(largest) else "where q = 0"
-    axes.text(
-        0.99,
-        0.97,
-        f"{n:,} of {p.size:,} samples of p\n"
-        rf"lie further right, {reach} $\rightarrow$",
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        color=house.BLUE,
+    text = (
+        f"{np.sum(is_out):,} of {values.size:,} samples of p\n"
+        rf"lie further right, {reach} $\rightarrow$"
     )
+    look: dict[str, Any] = {"ha": "right", "va": "top", "color": house.BLUE}
+    axes.text(0.99, 0.97, text, transform=axes.transAxes, **look)
+
+
+def _below(
+    axes: Axes, values: Float[np.ndarray, " m"], is_out: Bool[np.ndarray, " m"]
+) -> None:
+    """Say how many lie further left."""
+    if not np.any(is_out):
+        return
+    smallest = f"{np.min(values):.3g}".replace("-", "−")
+    text = rf"$\leftarrow$ {np.sum(is_out):,} further left, down to {smallest}"
+    look: dict[str, Any] = {"ha": "left", "va": "top", "color": house.MUTED}
+    axes.text(0.01, 0.78, text, transform=axes.transAxes, **look)
 
 
 @house.styled

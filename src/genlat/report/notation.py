@@ -33,7 +33,7 @@ SYMBOLS = FREE_ENERGY | {
     "mag2": "⟨m²⟩",
     "mag4": "⟨m⁴⟩",
     "phi2": "⟨φ²⟩",
-    "hopping": "⟨φₓ Σ φₓ₊μ⟩",
+    "hopping": "⟨Σ φ φ′⟩ / V, bonds",
     "schwinger_dyson": "⟨φ ∂S/∂φ⟩, must be 1",
     "susceptibility": "V (⟨m²⟩ − ⟨|m|⟩²)",
     "specific_heat": "Var(S) / V",

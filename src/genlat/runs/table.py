@@ -192,9 +192,9 @@ def _diagnostics(found: Json) -> list[str]:
         is_evidence = weight.get("is_evidence", False)
         note = "" if is_evidence else ", no evidence: the kernel may miss modes too"
         lines.append(f"mode weight {_brief(weight)}{note}")
-    for entry in found.get("uncovered", []):
-        where = f"where q < {entry['threshold']:g} p"
-        lines.append(f"uncovered {_brief(entry)} of the samples of p, {where}")
+    if entries := found.get("uncovered"):
+        parts = (f"{_brief(x)} where q < {x['threshold']:g} p" for x in entries)
+        lines.append(f"of the samples of p: {', '.join(parts)}")
     if path := found.get("integration"):
         lines.append(
             f"integration: {len(path['couplings'])} couplings in {path['rounds']} "
