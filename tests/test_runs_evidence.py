@@ -1,0 +1,266 @@
+"""Samples of p, the integration, and input from which nothing can be estimated."""
+
+import json
+import math
+import types
+
+import h5py
+import jax
+import jax.random as jr
+import numpy as np
+import pytest
+
+from genlat import exact
+from genlat.actions.phi4 import Phi4
+from genlat.runs import (
+    chain_stage,
+    config,
+    directory,
+    environment,
+    estimates,
+    evidence,
+    integration_stage,
+    job,
+    pipeline,
+    sections,
+    store,
+    target_stage,
+    theory,
+    verdict,
+)
+from genlat.runs.errors import RequestError
+from genlat.runs.screen import Screen
+from models_for_tests import a_model
+
+PATH = """
+seed = 5
+[theory]
+name = "phi4"
+shape = [8, 2]
+kappa = 0.29
+lam = 0.022
+[estimate]
+methods = ["hmc_integration"]
+[integration]
+couplings = 2
+chains = 12
+samples = 100
+therm = 60
+n_leapfrog = 5
+target_error = 0.07
+"""
+CHAIN = """
+seed = 5
+[theory]
+name = "phi4"
+shape = [4, 2]
+kappa = 0.2
+lam = 0.022
+[mcmc]
+kernel = ["hmc"]
+chains = 5
+samples = 20
+therm = 20
+n_leapfrog = 3
+keep = 20
+"""
+MODEL = """
+[model]
+features = 2
+channels = 1
+kernel_terms = 1
+mixing_terms = 1
+n_steps = 2
+[train]
+steps = 10
+batch = 16
+[estimate]
+samples = 400
+batch = 100
+chains = 4
+n_steps = 4
+methods = ["nis", "p_estimator", "bar"]
+"""
+QUIET = Screen(quiet=True)
+RNG = np.random.default_rng(4)
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
+
+
+def a_job(tmp_path, text, name="run"):
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text)
+    run_config, out = config.load(path), tmp_path / name
+    directory.create(out, run_config)
+    environment.prepare()
+    return job.Job(out, run_config, theory.build(run_config.theory), QUIET)
+
+
+def test_integration_refines_until_the_target_is_met(tmp_path):
+    """From two couplings that hardly overlap, against the transfer matrix."""
+    a = a_job(tmp_path, PATH)
+    integration_stage.run(a)
+    blocks = integration_stage.read(a)
+    nodes = integration_stage.assemble(blocks)
+    path = integration_stage.path_of(a, nodes)
+    first = integration_stage.path_of(a, integration_stage.assemble(blocks[:1]))
+    assert first.overlaps[0] < integration_stage.SMALLEST_OVERLAP
+    assert len(nodes) > 4
+    assert min(path.overlaps) > integration_stage.SMALLEST_OVERLAP
+    found = path.log_z[-1].estimate("")
+    known = exact.known(a.action)["log_z"].value
+    assert 0 < found.error <= 0.07
+    assert abs(found.value - known) < 5 * found.error
+    # the start is V times one site; without it the answer would be far off
+    assert abs(path.log_z[0].value) > 50 * found.error
+    # half way is the theory at half the coupling
+    middle = [node.fraction for node in nodes].index(0.5)
+    half = path.log_z[middle].estimate("")
+    other = exact.known(Phi4((8, 2), 0.145, 0.022))["log_z"].value
+    assert abs(half.value - other) < 5 * half.error < 0.3
+
+    diagnostics = evidence.path(a).diagnostics
+    assert diagnostics["integration"]["couplings"][-1] == pytest.approx(0.29)
+    (row,) = diagnostics["consistency"]
+    assert abs(row["pull"]) < 5
+    assert row["left"]["rule_error"] > 0
+
+    # a lost round is made again, the same
+    expected = blocks[-1].arrays["energy"]
+    store.path(a.directory, "path", len(blocks) - 1).unlink()
+    integration_stage.run(a)
+    again = integration_stage.read(a)
+    assert len(again) == len(blocks)
+    np.testing.assert_array_equal(again[-1].arrays["energy"], expected)
+
+
+@pytest.mark.parametrize(
+    ("samples", "chains", "keep"),
+    [(2000, 64, 8192), (60, 6, 120), (500, 4, 5), (70, 8, 900)],
+)
+def test_snapshots_are_evenly_spaced_and_enough(samples, chains, keep):
+    section = sections.McmcSection(samples=samples, chains=chains, keep=keep)
+    lengths, stride, every = chain_stage.plan(section)
+    assert sum(lengths) == samples
+    assert all(length % stride == 0 for length in lengths[:-1])
+    snapshots = (samples // stride) // every
+    assert min(keep, samples * chains) <= snapshots * chains <= 2 * keep + chains
+
+
+def test_no_snapshots_where_none_are_kept():
+    assert chain_stage.plan(sections.McmcSection(keep=0)).every == 0
+
+
+def test_evaluation_is_that_of_one_configuration():
+    """Batches filled up and cut do not mix configurations."""
+    model, action = a_model((4, 6)), Phi4((4, 6), 0.21, 0.3)
+    phis = np.asarray(jr.normal(jr.key(1), (7, 4, 6)))
+    log_q, total = target_stage.evaluate(model, action, phis, batch=3)
+    np.testing.assert_allclose(log_q, jax.vmap(model.log_prob)(phis), rtol=1e-12)
+    np.testing.assert_allclose(total, jax.vmap(action)(phis), rtol=1e-12)
+
+
+def test_samples_of_another_run(tmp_path):
+    """Of the same theory they serve; what the ensemble says of itself is checked."""
+    source = tmp_path / "source"
+    path = tmp_path / "chain.toml"
+    path.write_text(CHAIN)
+    pipeline.start(config.load(path), source, QUIET)
+    text = CHAIN.partition("[mcmc]")[0] + MODEL + f'p_samples = "{source}"\n'
+    path.write_text(text)
+    results = pipeline.start(config.load(path), tmp_path / "run", QUIET)
+    diagnostics = results["diagnostics"]
+    weight = diagnostics["mode_weight"]
+    assert abs(weight["value"] - 1) < 5 * weight["error"]
+    # HMC alone is no evidence, and the verdict says so
+    assert not weight["is_evidence"]
+    assert diagnostics["p_samples"]["source"] == str(source)
+    assert results["verdict"]["trust"] == "unknown"
+    assert any("does not provably" in x for x in results["verdict"]["reasons"])
+
+    block = store.path(source, "chain", 0)
+    content = store.read(block)
+    other = json.loads(str(content.attributes["theory"])) | {"kappa": 0.21}
+    store.write(
+        block,
+        store.Block(content.arrays, content.attributes | {"theory": json.dumps(other)}),
+    )
+    with h5py.File(block) as file:
+        assert "0.21" in file.attrs["theory"]
+    with pytest.raises(RequestError, match=r"another theory: kappa = 0\.21, not 0\.2"):
+        pipeline.start(config.load(path), tmp_path / "other", QUIET)
+
+
+# Input from which nothing can be estimated: an answer that says so, and no exception.
+
+
+def is_marked(found):
+    """Every estimate is unusable with a reason, and JSON holds no NaN."""
+    for estimate in found.values():
+        content = estimate.to_json()
+        assert content["unusable"], content
+        assert content["error"] is None
+        json.dumps(content, allow_nan=False)
+
+
+def observables(n):
+    return {"action_density": RNG.normal(size=n), "mag": RNG.normal(size=n)}
+
+
+def test_all_weight_in_one_draw():
+    log_w = RNG.normal(size=500)
+    log_w[7] += 800
+    found = estimates.nis(log_w, observables(500), ("mag",), (4, 2))
+    assert "one draw carries 100% of the weight" in found["log_z"].flaw
+    is_marked(found)
+
+
+def test_samples_of_p_of_which_one_carries_all():
+    log_w_p = RNG.normal(size=(5, 40))
+    log_w_p[2, 3] -= 900
+    found = estimates.from_p(log_w_p, RNG.normal(size=(5, 40)), 8)
+    del found["free_energy_density_lower"]
+    is_marked(found)
+
+
+def test_chains_that_never_moved():
+    log_w_p, action = np.full((5, 40), 3.1), np.full((5, 40), 2.0)
+    is_marked(estimates.from_p(log_w_p, action, 8))
+    measured = {"mag": np.full((5, 40), 0.7), "mag2": np.full((5, 40), 0.49)}
+    is_marked(estimates.chain(measured, ("mag", "mag2"), (4, 2)))
+    stuck = {"acceptance": {"hmc": {"value": 0.0}}}
+    assert verdict.judge(stuck).trust == "no"
+
+
+def test_two_samples_of_p_are_few_but_no_accident():
+    log_w_q, log_w_p = RNG.normal(size=200), np.array([[0.3], [0.4]])
+    found = estimates.from_both(log_w_q, log_w_p, log_w_p, 8)
+    assert math.isfinite(found["log_z"].value)
+    assert found["log_z"].error > 0
+
+
+def test_weights_without_variance():
+    found = estimates.nis(np.full(300, 1.5), observables(300), ("mag",), (4, 2))
+    assert found["log_z"].value == pytest.approx(1.5)
+    assert found["log_z"].error == 0
+
+
+def test_bias_is_taken_off_on_request():
+    log_w = 1.5 * RNG.normal(size=300)
+    found = estimates.nis(log_w, observables(300), ("mag",), (4, 2))
+    corrected = estimates.corrected(found)["log_z"]
+    assert corrected.bias == 0
+    assert corrected.value == found["log_z"].value - found["log_z"].bias
+    assert found["log_z"].bias < 0
+
+
+def test_identities_skip_what_cannot_be_used():
+    flawed = estimates.chain(
+        {"schwinger_dyson": np.ones((3, 20))}, ("schwinger_dyson",), (4, 2)
+    )
+    fine = types.SimpleNamespace(value=1.1, error=0.05, flaw="", to_json=dict)
+    rows = evidence.identities({"hmc": flawed, "nis": {"schwinger_dyson": fine}})
+    assert [row["pull"] for row in rows] == [pytest.approx(2.0)]
