@@ -11,7 +11,7 @@ import pytest
 
 from genlat.report import drawings, house, notation, page
 from genlat.runs import files, metrics, records, store
-from report_for_tests import CHAIN, FIGURES, METHODS, UNUSABLE, spoil, write_run
+from report_for_tests import CHAIN, FIGURES, LOG_Z, METHODS, UNUSABLE, spoil, write_run
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,27 @@ def test_unusable_numbers_are_not_shown(run, tmp_path):
     assert "unusable" in [text.get_text() for text in drawn["log_z"].axes[0].texts]
     _, labels = drawn["two_point"].axes[0].get_legend_handles_labels()
     assert labels == ["nis", "nmcmc"]
+
+
+def test_bounds_and_costs_are_those_of_the_results(run):
+    record = records.read(run)
+    found, cost = record.results["estimates"], record.results["cost"]
+    drawn = {drawing.name: drawing.figure for drawing in drawings.draw(record)}
+    shown = [text.get_text() for text in drawn["log_z"].axes[0].texts]
+    bound = found["free_energy_density_upper"]["nis"]
+    log_z = {"value": -128 * bound["value"], "error": 128 * bound["error"]}
+    assert notation.number(log_z) in shown
+    assert log_z["value"] < LOG_Z
+
+    axes = drawn["seconds_to_error"].axes[0]
+    seconds = [float(np.ravel(line.get_xdata())[0]) for line in axes.lines]
+    errors = [found["log_z"][method]["error"] for method in METHODS[3:6]]
+    smallest = min(*errors, found["log_z"]["nis"]["error"])
+    labels = [label.get_text() for label in _names(drawn["seconds_to_error"])]
+    assert f"log_z to {smallest:.1g}" in labels
+    for kind in ("seconds_at_unit_error", "seconds_at_unit_error_trained"):
+        wanted = cost[kind]["log_z"]["nis"] / smallest**2
+        assert any(abs(x / wanted - 1) < 1e-9 for x in seconds)
 
 
 def test_old_runs_still_draw(tmp_path):

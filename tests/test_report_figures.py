@@ -64,6 +64,10 @@ def test_the_largest_pull_names_its_pair():
     assert largest is not None
     assert (largest.first, largest.second) == ("bar", "p_estimator")
     assert largest.value == pytest.approx(1.2 / (0.3 * np.sqrt(2)))
+    swapped = {name: by_method[name] for name in ("p_estimator", "nis", "bar")}
+    largest = notation.largest_pull(swapped)
+    assert largest is not None
+    assert largest.value == pytest.approx(-1.2 / (0.3 * np.sqrt(2)))
     shown = tables.estimates({"log_z": by_method})
     assert shown.count("<th ") == 7  # observable, exact, four methods, one pull
     assert "bar − p_estimator" in shown
@@ -127,7 +131,7 @@ def test_log_weights_of_both_ensembles():
     ratio = np.log(on_p.values[is_full] / on_q.values[is_full])
     assert ratio == pytest.approx(middle[is_full], abs=5 / np.sqrt(800))
     assert not axes.texts
-    p[:1000], p[0], q[:3] = 500, np.inf, 150
+    p[:1000], p[0], p[1], q[:3] = 500, np.inf, 225, 150
     axes = free_energy.log_weights(q, p).axes[0]
     assert axes.get_xlim()[0] > -20
     assert "3 further left, down to −" in axes.texts[1].get_text()
