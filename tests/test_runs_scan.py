@@ -241,5 +241,3 @@ def test_the_page_of_a_scan(finished):
     for point in ("000-kappa%3D0.24", "002-kappa%3D0.26"):
         assert f'href="points/{point}/report.html"' in text
     assert "scan of κ" in text
-    # the same records, the same bytes
-    assert scan_page.write(out).read_text() == text
