@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from scipy import optimize
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit, log_expit
 
 from genlat.estimators import autocorrelation, quantity
 from genlat.estimators.quantity import Quantity
@@ -217,7 +217,16 @@ def _solve(
     log_w_1: Float[np.ndarray, "*draws1"],
     shift: float,
 ) -> float:
+    """Newton with the slope -1 that Bennett's equation has on average; else Brent."""
     x_0, x_1 = np.ravel(log_w_0), np.ravel(log_w_1)
+    c = (float(np.mean(x_0)) + float(np.mean(x_1))) / 2
+    for _ in range(12):
+        excess = _excess(c, x_0, x_1, shift) if math.isfinite(c) else math.nan
+        if not abs(excess) < 1.0:
+            break  # far away, or infinite weights: the slope is another
+        c += excess
+        if abs(excess) < 1e-10:
+            return c
     finite = np.concatenate([x[np.isfinite(x)] for x in (x_0, x_1)])
     margin = 1 + abs(shift) + math.log(x_0.size) + math.log(x_1.size)
     root = optimize.brentq(
@@ -243,7 +252,8 @@ def _excess(
 
 
 def _log_mean(log_s: Float[np.ndarray, " n"]) -> float:
-    return float(np.asarray(logsumexp(log_s))) - math.log(log_s.size)
+    largest = float(np.max(log_s))
+    return largest + math.log(float(np.mean(np.exp(log_s - largest))))
 
 
 def _n_eff(log_w: Float[np.ndarray, "*draws"]) -> float:

@@ -52,16 +52,19 @@ def run(job: Job) -> None:
     rounds = job.config.integration.rounds
     blocks = read(job)
     with job.screen.progress("integration", rounds, len(blocks)) as advance:
+        nodes = assemble(blocks)
+        path = path_of(job, nodes) if nodes else None
         while len(blocks) < rounds:
-            nodes = assemble(blocks)
-            wanted = _wanted(job, nodes)
+            wanted = _wanted(job, nodes, path)
             if wanted is None:
                 break
             block = _round(job, nodes, wanted, len(blocks))
-            path = store.path(job.directory, NAME, len(blocks))
-            store.write(path, block)
-            blocks.append(store.read(path))
-            advance(1, _remark(job, assemble(blocks)))
+            place = store.path(job.directory, NAME, len(blocks))
+            store.write(place, block)
+            blocks.append(store.read(place))
+            nodes = assemble(blocks)
+            path = path_of(job, nodes)
+            advance(1, f"ln Z = {path.log_z[-1].estimate('')}")
 
 
 def read(job: Job) -> list[store.Block]:
@@ -99,12 +102,13 @@ def log_z_start(action: AbstractScalarAction) -> float:
     return volume * single_site.log_z(float(action.quadratic), float(action.quartic))
 
 
-def _wanted(job: Job, nodes: list[Node]) -> list[float] | None:
+def _wanted(
+    job: Job, nodes: list[Node], path: integration.Path | None
+) -> list[float] | None:
     """The couplings of the next round; None when there is nothing left to do."""
     section = job.config.integration
-    if not nodes:
+    if path is None:
         return np.linspace(0, 1, section.couplings).tolist()
-    path = path_of(job, nodes)
     fractions = [node.fraction for node in nodes]
     between = [
         (fractions[i] + fractions[i + 1]) / 2
@@ -122,10 +126,6 @@ def _wanted(job: Job, nodes: list[Node]) -> list[float] | None:
     ]
     typical = np.mean(shares) / 2
     return [x for x, share in zip(fractions, shares, strict=True) if share >= typical]
-
-
-def _remark(job: Job, nodes: list[Node]) -> str:
-    return f"ln Z = {path_of(job, nodes).log_z[-1].estimate('')}"
 
 
 def _fingerprint(job: Job) -> str:
