@@ -20,7 +20,7 @@ CURVES = {
         "Free energy",
         r"$-\ln Z / V$",
         (
-            "Error bars are smaller than the symbols: the pulls below say whether the "
+            "Where error bars hide behind the symbols, the pulls below say whether the "
             "methods agree. Methods that share their draws agree too well."
         ),
     ),

@@ -126,10 +126,11 @@ def _verdict(record: ScanRecord) -> str:
     for value, verdict in zip(results.get("values", []), verdicts, strict=True):
         for reason in verdict["reasons"] if verdict["trust"] != "yes" else []:
             grouped.setdefault(str(reason), []).append(f"{value!r}")
-    reasons = [
-        f"{symbol} = {', '.join(values)}: {reason}"
-        for reason, values in grouped.items()
-    ]
+    reasons = []
+    for reason, values in grouped.items():
+        is_general = len(values) == len(asked)
+        where = "every point" if is_general else f"{symbol} = {', '.join(values)}"
+        reasons.append(f"{where}: {reason}")
     far = [row for row in results.get("consistency", []) if _is_far(row["pull"])]
     for row in far:
         reasons.append(
