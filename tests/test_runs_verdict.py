@@ -113,6 +113,24 @@ def test_each_fault_is_a_no_with_its_reason(changes, words):
     assert words in reasons[0]
 
 
+def test_a_forward_ess_too_small_to_print_is_still_a_fault():
+    unusable = {"value": 0.0, "error": None, "unusable": "one draw carries 100%"}
+    changes = {"ess_forward": unusable, "log_ess_forward": -1247.3}
+    trust, reasons = verdict.judge(case(**changes))
+    assert trust == "no"
+    assert "forward ESS at most e^(-1247)" in reasons[0]
+
+
+def test_many_disagreements_are_counted():
+    pulls = {f"x{k}": {"nis - hmc": 6.0 + k} for k in range(7)}
+    doubled = {"log_z": {"nis - bar": 9.5}, "free_energy_density": {"nis - bar": 9.5}}
+    trust, reasons = verdict.judge(case(pulls={**pulls, **doubled}))
+    assert trust == "no"
+    assert reasons[0] == "x6: nis - hmc differ by +12.0 errors"
+    assert reasons[3] == "5 more differences exceed 5 errors"
+    assert len(reasons) == 4
+
+
 def test_faults_add_up():
     trust, reasons = verdict.judge(case(non_finite=1, pareto_k=2.0))
     assert trust == "no"

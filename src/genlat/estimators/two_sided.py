@@ -92,6 +92,13 @@ def ess_forward(log_w_p: Float[np.ndarray, "chains n"]) -> Quantity:
     )
 
 
+def log_ess_forward(log_w_p: Float[np.ndarray, "chains n"]) -> float:
+    """ln of `ess_forward`, which does not underflow; -inf where q excludes a sample."""
+    if np.any(np.isposinf(log_w_p)):
+        return -math.inf
+    return -_normalized(log_w_p)[0] - _normalized(-log_w_p)[0]
+
+
 def mode_weight(
     log_w_q: Float[np.ndarray, " draws"], log_w_p: Float[np.ndarray, "chains n"]
 ) -> Quantity:

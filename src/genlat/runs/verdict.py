@@ -14,6 +14,7 @@ SMALLEST_N_EFF = 100
 SMALLEST_N = 100_000  # an ESS of fewer draws is a progress bar
 LARGEST_SHIFT = 1 / 3  # of ln Z by a finer integrator, in its errors
 LARGEST_PULL = 5.0  # between methods: a run has dozens of pulls
+MOST_PULLS = 3  # of them in words
 SIGNIFICANT = 3.0  # errors, for a single question
 SMALLEST_DEFICIT = 0.02  # of p: less is missed by any flow that is not exact
 LARGEST_WEIGHT_ERROR = 0.1  # a mode weight worse than this excludes nothing
@@ -91,14 +92,7 @@ def _coverage_faults(diagnostics: Json) -> Iterator[str]:
             f"mode weight {_shown(weight)}: the model covers {weight['value']:.0%} of "
             "p and misses the rest; its own ESS cannot see that"
         )
-    forward, reverse = diagnostics.get("ess_forward"), diagnostics.get("ess")
-    if _is_usable(forward) and _is_usable(reverse):
-        gap = ESS_RATIO * reverse["value"] - forward["value"]
-        if _exceeds(gap, forward, 0.0):
-            yield (
-                f"forward ESS {forward['value']:.2g} is less than half of the reverse "
-                f"{reverse['value']:.2g}: q has too little of p's mass somewhere"
-            )
+    yield from _forward_ess(diagnostics)
     yield from _kl_gap(diagnostics)
     for entry in diagnostics.get("uncovered", []):
         is_level = entry["threshold"] == COVERED
@@ -107,6 +101,26 @@ def _coverage_faults(diagnostics: Json) -> Iterator[str]:
                 f"{entry['value']:.0%} of the samples of p lie where q < "
                 f"{COVERED:g} p: outside of what q effectively covers"
             )
+
+
+def _forward_ess(diagnostics: Json) -> Iterator[str]:
+    forward, reverse = diagnostics.get("ess_forward"), diagnostics.get("ess")
+    if forward is None or not _is_usable(reverse):
+        return
+    half = ESS_RATIO * reverse["value"]
+    log_forward = diagnostics.get("log_ess_forward")
+    if _is_usable(forward):
+        if _exceeds(half - forward["value"], forward, 0.0):
+            yield (
+                f"forward ESS {forward['value']:.2g} is less than half of the reverse "
+                f"{reverse['value']:.2g}: q has too little of p's mass somewhere"
+            )
+    elif log_forward is not None and log_forward < math.log(half):
+        # one sample carries it: it can only be smaller still
+        yield (
+            f"forward ESS at most e^({log_forward:.0f}), reverse "
+            f"{reverse['value']:.2g}: q has next to nothing of p's mass somewhere"
+        )
 
 
 def _kl_gap(diagnostics: Json) -> Iterator[str]:
@@ -133,14 +147,27 @@ def _disagreements(diagnostics: Json) -> Iterator[str]:
                 "the lower bound of the free energy, from p, lies above the upper one, "
                 "from q: the samples of p are not of this theory"
             )
-    for observable, pulls in diagnostics.get("pulls", {}).items():
-        for pair, pull in pulls.items():
-            if not math.fabs(math.nan if pull is None else pull) <= LARGEST_PULL:
-                shown = "nan" if pull is None else f"{pull:+.1f}"
-                yield f"{observable}: {pair} differ by {shown} errors"
+    yield from _far_apart(diagnostics.get("pulls", {}))
     for row in diagnostics.get("consistency", []):
         if row["pull"] is not None and abs(row["pull"]) > LARGEST_PULL:
             yield f"{row['name']}: off by {row['pull']:+.1f} errors"
+
+
+def _far_apart(pulls: Json) -> Iterator[str]:
+    """The largest differences between methods, and how many more there are."""
+    found = []
+    for observable, by_pair in pulls.items():
+        if observable == "free_energy_density" and "log_z" in pulls:
+            continue  # the same again
+        for pair, pull in by_pair.items():
+            size = math.inf if pull is None or math.isnan(pull) else abs(pull)
+            shown = "nan" if math.isinf(size) else f"{pull:+.1f}"
+            if size > LARGEST_PULL:
+                found.append((size, f"{observable}: {pair} differ by {shown} errors"))
+    found.sort(key=lambda entry: -entry[0])
+    yield from (sentence for _, sentence in found[:MOST_PULLS])
+    if more := found[MOST_PULLS:]:
+        yield f"{len(more)} more differences exceed {LARGEST_PULL:g} errors"
 
 
 def _chain_faults(diagnostics: Json) -> Iterator[str]:
