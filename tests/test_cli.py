@@ -29,7 +29,7 @@ RESULTS = {
         },
         "two_point": {"nis": {"value": [1.0, 0.5], "error": [0.1, 0.1]}},
     },
-    "diagnostics": {"ess": {"value": 0.97, "n": 1000}},
+    "diagnostics": {"ess": {"value": 0.97, "error": 0.002, "n": 1000}},
     "verdict": {"trust": "unknown", "reasons": ["no samples of p"]},
 }
 
