@@ -139,7 +139,7 @@ WELL = 'seed = 1\n[theory]\nname = "double_well"\n'
             "bar need a model: add [model]",
         ),
         (
-            f"{PHI4}kappa = 0.2\nlam = 0.1\n[mcmc]\nkeep = 0\n[model]\n"
+            PHI4 + "kappa = 0.2\nlam = 0.1\n[mcmc]\nkeep = 0\n[model]\n"
             '[estimate]\nmethods = ["p_estimator"]',
             "mcmc.keep = 0: p_estimator need stored samples of p",
         ),

@@ -242,6 +242,19 @@ def test_two_samples_of_p_are_few_but_no_accident():
     assert found["log_z"].error > 0
 
 
+def test_chains_stuck_in_different_wells_disagree():
+    """Each looks thermalised; together they cannot be."""
+    signs = np.where(np.arange(6) % 2, -1.0, 1.0)[:, None]
+    noise = RNG.normal(size=(2, 6, 400))
+    measured = {"mag": 2 * signs + noise[0], "mag2": noise[1]}
+    found = estimates.disagreement(measured, ("mag", "mag2"))
+    assert found["observable"] == "mag"
+    assert found["p_value"] < verdict.SMALLEST_P
+    fine = estimates.disagreement(measured, ("mag2",))
+    assert fine["p_value"] > 1e-3
+    assert estimates.disagreement({"mag": measured["mag"][:1]}, ("mag",)) == {}
+
+
 def test_weights_without_variance():
     found = estimates.nis(np.full(300, 1.5), observables(300), ("mag",), (4, 2))
     assert found["log_z"].value == pytest.approx(1.5)

@@ -163,6 +163,10 @@ def test_faults_add_up():
             {"tau_int__mag": {"hmc+cluster": {"method": "gamma, window not resolved"}}},
             "hmc+cluster: the autocorrelation time is not resolved",
         ),
+        (
+            {"replicas": {"hmc": {"observable": "mag", "p_value": 1e-30}}},
+            "hmc: its chains disagree about mag (p = 1e-30)",
+        ),
     ],
 )
 def test_each_gap_is_an_unknown_with_its_reason(changes, words):
@@ -196,6 +200,7 @@ def test_a_chain_alone_is_unknown():
                 "statistical_error": 1e-10,
             }
         },
+        {"replicas": {"hmc": {"observable": "mag", "p_value": 1e-4}, "hmc+x": {}}},
         # a constant has no autocorrelation to resolve
         {
             "tau_int__mag": {

@@ -128,6 +128,24 @@ def autocorrelation_times(measured: Arrays, names: tuple[str, ...]) -> Found:
     }
 
 
+def disagreement(measured: Arrays, names: tuple[str, ...]) -> dict[str, Any]:
+    """The scalar observable in which the chains disagree most, and by what chance.
+
+    `p_value` is that of the worst of all observables, times their number. Empty for a
+    single chain.
+    """
+    found = {
+        name: autocorrelation.replica_consistency(measured[name]).p_value
+        for name in names
+        if name not in observables.DERIVED and measured[name].ndim == 2
+        if measured[name].shape[0] > 1
+    }
+    if not found:
+        return {}
+    worst = min(found, key=lambda name: found[name])
+    return {"observable": worst, "p_value": min(1.0, found[worst] * len(found))}
+
+
 def exactly(action: AbstractScalarAction) -> dict[str, dict[str, dict[str, Any]]]:
     """What is known exactly, in the shape of `results.json`."""
     return {

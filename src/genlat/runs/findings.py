@@ -46,6 +46,7 @@ def chain(job: Job) -> Findings:
             "tau_int": _tau_int(
                 name, estimates.autocorrelation_times(measured_, names)
             ),
+            "replicas": {name: estimates.disagreement(measured_, names)},
         },
         {"mcmc_seconds": spent, "ess_per_second": {name: _rate(found, spent)}},
     )

@@ -20,6 +20,7 @@ SMALLEST_DEFICIT = 0.02  # of p: less is missed by any flow that is not exact
 LARGEST_WEIGHT_ERROR = 0.1  # a mode weight worse than this excludes nothing
 ESS_RATIO = 0.5  # forward over reverse
 LARGEST_KL_GAP = 1.0  # nats between KL(p‖q) and KL(q‖p)
+SMALLEST_P = 1e-6  # of replicas that agree; short chains make it smaller than it is
 COVERED = 0.01  # q < COVERED · p is not covered
 
 Json = Mapping[str, Any]
@@ -192,6 +193,12 @@ def _doubts(diagnostics: Json) -> Iterator[str]:
             f"{method}: the autocorrelation time is not resolved by the run, so its "
             "errors are lower bounds: run it longer"
         )
+    for method, replicas in diagnostics.get("replicas", {}).items():
+        if replicas and replicas["p_value"] < SMALLEST_P:
+            yield (
+                f"{method}: its chains disagree about {replicas['observable']} (p = "
+                f"{replicas['p_value']:.0e}): stuck in different places, or too short"
+            )
 
 
 def _evidence_doubts(diagnostics: Json) -> Iterator[str]:
