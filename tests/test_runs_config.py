@@ -215,6 +215,8 @@ def test_memory_is_estimated_before_any_work(tmp_path):
     (line,) = refusals(tmp_path, GOOD, ["train.batch=1000000000"])
     assert "needs about" in line
     assert "at most" in line
+    (line,) = refusals(tmp_path, GOOD, ["mcmc.keep=100000000000"])
+    assert "mcmc.keep = 100000000000: needs about" in line
     assert memory.spelt(3 * 2**30) == "3 GiB"
 
 

@@ -126,6 +126,8 @@ def _memory(config: Partial) -> Iterator[Problem]:
     if config.mcmc is not None:
         one = memory.chain_bytes(config.theory.shape, config.mcmc.samples)
         yield from _batch("mcmc.chains", config.mcmc.chains, one, available)
+        one = memory.snapshot_bytes(volume)
+        yield from _batch("mcmc.keep", config.mcmc.keep, one, available)
 
 
 def _batch(field: str, count: int, each: int, available: int) -> Iterator[Problem]:

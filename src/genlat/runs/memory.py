@@ -47,6 +47,11 @@ def chain_bytes(lattice_shape: tuple[int, ...], samples: int) -> int:
     return samples * measurement_bytes(lattice_shape) + 12 * volume * _DOUBLE
 
 
+def snapshot_bytes(volume: int) -> int:
+    """One stored configuration of a chain, twice: in its block and joined."""
+    return 2 * volume * _SINGLE
+
+
 def spelt(n_bytes: int) -> str:
     """`71 GiB`, `3.4 MiB`."""
     size, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
