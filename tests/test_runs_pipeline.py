@@ -18,13 +18,16 @@ from genlat.runs import (
     directory,
     export,
     files,
+    flow_model,
     pipeline,
     records,
     sample_stage,
     store,
+    theory,
     train_stage,
 )
 from genlat.runs.errors import DamagedError, DivergedError, RequestError
+from genlat.runs.job import Job
 from genlat.runs.screen import Screen
 
 TINY = """
@@ -293,10 +296,33 @@ def test_init_continues_from_a_run_at_another_coupling(tmp_path):
     # not from scratch: the first loss is that of a trained flow
     first, trained = (records.read(x).metrics["loss"] for x in (out, source))
     assert first[0] == pytest.approx(trained[-1], abs=0.5)
+    # in the other phase the flow is kept, and the prior made anew
+    trained_model = flow_model.read(source)
+    for wells in ("both", "one"):
+        away = config.load(
+            path,
+            [overrides[0], "theory.kappa=0.4", f"model.wells={wells}"],
+        )
+        directory.create(tmp_path / wells, away)
+        model = flow_model.initial(
+            Job(tmp_path / wells, away, theory.build(away.theory), QUIET)
+        )
+        assert trained_model.prior.mean is None
+        assert model.prior.mean is not None
+        assert model.prior.wells == wells
+        np.testing.assert_array_equal(model.field.kernel, trained_model.field.kernel)
     # the new directory stands alone
     source.rename(tmp_path / "moved")
     (out / "results.json").unlink()
     assert numbers(pipeline.resume(out, QUIET)) == numbers(results)
+
+
+def test_one_well_needs_two(tmp_path):
+    path = tmp_path / "flow.toml"
+    path.write_text(without_chain(TINY))
+    one = config.load(path, ["model.wells=one"])
+    with pytest.raises(RequestError, match="has no second well to drop"):
+        pipeline.start(one, tmp_path / "run", QUIET)
 
 
 def test_a_chain_alone(tmp_path):
