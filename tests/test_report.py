@@ -142,7 +142,7 @@ def test_unusable_numbers_are_not_shown(run, tmp_path):
     assert "nan" not in words.lower()
     assert f"Unusable: {UNUSABLE}." in words
     assert "Unusable: the series never changes." in words
-    assert "no evidence: HMC alone does not provably visit every mode" in words
+    assert "no evidence: the kernel does not provably visit every mode" in words
     assert "their kernel does not provably visit every mode" in words
     found = records.read(copy).results["estimates"]
     assert f"{found['phi2'][CHAIN]['value']:.6g}" not in words

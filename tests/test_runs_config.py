@@ -144,6 +144,14 @@ WELL = 'seed = 1\n[theory]\nname = "double_well"\n'
             "mcmc.keep = 0: p_estimator need stored samples of p",
         ),
         (
+            f'{PHI4}kappa = 0.2\nlam = 0.1\n[mcmc]\n[estimate]\nmethods = ["nis"]',
+            "nis need a model: add [model]",
+        ),
+        (
+            f"{PHI4}kappa = 0.2\nlam = 0.1\n[model]\n[estimate]\nmethods = []",
+            "estimate.methods = []: ",
+        ),
+        (
             f'{PHI4}kappa = 0.2\nlam = 0.1\n[model]\nwells = "left"',
             'model.wells = "left": should be',
         ),
@@ -282,6 +290,8 @@ def test_samples_of_p_must_be_of_this_theory(tmp_path):
     (source / "config.toml").write_text(GOOD.replace("shape = [6", "shape = [8"))
     assert "another theory: shape = [8" in why()
     (source / "config.toml").write_text(GOOD)
+    assert "is not finished" in why()
+    (source / "results.json").write_text("{}")
     assert load(tmp_path, GOOD, [f"estimate.p_samples={source}"]).methods[2:] == (
         "p_estimator",
         "bar",

@@ -128,13 +128,32 @@ def test_integration_refines_until_the_target_is_met(tmp_path):
     assert abs(row["pull"]) < 5
     assert row["left"]["rule_error"] > 0
 
-    # a lost round is made again, the same
-    expected = blocks[-1].arrays["energy"]
-    store.path(a.directory, "path", len(blocks) - 1).unlink()
+    # a lost round is made again, the same, and those after it stay
+    store.path(a.directory, "path", 1).unlink()
     integration_stage.run(a)
     again = integration_stage.read(a)
-    assert len(again) == len(blocks)
-    np.testing.assert_array_equal(again[-1].arrays["energy"], expected)
+    for block, before in zip(again, blocks, strict=True):
+        np.testing.assert_array_equal(block.arrays["energy"], before.arrays["energy"])
+    assert evidence.path(a).diagnostics["integration"]["is_converged"]
+
+
+def test_integration_that_stops_early_says_so(tmp_path):
+    a = a_job(tmp_path, PATH + "rounds = 1\n")
+    integration_stage.run(a)
+    found = evidence.path(a)
+    assert not found.diagnostics["integration"]["is_converged"]
+    # two couplings: no rule to integrate the slope by
+    assert found.diagnostics["consistency"] == []
+
+
+def test_without_hopping_the_integral_is_exact(tmp_path):
+    a = a_job(tmp_path, PATH.replace("kappa = 0.29", "kappa = 0.0"))
+    integration_stage.run(a)
+    (found,) = evidence.path(a).by_method.values()
+    known = exact.known(a.action)["log_z"].value
+    assert found["log_z"].value == pytest.approx(known, rel=1e-12)
+    assert found["log_z"].error == 0
+    assert not found["log_z"].flaw
 
 
 @pytest.mark.parametrize(
@@ -180,6 +199,12 @@ def test_samples_of_another_run(tmp_path):
     assert diagnostics["p_samples"]["source"] == str(source)
     assert results["verdict"]["trust"] == "unknown"
     assert any("does not provably" in x for x in results["verdict"]["reasons"])
+    # all of it is in the new directory: the source may go
+    source.rename(tmp_path / "moved")
+    (tmp_path / "run" / "results.json").unlink()
+    again = pipeline.resume(tmp_path / "run", QUIET)
+    assert again["estimates"] == results["estimates"]
+    (tmp_path / "moved").rename(source)
 
     block = store.path(source, "chain", 0)
     content = store.read(block)

@@ -16,7 +16,14 @@ FINE = {
     "ess_forward": {"value": 0.97, "error": 4e-3},
     "kl_per_site": {"value": 2e-5, "error": 1e-7},
     "kl_forward_per_site": {"value": 2.1e-5, "error": 6e-7},
-    "mode_weight": {"value": 1.001, "error": 0.002, "is_evidence": True},
+    "mode_weight": {
+        "value": 1.001,
+        "error": 0.002,
+        "n_eff": 7900.0,
+        "method": "mode_weight",
+        "is_evidence": True,
+    },
+    "integration": {"is_converged": True, "method": "hmc_integration"},
     "p_samples": {"kernel": "hmc+cluster", "n": 8192, "visits_every_mode": True},
     "uncovered": [{"threshold": 0.01, "value": 0.0, "error": 0.0}],
     "bounds": {
@@ -62,7 +69,7 @@ def test_yes_needs_everything_and_says_what():
     assert "the largest of 2 differences is 1.3 errors" in reasons[2]
 
 
-HALF = {"value": 0.5, "error": 0.006, "is_evidence": True}
+HALF = {**FINE["mode_weight"], "value": 0.5, "error": 0.006}
 
 
 @pytest.mark.parametrize(
@@ -70,6 +77,7 @@ HALF = {"value": 0.5, "error": 0.006, "is_evidence": True}
     [
         ({"non_finite": 3}, "3 log-weights are not finite"),
         ({"non_finite_p": 2}, "2 log-weights of samples of p"),
+        ({"excluded": 4}, "excludes 4 samples of p"),
         ({"pareto_k": 0.71}, "pareto_k = 0.71 > 0.7"),
         ({"pareto_k": float("inf")}, "pareto_k = inf"),
         (
@@ -155,8 +163,18 @@ def test_faults_add_up():
             {"mode_weight": {"value": 0.9, "error": None, "unusable": "one draw"}},
             "the mode weight cannot be used: one draw",
         ),
-        ({"mode_weight": {"value": 0.8, "error": 0.2}}, "too uncertain to exclude"),
-        ({"mode_weight": {"value": 1.3, "error": 0.05}}, "is not 1"),
+        ({"mode_weight": {**HALF, "value": 0.8, "error": 0.2}}, "too uncertain to"),
+        ({"mode_weight": {**HALF, "value": 1.3, "error": 0.05}}, "is not 1"),
+        (
+            {"mode_weight__method": "mode_weight, window not resolved"},
+            "autocorrelation of the samples of p is not resolved",
+        ),
+        ({"mode_weight__n_eff": 61.0}, "worth 61 independent ones"),
+        ({"integration__is_converged": False}, "stopped before its target error"),
+        (
+            {"integration__method": "hmc_integration, window not resolved"},
+            "chains of the integration are too short",
+        ),
         ({"pareto_k_forward": 0.8}, "too heavy a tail for the p-estimator"),
         ({"ess__n": 50_000}, "50,000 draws: an ESS is quoted from 100,000"),
         (
@@ -177,17 +195,24 @@ def test_each_gap_is_an_unknown_with_its_reason(changes, words):
 
 
 def test_a_chain_alone_is_unknown():
-    trust, reasons = verdict.judge({"pulls": {}})
+    trust, reasons = verdict.judge({"acceptance": {"hmc": {"value": 0.8}}})
     assert trust == "unknown"
     assert "chain only" in reasons[0]
+
+
+def test_nothing_at_all_is_unknown():
+    trust, reasons = verdict.judge({})
+    assert trust == "unknown"
+    assert "neither a chain nor a model" in reasons[0]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         # within three errors, or less than a flow that is not exact misses
-        {"mode_weight": {"value": 0.97, "error": 0.011, "is_evidence": True}},
-        {"mode_weight": {"value": 0.985, "error": 0.001, "is_evidence": True}},
+        {"mode_weight": {**HALF, "value": 0.97, "error": 0.011}},
+        {"mode_weight": {**HALF, "value": 0.985, "error": 0.001}},
+        {"integration": None},
         {"ess_forward": {"value": 0.45, "error": 0.03}},
         {"bounds__lower": {"value": -1.0501, "error": 1e-4}},
         {"bounds": {}},

@@ -202,7 +202,7 @@ def list_() -> None:
 
 
 def _print_rows(console: Any, title: str, rows: dict[str, str]) -> None:
-    console.print(title, style="bold", markup=False)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
     for name, description in rows.items():
         console.print(f"  {name:<20}{description}", markup=False, soft_wrap=True)
 

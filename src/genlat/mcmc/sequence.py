@@ -3,13 +3,18 @@
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
+from genlat.mcmc.base import (
+    AbstractKernel,
+    AbstractTunableKernel,
+    ChainInfo,
+    ChainState,
+)
 
 
 class Sequence(AbstractKernel):
     """Every kernel of `kernels` once, in order; one unit of each is the unit of time.
 
-    `ChainInfo` is that of the first kernel: put the one to watch first.
+    `ChainInfo` is that of the first kernel with a step size, or else of the first.
 
     **Arguments:** `kernels`, at least one, all of the same action.
 
@@ -29,7 +34,8 @@ class Sequence(AbstractKernel):
         self, key: PRNGKeyArray, state: ChainState
     ) -> tuple[ChainState, ChainInfo]:
         state, infos = self.step_each(key, state)
-        return state, infos[0]
+        tunable = [isinstance(x, AbstractTunableKernel) for x in self.kernels]
+        return state, infos[tunable.index(True) if any(tunable) else 0]
 
     def step_each(
         self, key: PRNGKeyArray, state: ChainState

@@ -30,7 +30,7 @@ TAILS = {
 }
 EVIDENCE = {
     True: "evidence: part of Z that q covers; below 1, q misses modes",
-    False: "no evidence: HMC alone does not provably visit every mode",
+    False: "no evidence: the kernel does not provably visit every mode",
 }
 
 
@@ -100,6 +100,14 @@ def _chains(found: Json) -> list[Row]:
         tau = found["tau_int"][name][method]
         meaning = f"slowest observable, {name}; ½ is no memory at all"
         rows.append([f"τ_int, {method}", notation.number(tau), meaning])
+    for method, replicas in found.get("replicas", {}).items():
+        if replicas:
+            label = f"Agreement of chains, {method}"
+            meaning = (
+                f"probability of a worse disagreement, worst in "
+                f"{replicas['observable']}; presumes chains of 100 τ_int"
+            )
+            rows.append([label, f"p = {replicas['p_value']:.2g}", meaning])
     return rows
 
 
@@ -110,7 +118,8 @@ def _integration(path: Json | None) -> list[Row]:
     grid, overlaps = path["couplings"], path["overlaps"]
     overlap = f"smallest overlap {min(overlaps):.2f}" if overlaps else "no step"
     ends = f"{name} = {grid[0]:g} … {grid[-1]:g}"
-    target = f"refined until the error was below {path['target_error']:g}"
+    is_met = path.get("is_converged", True)
+    target = f"target error {path['target_error']:g} {'' if is_met else 'not '}met"
     rows = [
         [
             f"Integration along {name}",

@@ -211,5 +211,11 @@ def _label(job: Job) -> dict[str, Any]:
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),
-        "visits_every_mode": int(visits_every_mode(kernel)),
+        "visits_every_mode": int(visits_every_mode(kernel) and not _is_frustrated(job)),
     }
+
+
+def _is_frustrated(job: Job) -> bool:
+    """Negative hopping around an odd extent: more modes than ± may exist."""
+    is_odd = any(extent > 1 and extent % 2 for extent in job.config.theory.shape)
+    return is_odd and float(job.action.hopping) < 0

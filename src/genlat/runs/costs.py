@@ -32,6 +32,8 @@ def at_unit_error(
             if method not in spent or not isinstance(error, float) or not error > 0:
                 continue
             seconds = spent[method]
+            if name == "entropy_density" and method == "hmc_integration":
+                seconds += cost.get("mcmc_seconds", 0.0)  # ⟨S⟩ is the chain's
             trained.setdefault(name, {})[method] = seconds * error**2
             seconds += training if method in with_model else 0.0
             whole.setdefault(name, {})[method] = seconds * error**2
@@ -43,15 +45,15 @@ def at_unit_error(
 
 def _seconds(cost: Mapping[str, Any], chain: str | None) -> dict[str, float]:
     """Wall time of every method but for training."""
-    draws, markov = cost.get("sample_seconds"), cost.get("mcmc_seconds", 0.0)
-    on_p = cost.get("p_seconds")
+    draws, on_p = cost.get("sample_seconds"), cost.get("p_seconds")
     spent = {}
     if chain is not None:
-        spent[chain] = markov
+        spent[chain] = cost.get("mcmc_seconds", 0.0)
     if draws is not None:
         spent |= {"nis": draws, "nmcmc": draws}
     if draws is not None and on_p is not None:
-        spent |= {"p_estimator": markov + on_p, "bar": draws + markov + on_p}
+        on_p += cost.get("p_source_seconds", 0.0)
+        spent |= {"p_estimator": on_p, "bar": draws + on_p}
     if "integration_seconds" in cost:
         spent["hmc_integration"] = cost["integration_seconds"]
     return spent

@@ -1,5 +1,6 @@
 """What samples of p, and chains along the couplings, say about ln Z and the model."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from genlat.estimators import (
     two_sided,
     weights,
 )
-from genlat.estimators.quantity import Quantity
+from genlat.estimators.quantity import Quantity, constant
 from genlat.runs import (
     chain_stage,
     estimates,
@@ -31,6 +32,8 @@ from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
 THRESHOLDS = (0.1, 0.01, 0.001)
+HOPELESS_OVERLAP = 0.03  # Bennett's ratio hangs on a few draws of either side
+SHORTEST_CHAIN = 30  # stored samples, for a comparison between chains
 
 Json = dict[str, Any]
 
@@ -40,7 +43,7 @@ def target(job: Job) -> Findings:
     blocks = target_stage.read(job)
     arrays = store.joined(blocks, sample_axis=1)
     log_w_p = -arrays["action"] - arrays["log_q"]
-    label = target_stage.label(job)
+    label = target_stage.label(blocks)
     diagnostics: Json = {
         "p_samples": {
             "kernel": label.kernel,
@@ -49,11 +52,12 @@ def target(job: Job) -> Findings:
             "visits_every_mode": label.visits_every_mode,
         }
     }
-    cost: Json = {"p_seconds": seconds(blocks)}
+    cost: Json = {"p_seconds": seconds(blocks), "p_source_seconds": label.seconds}
     log_w_q = sample_stage.log_weights(sample_stage.read_flow(job))
     broken = int(np.sum(np.isnan(log_w_p) | np.isneginf(log_w_p)))
     diagnostics["non_finite_p"] = broken
-    is_met = np.any(np.isfinite(log_w_p))
+    diagnostics["excluded"] = int(np.sum(np.isposinf(log_w_p)))
+    is_met = int(np.sum(np.isfinite(log_w_p))) > 1
     if broken or not is_met or not sample_stage.usable(log_w_q):
         return Findings({}, diagnostics, cost)
     volume = lattice.volume(job.config.theory.shape)
@@ -67,10 +71,12 @@ def target(job: Job) -> Findings:
         .to_json(),
         "mode_weight": {**weight.to_json(), "is_evidence": label.visits_every_mode},
         "uncovered": [_uncovered(log_w_p, log_z_p.value, x) for x in THRESHOLDS],
-        "pareto_k_forward": _pareto_k(-log_w_p.ravel()),
+        "replicas": {"samples of p": _disagreement(log_w_p, arrays["action"])},
         "overlap": ratio.overlap,
         "cross_checks": {"log_z": _cross_checks(job, log_w_q, log_w_p, log_z_p)},
     }
+    if log_w_p.size >= tails.SMALLEST_SAMPLE:
+        diagnostics["pareto_k_forward"] = tails.pareto_k(-log_w_p.ravel())
     by_method = {
         "p_estimator": estimates.from_p(log_w_p, arrays["action"], volume),
         "bar": estimates.from_both(log_w_q, log_w_p, arrays["action"], volume),
@@ -82,13 +88,19 @@ def target(job: Job) -> Findings:
 def path(job: Job) -> Findings:
     """ln Z by chains along the hopping, with the checks that the chains allow."""
     blocks = integration_stage.read(job)
+    volume = lattice.volume(job.config.theory.shape)
+    start = integration_stage.log_z_start(job.action)
+    if not blocks:  # no hopping: independent sites, whose ln Z is exact
+        known = estimates.free_energy(constant(start), volume, "hmc_integration")
+        return Findings({"hmc_integration": known}, {}, {})
     nodes = integration_stage.assemble(blocks)
     along = integration_stage.path_of(job, nodes)
     log_z = along.log_z[-1]
     fractions = np.array([node.fraction for node in nodes])
     energies = [node.energies for node in nodes]
-    start = integration_stage.log_z_start(job.action)
-    volume = lattice.volume(job.config.theory.shape)
+    if min(along.overlaps) < HOPELESS_OVERLAP:
+        flaw = f"neighbouring couplings overlap by only {min(along.overlaps):.1g}"
+        log_z = dataclasses.replace(log_z, flaw=flaw)
     found = estimates.free_energy(log_z, volume, "hmc_integration")
     if job.config.mcmc is not None:
         arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
@@ -99,8 +111,15 @@ def path(job: Job) -> Findings:
     curve = [quantity_.estimate("") for quantity_ in along.log_z]
     integral = integration.thermodynamic(fractions, energies, start)
     reweighted = integration.reweighting(fractions, energies, start)
+    target_error = job.config.integration.target_error
+    is_converged = (
+        min(along.overlaps) >= integration_stage.SMALLEST_OVERLAP
+        and curve[-1].error <= target_error
+    )
     diagnostics = {
         "integration": {
+            "is_converged": is_converged,
+            "method": curve[-1].method,
             "coupling_name": name,
             "couplings": (end * fractions).tolist(),
             "log_z": [float(x.value) for x in curve],
@@ -108,12 +127,12 @@ def path(job: Job) -> Findings:
             "overlaps": along.overlaps,
             "samples": [energy.size for energy in energies],
             "rounds": len(blocks),
-            "target_error": job.config.integration.target_error,
+            "target_error": target_error,
             "reweighting": reweighted.estimate("reweighting").to_json(),
             "thermodynamic": integral.estimate("thermodynamic").to_json(),
         },
         "consistency": [
-            _integral_row(fractions, energies, log_z, start),
+            *_integral_row(job, fractions, energies, log_z),
             *_slope_row(job, energies[-1]),
         ],
     }
@@ -138,16 +157,19 @@ def _uncovered(
     log_w_p: Float[np.ndarray, "chains n"], log_z: float, threshold: float
 ) -> Json:
     estimate = two_sided.uncovered(log_w_p, log_z, threshold).estimate("")
-    return {
-        "threshold": threshold,
-        "value": float(estimate.value),
-        "error": float(estimate.error),
-    }
+    # no sample there: the next one might be
+    error = float(estimate.error) or 1 / log_w_p.size
+    return {"threshold": threshold, "value": float(estimate.value), "error": error}
 
 
-def _pareto_k(log_w: Float[np.ndarray, " n"]) -> float | None:
-    enough = log_w.size >= tails.SMALLEST_SAMPLE
-    return tails.pareto_k(log_w) if enough else None
+def _disagreement(
+    log_w_p: Float[np.ndarray, "chains n"], action: Float[np.ndarray, "chains n"]
+) -> Json:
+    """Whether the chains of the samples have one mean; empty for short ones."""
+    if log_w_p.shape[1] < SHORTEST_CHAIN or not np.all(np.isfinite(log_w_p)):
+        return {}
+    measured_ = {"log_w": log_w_p, "action": action}
+    return estimates.disagreement(measured_, tuple(measured_))
 
 
 def _cross_checks(
@@ -191,16 +213,19 @@ def _coupling(job: Job) -> tuple[str, float]:
 
 
 def _integral_row(
+    job: Job,
     fractions: Float[np.ndarray, " grid"],
     energies: integration.Energies,
     log_z: Quantity,
-    start: float,
-) -> Json:
+) -> list[Json]:
     """-∫⟨E⟩dt against Bennett's ratios, on the same chains.
 
     The error of Hermite's rule is taken from every second coupling, as if it fell with
     the square of the spacing; on fine grids it falls with the fourth power.
     """
+    if len(fractions) < 3:
+        return []
+    start = integration_stage.log_z_start(job.action)
     integral = integration.thermodynamic(fractions, energies, start)
     chosen = sorted({*range(0, len(fractions), 2), len(fractions) - 1})
     coarse = integration.thermodynamic(
@@ -210,17 +235,20 @@ def _integral_row(
     difference = (integral - log_z).estimate("")
     error = math.hypot(float(difference.error), rule)
     pull = float(difference.value) / error if error > 0 else 0.0
-    return _row(
-        "ln Z: integral of 2⟨H⟩ dκ against Bennett's ratios",
+    is_kappa = _coupling(job)[0] == "kappa"
+    slope = "2⟨H⟩ dκ" if is_kappa else "the slope"
+    row = _row(
+        f"ln Z: integral of {slope} against Bennett's ratios",
         {**integral.estimate("thermodynamic").to_json(), "rule_error": rule},
         log_z.estimate("hmc_integration").to_json(),
         pull,
     )
+    return [row]
 
 
 def _slope_row(job: Job, energy: Float[np.ndarray, "chains n"]) -> list[Json]:
     """∂ ln Z/∂κ at the end of the path: 2⟨H⟩ of its chains against the baseline's."""
-    if job.config.mcmc is None or float(job.action.hopping) == 0:
+    if job.config.mcmc is None:
         return []
     volume = lattice.volume(job.config.theory.shape)
     scale = -2 * float(job.action.hopping) * volume

@@ -13,7 +13,14 @@ from jaxtyping import Float
 from genlat import lattice
 from genlat.estimators import autocorrelation, tails, weights
 from genlat.models.cnf import CNF
-from genlat.runs import chain_stage, estimates, metrics, sample_stage, store
+from genlat.runs import (
+    catalogue,
+    chain_stage,
+    estimates,
+    metrics,
+    sample_stage,
+    store,
+)
 from genlat.runs.job import Job
 
 Json = dict[str, Any]
@@ -28,6 +35,7 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings({}, {}, {})
+EVERY = tuple(catalogue.PRIMARY)  # chains are judged by all that was measured
 
 
 def chain(job: Job) -> Findings:
@@ -44,9 +52,9 @@ def chain(job: Job) -> Findings:
         {
             "acceptance": {name: _acceptance(arrays["acceptance"])},
             "tau_int": _tau_int(
-                name, estimates.autocorrelation_times(measured_, names)
+                name, estimates.autocorrelation_times(measured_, EVERY)
             ),
-            "replicas": {name: estimates.disagreement(measured_, names)},
+            "replicas": {name: estimates.disagreement(measured_, EVERY)},
         },
         {"mcmc_seconds": spent, "ess_per_second": {name: _rate(found, spent)}},
     )
@@ -94,7 +102,7 @@ def nmcmc(job: Job) -> Findings:
     measured_ = estimates.gathered(draws, arrays["index"])
     names = job.config.estimate.observable_names
     found = estimates.chain(measured_, names, job.config.theory.shape)
-    times = estimates.autocorrelation_times(measured_, names)
+    times = estimates.autocorrelation_times(measured_, EVERY)
     spent = seconds(blocks) + seconds(flow_blocks)
     return Findings(
         {"nmcmc": found},

@@ -147,12 +147,13 @@ def _estimate(config: Partial) -> Iterator[Problem]:
     if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
+    named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
+    if named and config.model is None:
+        allowed = f"{' and '.join(named)} need a model: add [model]"
+        yield "estimate.methods", list(estimate.methods), allowed
     needy = [method for method in methods if method in ("p_estimator", "bar")]
     if not needy:
         return
-    if config.model is None and "default" not in estimate.methods:
-        allowed = f"{' and '.join(needy)} need a model: add [model]"
-        yield "estimate.methods", list(estimate.methods), allowed
     if estimate.p_samples != "chain":
         if config.theory is not None:
             directory = Path(estimate.p_samples)

@@ -10,7 +10,7 @@ from genlat.models import cnf
 from genlat.models.cnf import CNF
 from genlat.models.gaussian import GaussianPair
 from genlat.models.vector_field import SineField
-from genlat.runs import checkpoint, directory, source
+from genlat.runs import checkpoint, directory, source, theory
 from genlat.runs.errors import RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
@@ -26,17 +26,11 @@ def initial(job: Job) -> CNF:
     From an earlier run it keeps the flow, and the prior unless the best Gaussian of
     this theory is in the other phase.
 
-    **Raises:** `RequestError` if the run it starts from has no sound checkpoint, or if
-    one well is asked of a theory that has but one.
+    **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
     """
     section = job.config.model
     assert section is not None
     gaussian = gap.best_gaussian(job.action)
-    if section.wells == "one" and gaussian.mean == 0:
-        raise RequestError(
-            'model.wells = "one": this theory has no second well to drop, its best '
-            "Gaussian is centred at 0"
-        )
     if section.init == "scratch":
         model = cnf.build(
             gaussian.variance,
@@ -64,6 +58,20 @@ def initial(job: Job) -> CNF:
     }
     directory.note(job.directory, NOTE, static)
     return model
+
+
+def refuse_single_well(config: RunConfig) -> None:
+    """A mode can only be dropped where there are two.
+
+    **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0.
+    """
+    if config.model is None or config.model.wells == "both":
+        return
+    if gap.best_gaussian(theory.build(config.theory)).mean == 0:
+        raise RequestError(
+            'model.wells = "one": this theory has no second well to drop, its best '
+            "Gaussian is centred at 0"
+        )
 
 
 def read(path: Path) -> CNF:

@@ -2,8 +2,8 @@
 
 Round by round: where neighbours overlap badly a coupling is put between them, its
 chains warm-started from its left neighbour; once all overlap, the chains that
-contribute most to the error go on. Each round is one block, and what the next one does
-follows from the blocks there are.
+contribute most to the error go on. Each round is one block, and what it does
+follows from the blocks before it, so that one that was lost is made again the same.
 """
 
 import os
@@ -49,22 +49,22 @@ class Node(NamedTuple):
 
 def run(job: Job) -> None:
     """Fill `path-*.h5` until the target error is met, or the rounds are used up."""
+    if float(job.action.hopping) == 0:
+        return  # independent sites: there is nothing to integrate
     rounds = job.config.integration.rounds
-    blocks = read(job)
-    with job.screen.progress("integration", rounds, len(blocks)) as advance:
-        nodes = assemble(blocks)
-        path = path_of(job, nodes) if nodes else None
+    blocks: list[store.Block] = []
+    with job.screen.progress("integration", rounds, len(read(job))) as advance:
         while len(blocks) < rounds:
-            wanted = _wanted(job, nodes, path)
-            if wanted is None:
-                break
-            block = _round(job, nodes, wanted, len(blocks))
             place = store.path(job.directory, NAME, len(blocks))
-            store.write(place, block)
+            if not place.exists():
+                nodes = assemble(blocks)
+                path = path_of(job, nodes) if nodes else None
+                wanted = _wanted(job, nodes, path)
+                if wanted is None:
+                    break
+                store.write(place, _round(job, nodes, wanted, len(blocks)))
+                advance(1, f"ln Z = {path.log_z[-1].estimate('')}" if path else "")
             blocks.append(store.read(place))
-            nodes = assemble(blocks)
-            path = path_of(job, nodes)
-            advance(1, f"ln Z = {path.log_z[-1].estimate('')}")
 
 
 def read(job: Job) -> list[store.Block]:

@@ -12,6 +12,7 @@ from genlat.runs import (
     directory,
     environment,
     files,
+    flow_model,
     integration_stage,
     prior_stage,
     results,
@@ -28,8 +29,12 @@ from genlat.runs.sections import RunConfig
 def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     """Carry out a checked run file in the new directory `path`; returns the results.
 
-    **Raises:** `RequestError` if `path` exists, and as `resume`.
+    **Raises:** `RequestError` if `path` exists or one well is asked of a theory that
+    has but one, and as `resume`.
     """
+    directory.refuse_existing(path)
+    environment.prepare()
+    flow_model.refuse_single_well(config)
     directory.create(path, config)
     directory.note(path, "started", now())
     return resume(path, screen)

@@ -64,7 +64,7 @@ def write(path: Path, request: Request) -> Json:
         content |= _along_coupling(request, x, estimates)
         if request.field == TIME_EXTENT:
             content["thermodynamics"] = {
-                "equation_of_state": _equations(request, x, estimates["log_z"])
+                "equation_of_state": _equations(request, x, estimates.get("log_z", {}))
             }
     files.write_json(path / "scan.json", content)
     return content

@@ -217,6 +217,7 @@ class EstimateSection(AbstractSection):
         BeforeValidator(_tuple),
     ] = Field(
         default=("default",),
+        min_length=1,
         description='"default" is nis and nmcmc and, with samples of p, p_estimator '
         "and bar",
     )
@@ -239,9 +240,7 @@ class EstimateSection(AbstractSection):
         default=None,
         description="Runge-Kutta steps; from a pilot if not given",
     )
-    keep: NonNegativeInt = Field(
-        default=256, description="configurations stored on disk"
-    )
+    keep: NonNegativeInt = Field(default=256, description="draws of q stored on disk")
 
     @property
     def observable_names(self) -> tuple[str, ...]:

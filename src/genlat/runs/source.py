@@ -60,7 +60,10 @@ def why_no_samples(
         return "not a run directory of genlat: its config.toml is not a run file"
     if config.mcmc is None or config.mcmc.keep < 2:
         return "holds no stored samples of a chain"
-    return why_other(config.theory.model_dump(), theory.model_dump())
+    if reason := why_other(config.theory.model_dump(), theory.model_dump()):
+        return reason
+    is_finished = (directory / "results.json").exists()
+    return None if is_finished else "is not finished: genlat resume it first"
 
 
 def why_other(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:

@@ -25,10 +25,11 @@ NAME = "target"
 
 
 class Label(NamedTuple):
-    """What a chain ensemble says of itself."""
+    """What the chain ensemble says of itself, and the wall time it took."""
 
     kernel: str
     visits_every_mode: bool
+    seconds: float
 
 
 def is_wanted(job: Job) -> bool:
@@ -44,6 +45,9 @@ def run(job: Job, model: CNF) -> None:
     """
     steps = directory.notes(job.directory)["integrator"]["steps"]
     model = model.with_steps(steps)
+    made = read(job)
+    if made and len(made) == made[0].attributes["source_blocks"]:
+        return  # the ensemble they are from may be gone
     paths = store.paths(_source(job), "chain")
     if not paths:
         raise RequestError(f"{_source(job)}: its chain has not been run")
@@ -52,6 +56,7 @@ def run(job: Job, model: CNF) -> None:
         for index, path in enumerate(paths):
             if not done[index]:
                 block = _block(job, model, store.read(path), path)
+                block.attributes["source_blocks"] = len(paths)
                 store.write(store.path(job.directory, NAME, index), block)
                 advance(1, "")
 
@@ -61,10 +66,14 @@ def read(job: Job) -> list[store.Block]:
     return store.read_all(job.directory, NAME, _fingerprint(job))
 
 
-def label(job: Job) -> Label:
+def label(blocks: list[store.Block]) -> Label:
     """Of the ensemble the samples are from."""
-    attributes = store.read(store.paths(_source(job), "chain")[0], ()).attributes
-    return Label(str(attributes["kernel"]), bool(attributes["visits_every_mode"]))
+    attributes = blocks[0].attributes
+    return Label(
+        str(attributes["kernel"]),
+        bool(attributes["visits_every_mode"]),
+        sum(float(block.attributes["source_seconds"]) for block in blocks),
+    )
 
 
 def _source(job: Job) -> Path:
@@ -96,7 +105,14 @@ def _block(job: Job, model: CNF, chain: store.Block, path: Path) -> store.Block:
     shape = phis.shape[:2]
     arrays = {"log_q": log_q.reshape(shape), "action": action.reshape(shape)}
     seconds = time.perf_counter() - begin
-    return store.Block(arrays, {"fingerprint": _fingerprint(job), "seconds": seconds})
+    attributes = {
+        "fingerprint": _fingerprint(job),
+        "seconds": seconds,
+        "source_seconds": chain.attributes["seconds"],
+        "kernel": chain.attributes["kernel"],
+        "visits_every_mode": chain.attributes["visits_every_mode"],
+    }
+    return store.Block(arrays, attributes)
 
 
 def evaluate(

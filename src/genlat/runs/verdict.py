@@ -21,6 +21,7 @@ LARGEST_WEIGHT_ERROR = 0.1  # a mode weight worse than this excludes nothing
 ESS_RATIO = 0.5  # forward over reverse
 LARGEST_KL_GAP = 1.0  # nats between KL(p‖q) and KL(q‖p)
 SMALLEST_P = 1e-6  # of replicas that agree; short chains make it smaller than it is
+UNRESOLVED = "not resolved"  # in the method of an estimate
 COVERED = 0.01  # q < COVERED · p is not covered
 
 Json = Mapping[str, Any]
@@ -54,6 +55,8 @@ def _weight_faults(diagnostics: Json) -> Iterator[str]:
         yield f"{bad} log-weights are not finite"
     if bad := diagnostics.get("non_finite_p", 0):
         yield f"{bad} log-weights of samples of p are not finite"
+    if bad := diagnostics.get("excluded", 0):
+        yield f"the model excludes {bad} samples of p: its density is zero there"
     pareto_k = diagnostics.get("pareto_k", 0.0)
     if pareto_k is None or pareto_k > WORST_PARETO_K:
         shown = "inf" if pareto_k is None else f"{pareto_k:.2f}"
@@ -179,7 +182,12 @@ def _chain_faults(diagnostics: Json) -> Iterator[str]:
 
 def _doubts(diagnostics: Json) -> Iterator[str]:
     if "ess" not in diagnostics:
-        yield "chain only: no second method to hold it against"
+        has_chain = bool(diagnostics.get("acceptance"))
+        yield (
+            "chain only: no model to hold it against"
+            if has_chain
+            else "neither a chain nor a model to hold against each other"
+        )
         return
     ess = diagnostics["ess"]
     if ess["n"] < SMALLEST_N:
@@ -188,6 +196,14 @@ def _doubts(diagnostics: Json) -> Iterator[str]:
             "fewer miss the rare large weights"
         )
     yield from _evidence_doubts(diagnostics)
+    path = diagnostics.get("integration")
+    if path is not None and not path["is_converged"]:
+        yield (
+            "the integration along the couplings stopped before its target error, or "
+            "with neighbours that hardly overlap: raise integration.rounds"
+        )
+    if path is not None and UNRESOLVED in path["method"]:
+        yield "the chains of the integration are too short for their autocorrelation"
     for method in _unresolved(diagnostics):
         yield (
             f"{method}: the autocorrelation time is not resolved by the run, so its "
@@ -219,6 +235,16 @@ def _evidence_doubts(diagnostics: Json) -> Iterator[str]:
         reason = weight.get("unusable", "its error is not known")
         yield f"the mode weight cannot be used: {reason}"
         return
+    if UNRESOLVED in weight["method"]:
+        yield (
+            "the autocorrelation of the samples of p is not resolved, so the error of "
+            "the mode weight is a lower bound: longer chains are needed"
+        )
+    if weight["n_eff"] < SMALLEST_N_EFF:
+        yield (
+            f"the samples of p are worth {weight['n_eff']:.0f} independent ones, fewer "
+            f"than {SMALLEST_N_EFF}: a mode can be missing by chance"
+        )
     if weight["error"] > LARGEST_WEIGHT_ERROR:
         yield (
             f"mode weight {_shown(weight)}: too uncertain to exclude a missing mode, "
@@ -239,7 +265,7 @@ def _unresolved(diagnostics: Json) -> list[str]:
     found: dict[str, None] = {}
     for by_method in diagnostics.get("tau_int", {}).values():
         for method, tau in by_method.items():
-            if "not resolved" in tau["method"] and "unusable" not in tau:
+            if UNRESOLVED in tau["method"] and "unusable" not in tau:
                 found[method] = None
     return list(found)
 
@@ -249,7 +275,8 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
     weight, samples = diagnostics["mode_weight"], diagnostics["p_samples"]
     yield (
         f"mode weight {_shown(weight)}, from {samples['n']:,} samples of p by "
-        f"{samples['kernel']}: no mode is missing"
+        f"{samples['kernel']}: no mode of more than {3 / weight['n_eff']:.1g} of p is "
+        "missing"
     )
     ess, forward = diagnostics["ess"], diagnostics["ess_forward"]
     yield (
