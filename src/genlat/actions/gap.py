@@ -41,12 +41,22 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
+    base, b = _base(action)
+    candidates = [_symmetric(base, b), *_broken(base, b)]
+    return min(candidates, key=lambda candidate: candidate.free_energy)
+
+
+def best_symmetric(action: AbstractScalarAction) -> GaussianApproximation:
+    """The best of the Gaussians centred at 0: `mean` is 0 in either phase."""
+    return _symmetric(*_base(action))
+
+
+def _base(action: AbstractScalarAction) -> tuple[Float[np.ndarray, "*lattice"], float]:
+    """base_p of every mode, and b."""
     h, a, b = (float(x) for x in (action.hopping, action.quadratic, action.quartic))
     shape = action.lattice_shape
     rows = np.ix_(*(lattice.real_momenta(extent) for extent in shape))
-    base = a - 2 * h * lattice.hopping_spectrum(shape)[rows]
-    candidates = [_symmetric(base, b), *_broken(base, b)]
-    return min(candidates, key=lambda candidate: candidate.free_energy)
+    return a - 2 * h * lattice.hopping_spectrum(shape)[rows], b
 
 
 def _symmetric(base: Float[np.ndarray, "*lattice"], b: float) -> GaussianApproximation:

@@ -8,7 +8,7 @@ import numpy as np
 from genlat.actions import gap
 from genlat.models import cnf
 from genlat.models.cnf import CNF
-from genlat.models.gaussian import GaussianPair
+from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.vector_field import SineField
 from genlat.runs import checkpoint, directory, source, theory
 from genlat.runs.errors import RequestError
@@ -23,14 +23,14 @@ NOTE = "model"
 def initial(job: Job) -> CNF:
     """The model before training; notes what a checkpoint does not hold.
 
-    From an earlier run it keeps the flow, and the prior unless the best Gaussian of
+    From an earlier run it keeps the flow, and the prior unless the Gaussian wanted for
     this theory is in the other phase.
 
     **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
     """
     section = job.config.model
     assert section is not None
-    gaussian = gap.best_gaussian(job.action)
+    gaussian, wells = best_prior(job)
     if section.init == "scratch":
         model = cnf.build(
             gaussian.variance,
@@ -41,23 +41,32 @@ def initial(job: Job) -> CNF:
             n_kernel_terms=section.kernel_terms,
             n_mixing_terms=section.mixing_terms,
             n_steps=section.n_steps,
-            wells=section.wells,
+            wells=wells,
         )
     else:
         trained = read(Path(section.init))
         model = transfer.enlarge(trained, job.config.theory.shape)
         model = model.with_steps(section.n_steps)
         if (model.prior.mean is not None) == (gaussian.mean > 0):
-            model = model.with_prior(model.prior.in_wells(section.wells))
+            model = model.with_prior(model.prior.in_wells(wells))
         else:
-            prior = GaussianPair(gaussian.variance, gaussian.mean, section.wells)
+            prior = GaussianPair(gaussian.variance, gaussian.mean, wells)
             model = model.with_prior(prior)
     static = {
         "frequency": model.field.frequency,
         "is_pair": model.prior.mean is not None,
+        "wells": model.prior.wells,
     }
     directory.note(job.directory, NOTE, static)
     return model
+
+
+def best_prior(job: Job) -> tuple[gap.GaussianApproximation, Wells]:
+    """The Gaussian that `model.wells` asks for, and in which wells it stands."""
+    assert job.config.model is not None
+    if job.config.model.wells == "none":
+        return gap.best_symmetric(job.action), "both"
+    return gap.best_gaussian(job.action), job.config.model.wells
 
 
 def refuse_single_well(config: RunConfig) -> None:
@@ -65,7 +74,7 @@ def refuse_single_well(config: RunConfig) -> None:
 
     **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0.
     """
-    if config.model is None or config.model.wells == "both":
+    if config.model is None or config.model.wells != "one":
         return
     if gap.best_gaussian(theory.build(config.theory)).mean == 0:
         raise RequestError(
@@ -93,7 +102,9 @@ def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
     section, shape = config.model, config.theory.shape
     assert section is not None
     model = CNF(
-        GaussianPair(np.ones(shape), 1.0 if static["is_pair"] else 0.0, section.wells),
+        GaussianPair(
+            np.ones(shape), 1.0 if static["is_pair"] else 0.0, static["wells"]
+        ),
         SineField(
             shape,
             frequency=static["frequency"],

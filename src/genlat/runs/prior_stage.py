@@ -8,11 +8,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from genlat.actions import gap
 from genlat.actions.base import AbstractAction
 from genlat.estimators import weights
 from genlat.models.gaussian import GaussianPair
-from genlat.runs import directory
+from genlat.runs import directory, flow_model
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
@@ -28,9 +27,7 @@ def run(job: Job) -> None:
 
 
 def _measure(job: Job) -> dict[str, Any]:
-    gaussian = gap.best_gaussian(job.action)
-    assert job.config.model is not None
-    wells = job.config.model.wells
+    gaussian, wells = flow_model.best_prior(job)
     prior = GaussianPair(gaussian.variance, gaussian.mean, wells)
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
     log_w = np.concatenate(

@@ -155,10 +155,11 @@ class ModelSection(AbstractSection):
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
     )
-    wells: Literal["both", "one"] = Field(
+    wells: Literal["both", "one", "none"] = Field(
         default="both",
-        description='broken phase: "both" is the exact mixture of ±; "one" drops a '
-        "mode on purpose",
+        description='prior in the broken phase: "both" is the exact mixture of ±v; '
+        '"none" one Gaussian around 0, for domain walls near the transition; "one" '
+        "drops a mode on purpose",
     )
     features: int = Field(
         default=8, ge=2, description="sine features of the vector field"

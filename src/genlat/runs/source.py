@@ -34,12 +34,9 @@ def why_unfit(
     It must be a flow of the same architecture for the same kind of theory in the same
     number of dimensions; other couplings and larger extents are what `init` is for.
     """
-    try:
-        config = read_config(directory)
-    except OSError as error:
-        return f"not a readable run directory: config.toml: {error.strerror}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
-        return "not a run directory of genlat: its config.toml is not a run file"
+    config = _config_or_reason(directory)
+    if isinstance(config, str):
+        return config
     if config.model is None:
         return "holds no model: that run had no [model]"
     has_notes = (directory / "notes.json").exists()
@@ -52,12 +49,9 @@ def why_no_samples(
     directory: Path, theory: Phi4Section | DoubleWellSection
 ) -> str | None:
     """Why the chain of the run in `directory` gives no samples of this theory's p."""
-    try:
-        config = read_config(directory)
-    except OSError as error:
-        return f"not a readable run directory: config.toml: {error.strerror}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
-        return "not a run directory of genlat: its config.toml is not a run file"
+    config = _config_or_reason(directory)
+    if isinstance(config, str):
+        return config
     if config.mcmc is None or config.mcmc.keep < 2:
         return "holds no stored samples of a chain"
     if reason := why_other(config.theory.model_dump(), theory.model_dump()):
@@ -75,6 +69,15 @@ def why_other(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
                 f", not {_plain(ours.get(name))}"
             )
     return None
+
+
+def _config_or_reason(directory: Path) -> RunConfig | str:
+    try:
+        return read_config(directory)
+    except OSError as error:
+        return f"not a readable run directory: config.toml: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
+        return "not a run directory of genlat: its config.toml is not a run file"
 
 
 def _plain(value: Any) -> Any:
