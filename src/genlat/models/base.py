@@ -1,10 +1,14 @@
-"""The interface of a model: a normalised density that can be sampled."""
+"""The interfaces of a model: a normalised density, and one that is reparametrised.
+
+Batches carry the batch on axis 1, `(L₀, n, L₁, ...)`: the fast layout of the flows
+here, where the first and the last lattice axis are transformed by matrix products.
+"""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Literal
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 
 class AbstractModel(eqx.Module):
@@ -15,15 +19,47 @@ class AbstractModel(eqx.Module):
     """
 
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]]
-    normalized: ClassVar[bool]
+    likelihood: eqx.AbstractClassVar[Literal["exact", "approximate", "none"]]
+    normalized: eqx.AbstractClassVar[bool]
 
     @abstractmethod
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        """One configuration per key, and log q, float64.
+
+        A draw depends on its own key alone, not on its place or the batch.
+        """
+
+    @abstractmethod
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+        """log q of given configurations, float64."""
+
     def sample_and_log_prob(
         self, key: PRNGKeyArray
     ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
         """One configuration and its log q, float64."""
+        phis, log_q = self.sample_batch(key[None])
+        return phis[:, 0], log_q[0]
 
-    @abstractmethod
     def log_prob(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
         """log q of a given configuration, float64."""
+        return self.log_prob_batch(phi[:, None])[0]
+
+
+class AbstractFlow(AbstractModel):
+    """A model whose draws are differentiable functions of its parameters."""
+
+    @abstractmethod
+    def sample_batch_with_score(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[
+        Float[Array, "time n *space"],
+        Float[Array, " n"],
+        Float[Array, "time n *space"],
+    ]:
+        """`sample_batch` and the score ∂ log q/∂φ.
+
+        Only φ depends differentiably on the parameters: log q and the score are
+        constants, as a path gradient wants them.
+        """

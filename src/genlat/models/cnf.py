@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat.models import fourier
-from genlat.models.base import AbstractModel
+from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.vector_field import (
     Coefficients,
@@ -22,7 +22,7 @@ from genlat.models.vector_field import (
 )
 
 
-class CNF(AbstractModel):
+class CNF(AbstractFlow):
     r"""q: the flow of `field` from t = 0 (prior) to t = 1 (configurations).
 
     Integrated by the classical fourth-order Runge-Kutta method with `n_steps` equal
@@ -62,19 +62,9 @@ class CNF(AbstractModel):
         """The same flow of another prior."""
         return CNF(prior, self.field, n_steps=self.n_steps)
 
-    def sample_and_log_prob(
-        self, key: PRNGKeyArray
-    ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
-        phis, log_q = self.sample_batch(key[None])
-        return phis[:, 0], log_q[0]
-
-    def log_prob(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
-        return self.log_prob_batch(phi[:, None])[0]
-
     def sample_batch(
         self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
-        """One configuration per key, batch on axis 1 (the fast layout), and log q."""
         modes, log_q = self.prior.sample_modes(keys)
 
         def step(carry, stages):
@@ -123,7 +113,6 @@ class CNF(AbstractModel):
         return phis, log_q, lax.stop_gradient(fourier.to_real(score))
 
     def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        """log q of given configurations, batch on axis 1."""
         log_gain = self.field.log_gain()
         modes = fourier.to_modes(phis) * jnp.exp(-log_gain)
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)

@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import lattice
 from genlat.models import fourier
-from genlat.models.base import AbstractModel
+from genlat.models.base import AbstractFlow
 
 Wells = Literal["both", "one"]
 
 
-class GaussianPair(AbstractModel):
+class GaussianPair(AbstractFlow):
     r"""φ = ±v + χ with both signs equally likely, χ Gaussian with a symmetric spectrum.
 
     In the orthonormal real Fourier modes of the lattice all modes but the zero mode are
@@ -66,15 +67,26 @@ class GaussianPair(AbstractModel):
             is_leaf=lambda leaf: leaf is None,
         )
 
-    def sample_and_log_prob(
-        self, key: PRNGKeyArray
-    ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
-        modes, log_q = self.sample_modes(key[None])
-        return fourier.to_real(modes)[:, 0], log_q[0]
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        modes, log_q = self.sample_modes(keys)
+        return fourier.to_real(modes), log_q
 
-    def log_prob(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
-        modes = fourier.to_modes(phi[:, None])
-        return self.log_prob_modes(modes)[0]
+    def sample_batch_with_score(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[
+        Float[Array, "time n *space"],
+        Float[Array, " n"],
+        Float[Array, "time n *space"],
+    ]:
+        modes, log_q = self.sample_modes(keys)
+        still, frozen = lax.stop_gradient((modes, self))
+        score = fourier.to_real(frozen.score_modes(still))
+        return fourier.to_real(modes), lax.stop_gradient(log_q), score
+
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+        return self.log_prob_modes(fourier.to_modes(phis))
 
     def sample_modes(
         self, keys: Key[Array, " n"]

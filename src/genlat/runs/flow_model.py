@@ -91,6 +91,7 @@ def read(path: Path) -> CNF:
     state = read_state(path, source.read_config(path))
     if state is None:
         raise RequestError(f"{path}: holds no sound checkpoint of a model")
+    assert isinstance(state.model, CNF)
     return state.model
 
 

@@ -55,6 +55,7 @@ def run(job: Job) -> CNF:
             done += n
             checkpoint.save(checkpoints, done, state)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
+    assert isinstance(state.model, CNF)
     return state.model
 
 

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
-from genlat.models.cnf import CNF
+from genlat.models.base import AbstractModel
 from genlat.training.objectives import AbstractObjective
 
 
@@ -58,13 +58,13 @@ class Settings:
 class TrainState(eqx.Module):
     """Everything a restart needs: the same state continues to the same numbers."""
 
-    model: CNF
+    model: AbstractModel
     optimizer_state: Any
     step: Int[Array, ""]
     key: PRNGKeyArray
 
 
-def init(model: CNF, settings: Settings, key: PRNGKeyArray) -> TrainState:
+def init(model: AbstractModel, settings: Settings, key: PRNGKeyArray) -> TrainState:
     """State before the first step."""
     optimizer_state = settings.optimizer().init(eqx.filter(model, eqx.is_inexact_array))
     return TrainState(model, optimizer_state, jnp.zeros((), jnp.int32), key)

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
-from genlat.models.cnf import CNF
+from genlat.models.base import AbstractFlow
 
 
 class AbstractObjective(eqx.Module):
@@ -17,7 +17,7 @@ class AbstractObjective(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self, model: CNF, action: AbstractAction, keys: Key[Array, " n"]
+        self, model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, ""], Float[Array, " n"]]:
         """The loss, and the batch's log-weights -S - log q."""
 
@@ -30,7 +30,7 @@ class ReverseKL(AbstractObjective):
     """
 
     def __call__(
-        self, model: CNF, action: AbstractAction, keys: Key[Array, " n"]
+        self, model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, ""], Float[Array, " n"]]:
         phis, log_q = model.sample_batch(keys)
         log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
@@ -48,7 +48,7 @@ class PathReverseKL(AbstractObjective):
     """
 
     def __call__(
-        self, model: CNF, action: AbstractAction, keys: Key[Array, " n"]
+        self, model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, ""], Float[Array, " n"]]:
         phis, log_q, score = model.sample_batch_with_score(keys)
         still = lax.stop_gradient(phis)
