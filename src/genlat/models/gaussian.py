@@ -67,6 +67,17 @@ class GaussianPair(AbstractFlow):
             is_leaf=lambda leaf: leaf is None,
         )
 
+    def as_pair(self) -> "GaussianPair":
+        """The same density with v a parameter, 0 where it had none."""
+        if self.mean is not None:
+            return self
+        pair = GaussianPair(np.ones(self.lattice_shape), 1.0, self.wells)
+        return eqx.tree_at(
+            lambda prior: (prior.log_std, prior.mean),
+            pair,
+            (self.log_std, jnp.zeros((), self.log_std.dtype)),
+        )
+
     def sample_batch(
         self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from genlat import lattice
@@ -47,7 +48,7 @@ class SineField(eqx.Module):
     **Arguments:**
 
     - `lattice_shape`: extents.
-    - `frequency`: ω > 0, in units of 1/φ.
+    - `frequency`: ω > 0, in units of 1/φ; not trained.
     - `n_features`, `n_channels`: F and the number of convolved mixtures.
     - `n_kernel_terms`, `n_mixing_terms`: Legendre terms of K̂ and Λ, and of W.
     - `key`: for the initial W; K̂ and Λ start at 0, so the flow starts as the identity.
@@ -56,7 +57,7 @@ class SineField(eqx.Module):
     kernel: Float[Array, "terms channels orbits"]
     linear: Float[Array, "terms orbits"]
     mixing: Float[Array, "mixing_terms channels features"]
-    frequency: float = eqx.field(static=True)
+    frequency: Float[Array, ""]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -86,7 +87,7 @@ class SineField(eqx.Module):
         leading = 0.2 * jr.normal(key, (1, n_channels, n_features), jnp.float32)
         rest = jnp.zeros((n_mixing_terms - 1, n_channels, n_features), jnp.float32)
         self.mixing = jnp.concatenate([leading, rest])
-        self.frequency = frequency
+        self.frequency = jnp.asarray(frequency, jnp.float32)
         self.lattice_shape = lattice_shape
 
     def coefficients(self, times: Float[np.ndarray, " times"]) -> Coefficients:
@@ -104,13 +105,12 @@ class SineField(eqx.Module):
             jnp.asarray(time_basis(times, len(self.mixing)), dtype), self.mixing, 1
         )
         at_origin = kernel @ jnp.asarray(weights, dtype)
-        harmonics = self.frequency * np.arange(1, mixing.shape[-1] + 1)
-        slopes = jnp.einsum(
-            "tc,tcf,f->tf", at_origin, mixing, jnp.asarray(harmonics, dtype)
-        )
+        frequency = lax.stop_gradient(self.frequency).astype(dtype)
+        harmonics = frequency * jnp.arange(1, mixing.shape[-1] + 1, dtype=dtype)
+        slopes = jnp.einsum("tc,tcf,f->tf", at_origin, mixing, harmonics)
         per_mode = jnp.moveaxis((kernel / gain[:, None])[..., index], 1, 2)
         return Coefficients(
-            self.frequency * gain[:, index][:, :, None],
+            frequency * gain[:, index][:, :, None],
             per_mode[:, :, :, None],
             mixing,
             slopes,

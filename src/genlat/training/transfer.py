@@ -35,7 +35,7 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
     n_mixing_terms, n_channels, n_features = field.mixing.shape
     blank = SineField(
         lattice_shape,
-        frequency=field.frequency,
+        frequency=float(field.frequency),
         n_features=n_features,
         n_channels=n_channels,
         n_kernel_terms=len(field.kernel),
