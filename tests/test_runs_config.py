@@ -7,37 +7,12 @@ import sys
 import jax.numpy as jnp
 import pytest
 
+from config_for_tests import GOOD, load, refusals
 from genlat import observables
 from genlat.actions.phi4 import Phi4
 from genlat.runs import catalogue, config, memory, sections
 
-GOOD = """
-seed = 1
-[theory]
-name = "phi4"
-shape = [6, 4]
-kappa = 0.21
-lam = 0.031
-[mcmc]
-[model]
-[train]
-[estimate]
-"""
-
 ROOT = pathlib.Path(__file__).parents[1]
-
-
-def load(tmp_path, text, overrides=()):
-    path = tmp_path / "run.toml"
-    path.write_text(text)
-    return config.load(path, overrides)
-
-
-def refusals(tmp_path, text, overrides=()):
-    with pytest.raises(config.RequestError) as error:
-        load(tmp_path, text, overrides)
-    assert all("\n" not in line for line in error.value.lines)
-    return error.value.lines
 
 
 def test_a_good_file_gets_its_defaults(tmp_path):
@@ -67,7 +42,7 @@ lam = -0.031
 kernel = ["hcm", "wolff"]
 chain = 3
 [model]
-name = "realnvp"
+name = "gauge"
 [train]
 steps = 5
 minutes = 2.5
@@ -85,7 +60,7 @@ observables = ["absmag"]
         'mcmc.kernel = "hcm": unknown kernel; did you mean hmc?',
         'mcmc.kernel = "wolff": not available in this version',
         "mcmc.chain = 3: unknown field; did you mean chains?",
-        'model.name = "realnvp": not available in this version; this version has cnf',
+        'model.name = "gauge": not available in this version; this version has cnf',
         "train.minutes = 2.5: give either steps or minutes",
         "train.batch = 0: should be",
         'estimate.observables = "absmag": unknown observable; did you mean abs_mag?',

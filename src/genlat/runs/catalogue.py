@@ -4,22 +4,16 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from genlat.training import admissible
+
 # Names the design reserves for later versions: refused with a sentence of their own,
 # not as spelling mistakes.
 LATER: dict[str, tuple[str, ...]] = {
     "theory": ("ising", "u1", "su2", "su3"),
-    "model": (
-        "realnvp",
-        "nice",
-        "spline",
-        "autoregressive",
-        "hierarchical",
-        "gauge",
-        "trivializing",
-    ),
+    "model": ("autoregressive", "hierarchical", "gauge", "trivializing"),
     "kernel": ("wolff", "swendsen_wang", "heatbath", "overrelaxation"),
-    "objective": ("forward_kl", "alpha2"),
-    "gradient": ("reinforce",),
+    "objective": (),
+    "gradient": (),
     "method": (),
     "observable": (
         "energy_density",
@@ -35,18 +29,20 @@ THEORIES = {
     "phi4": "real scalar φ⁴ in any dimension: form A, B or C by its couplings",
     "double_well": "quantum-mechanical double well, one axis",
 }
-MODELS = {"cnf": "continuous flow from the best Gaussian, exact likelihood"}
+MODELS = {
+    "cnf": "continuous flow from the best Gaussian, exact likelihood",
+    "realnvp": "coupling flow of affine layers",
+    "nice": "coupling flow of additive layers: every layer keeps volume",
+    "spline": "coupling flow of rational-quadratic splines",
+}
 KERNELS = {
     "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
     "metropolis": "local Metropolis in checkerboard order; even extents only",
     "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
     "reflection": "φ → -φ with probability one half: the chain visits both signs",
 }
-OBJECTIVES = {"reverse_kl": "E_q[ln q + S], the variational free energy"}
-GRADIENTS = {
-    "path": "path gradient: less noise near the optimum",
-    "total": "derivative of the whole loss",
-}
+OBJECTIVES = admissible.OBJECTIVES
+GRADIENTS = admissible.GRADIENTS
 METHODS = {
     "nis": "neural importance sampling: reweighting by e^(-S)/q",
     "nmcmc": "neural Markov chain: independence Metropolis with q as proposal",

@@ -120,23 +120,15 @@ def _partial(data: dict[str, Any]) -> fit.Partial:
 def _translate(detail: ErrorDetails) -> _Problem:
     # a discriminated union puts its tag into the location; list positions stay out
     location = [part for part in detail["loc"] if isinstance(part, str)]
-    if location[0] == "theory" and len(location) > 2:
-        location.pop(1)
+    is_tagged = location[0] in _UNIONS and len(location) > 2
+    family = location.pop(1) if is_tagged else None
     field, value, kind = ".".join(location), detail["input"], detail["type"]
     if kind == "extra_forbidden":
-        return _Problem(field, value, _unknown_field(location))
+        return _Problem(field, value, _unknown_field(location, family))
     if kind == "missing":
         return _Problem(field, fit.ABSENT, "missing; it has no default")
-    if kind == "union_tag_not_found":
-        names = ", ".join(catalogue.THEORIES)
-        return _Problem(f"{field}.name", fit.ABSENT, f"missing; one of {names}")
-    if kind == "union_tag_invalid":
-        name = _name(value)
-        return _Problem(
-            f"{field}.name",
-            name,
-            catalogue.unknown_name("theory", name, catalogue.THEORIES),
-        )
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _Problem(f"{field}.name", *_unknown_family(field, value))
     names = _NAMES.get(field)
     if kind == "literal_error" and names is not None:
         return _Problem(field, value, catalogue.unknown_name(names[0], value, names[1]))
@@ -146,24 +138,34 @@ def _translate(detail: ErrorDetails) -> _Problem:
 
 _NAMES = {
     "mcmc.kernel": ("kernel", catalogue.KERNELS),
-    "model.name": ("model", catalogue.MODELS),
-    "train.objective": ("objective", catalogue.OBJECTIVES),
-    "train.gradient": ("gradient", catalogue.GRADIENTS),
     "estimate.methods": ("method", ["default", *catalogue.METHODS]),
 }
 
 
-def _name(theory: Any) -> Any:
-    return theory.get("name") if isinstance(theory, dict) else theory
+_UNIONS = {"theory": catalogue.THEORIES, "model": catalogue.MODELS}
 
 
-def _unknown_field(location: list[str]) -> str:
+def _unknown_family(section: str, value: Any) -> tuple[Any, str]:
+    """Value and advice for a section that is known by its field `name`."""
+    known = _UNIONS[section]
+    if isinstance(value, dict) and "name" not in value:
+        return fit.ABSENT, f"missing; one of {', '.join(known)}"
+    name = value["name"] if isinstance(value, dict) else value
+    return name, catalogue.unknown_name(section, name, known)
+
+
+def _unknown_field(location: list[str], family: str | None) -> str:
+    """What to say of a field of `family`, or of any section that has no families."""
+    name = location[-1]
     if len(location) == 1:
         kind, valid = "section", list(RunConfig.model_fields)
     else:
         kind, models = "field", sections.SECTIONS[location[0]]
-        valid = [name for model in models for name in model.model_fields]
-    nearest = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
+        own = [model for model in models if model.__name__ == family] or models
+        valid = [field for model in own for field in model.model_fields]
+        if any(name in model.model_fields for model in models):
+            return f"not a field of this {location[0]}; it has {', '.join(valid)}"
+    nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     if nearest:
         return f"unknown {kind}; did you mean {nearest[0]}?"
     return f"unknown {kind}; there are {', '.join(dict.fromkeys(valid))}"

@@ -5,27 +5,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genlat.runs import memory, source
+import pydantic
+
+from genlat.runs import fit_model, memory, source, training_set
+from genlat.runs.fit_model import ABSENT, Problem
+from genlat.runs.model_sections import CouplingSection, ModelSection
 from genlat.runs.sections import (
     DoubleWellSection,
     EstimateSection,
     McmcSection,
-    ModelSection,
     Phi4Section,
+    TheoryKind,
     TrainSection,
     method_names,
+    needs_samples,
 )
-
-# stands for the value of a field that is not in the file
-ABSENT = object()
-
-# (field, value, what is allowed)
-Problem = tuple[str, Any, str]
+from genlat.training import admissible
 
 
 class Partial(NamedTuple):
     """The sections of a run file that are valid by themselves."""
 
+    seed: int | None
     theory: Phi4Section | DoubleWellSection | None
     mcmc: McmcSection | None
     model: ModelSection | None
@@ -38,8 +39,13 @@ def problems(config: Partial) -> Iterator[Problem]:
     if config.theory is not None:
         yield from _unbounded(config.theory)
         yield from _kernels(config.theory, config.mcmc)
-        yield from _init(config.theory, config.model)
         yield from _memory(config)
+        if config.model is not None:
+            yield from fit_model.problems(config.theory, config.model)
+        if config.train is not None:
+            yield from _anneal(config.theory, config.train)
+    if config.train is not None:
+        yield from _train(config, config.train)
     if config.estimate is not None:
         yield from _estimate(config)
 
@@ -70,7 +76,7 @@ def _form(theory: Mapping[str, Any]) -> Iterator[Problem]:
                 yield f"theory.{name}", ABSENT, "missing; couplings have no default"
 
 
-def _unbounded(theory: Phi4Section | DoubleWellSection) -> Iterator[Problem]:
+def _unbounded(theory: TheoryKind) -> Iterator[Problem]:
     """Without a quartic term the quadratic one has to hold the field."""
     if isinstance(theory, DoubleWellSection):
         if theory.lam == 0 and theory.mu2 <= 0:
@@ -87,9 +93,7 @@ def _unbounded(theory: Phi4Section | DoubleWellSection) -> Iterator[Problem]:
         yield "theory.m2", theory.m2, allowed
 
 
-def _kernels(
-    theory: Phi4Section | DoubleWellSection, mcmc: McmcSection | None
-) -> Iterator[Problem]:
+def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
     if mcmc is None:
         return
     kernels = list(mcmc.kernel)
@@ -102,24 +106,14 @@ def _kernels(
         yield "mcmc.kernel", kernels, "names a kernel twice"
 
 
-def _init(
-    theory: Phi4Section | DoubleWellSection, model: ModelSection | None
-) -> Iterator[Problem]:
-    if model is None or model.init == "scratch":
-        return
-    reason = source.why_unfit(Path(model.init), theory, model)
-    if reason is not None:
-        yield "model.init", model.init, reason
-
-
 def _memory(config: Partial) -> Iterator[Problem]:
     assert config.theory is not None
     volume, available = math.prod(config.theory.shape), memory.available_bytes()
     if config.model is not None and config.train is not None:
-        one = memory.training_bytes(volume, config.model, batch=1)
+        one = memory.training_bytes(config.theory.shape, config.model, batch=1)
         yield from _batch("train.batch", config.train.batch, one, available)
     if config.model is not None and config.estimate is not None:
-        one = memory.sampling_bytes(volume, config.model, batch=1)
+        one = memory.sampling_bytes(config.theory.shape, config.model, batch=1)
         yield from _batch("estimate.batch", config.estimate.batch, one, available)
         one = memory.measurement_bytes(config.theory.shape)
         yield from _batch("estimate.samples", config.estimate.samples, one, available)
@@ -140,6 +134,93 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
         yield field, count, allowed
 
 
+def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
+    """Annealing starts in the same theory, at couplings that it allows."""
+    couplings = theory.couplings
+    for name, value in train.anneal.items():
+        if name not in couplings:
+            allowed = f"not a coupling of this theory: it has {', '.join(couplings)}"
+            yield f"train.anneal.{name}", value, allowed
+            return
+    fields = {**theory.model_dump(exclude_none=True), **train.anneal}
+    try:
+        start = type(theory).model_validate(fields)
+    except pydantic.ValidationError as error:
+        for detail in error.errors(include_url=False):
+            name, message = detail["loc"][0], detail["msg"].replace("Input", "it")
+            yield f"train.anneal.{name}", detail["input"], message
+        return
+    if train.anneal:
+        for field, value, allowed in _unbounded(start):
+            yield field.replace("theory", "train.anneal"), value, allowed
+
+
+def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
+    if reason := admissible.refusal(train.objective, train.gradient):
+        yield "train.gradient", train.gradient, reason
+    if train.objective == "alpha" and train.alpha in (0, 1):
+        limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
+        yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
+    if not train.needs_data:
+        return
+    if train.anneal:
+        allowed = f"{train.objective} trains on samples of p, which do not move with it"
+        yield "train.anneal", train.anneal, allowed
+    if config.model is None or config.theory is None:
+        return
+    if train.data != "chain":
+        yield from _data_of_another_run(config, config.theory, train)
+    elif config.mcmc is None:
+        allowed = f"{train.objective} needs samples of p: add [mcmc] or name a run"
+        yield "train.data", train.data, allowed
+    else:
+        yield from _own_data(config.mcmc, train)
+
+
+def _own_data(mcmc: McmcSection, train: TrainSection) -> Iterator[Problem]:
+    """The chains of this run must leave enough to train on."""
+    training = training_set.split(mcmc.chains, train.held_out)
+    if training is None:
+        yield "mcmc.chains", mcmc.chains, training_set.TOO_FEW_CHAINS
+        return
+    n = training * min(mcmc.samples, -(-mcmc.keep // mcmc.chains))
+    if n < training_set.FEWEST:
+        allowed = (
+            f"leaves {n} configurations to train on, held_out = {train.held_out:g} of "
+            f"the chains apart: {training_set.FEWEST} independent ones are needed"
+        )
+        yield "mcmc.keep", mcmc.keep, allowed
+
+
+def _data_of_another_run(
+    config: Partial, theory: TheoryKind, train: TrainSection
+) -> Iterator[Problem]:
+    directory = Path(train.data)
+    if reason := source.why_no_samples(directory, theory):
+        yield "train.data", train.data, reason
+        return
+    other = source.read_config(directory)
+    assert other.mcmc is not None
+    if training_set.split(other.mcmc.chains, train.held_out) is None:
+        yield "train.data", train.data, training_set.TOO_FEW_CHAINS
+    estimate = config.estimate
+    if estimate is None or not needs_samples(estimate, config.mcmc):
+        return
+    if training_set.is_evaluated(train, estimate):
+        return  # on chains that are held out
+    seed = config.seed
+    if estimate.p_samples != "chain":
+        if source.why_no_samples(Path(estimate.p_samples), theory):
+            return  # reported where it belongs
+        seed = source.read_config(Path(estimate.p_samples)).seed
+    if seed == other.seed:
+        allowed = (
+            f"has the seed {seed} of the samples that the model is held against, which "
+            "may be the very same: name it in estimate.p_samples too, or change a seed"
+        )
+        yield "train.data", train.data, allowed
+
+
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
@@ -148,6 +229,9 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
     named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
+    if estimate.n_steps is not None and isinstance(config.model, CouplingSection):
+        allowed = f"a {config.model.name} is not integrated: leave it out"
+        yield "estimate.n_steps", estimate.n_steps, allowed
     if named and config.model is None:
         allowed = f"{' and '.join(named)} need a model: add [model]"
         yield "estimate.methods", list(estimate.methods), allowed

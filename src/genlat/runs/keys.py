@@ -19,6 +19,7 @@ class Purpose(enum.IntEnum):
     NMCMC = 8
     INTEGRATION = 9
     RESAMPLING = 10
+    TRAINING_DATA = 11
 
 
 def make(seed: int, purpose: Purpose) -> PRNGKeyArray:

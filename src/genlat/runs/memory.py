@@ -1,9 +1,14 @@
 """How much memory a run will need, from its run file alone. No JAX here."""
 
+import math
 import os
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
-from genlat.runs.sections import ModelSection
+from genlat.runs.model_sections import CouplingSection, ModelSection
+
+Shape = tuple[int, ...]
 
 # Bytes per number: flows run in float32, chains and measurements in float64.
 _SINGLE, _DOUBLE = 4, 8
@@ -19,32 +24,60 @@ def available_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def training_bytes(volume: int, model: ModelSection, batch: int) -> int:
-    """One training step: a state per Runge-Kutta step and the work of one step.
+def training_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int:
+    """One training step: what the backward pass needs of the forward one, and its work.
 
-    The four stages of a step each hold harmonics, channels, and their derivatives.
+    A continuous flow keeps a state per Runge-Kutta step, and the harmonics, channels
+    and derivatives of the four stages of one step; a coupling flow the activations of
+    every layer. The images of a symmetrised model pass through it side by side.
     """
-    fields = 3 * model.n_steps + 4 * (2 * model.features + 4 * model.channels + 8)
-    return batch * volume * fields * _SINGLE
+    if isinstance(model, CouplingSection):
+        numbers = model.layers * _layer_numbers(lattice_shape, model, sum(model.hidden))
+    else:
+        stage = 2 * model.features + 4 * model.channels + 8
+        numbers = math.prod(lattice_shape) * (3 * model.n_steps + 4 * stage)
+    return batch * group_order(lattice_shape, model.symmetrize) * numbers * _SINGLE
 
 
-def sampling_bytes(volume: int, model: ModelSection, batch: int) -> int:
-    """One batch of samples: no derivatives, so one stage at a time."""
-    fields = 2 * model.features + 4 * model.channels + 8
-    return batch * volume * fields * _SINGLE
+def sampling_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int:
+    """One batch of samples: no derivatives, so one stage or layer at a time."""
+    if isinstance(model, CouplingSection):
+        numbers = _layer_numbers(lattice_shape, model, max(model.hidden, default=1))
+    else:
+        stage = 2 * model.features + 4 * model.channels + 8
+        numbers = math.prod(lattice_shape) * stage
+    return batch * group_order(lattice_shape, model.symmetrize) * numbers * _SINGLE
 
 
-def measurement_bytes(lattice_shape: tuple[int, ...]) -> int:
+def group_order(lattice_shape: Shape, names: Collection[str]) -> int:
+    """Elements of `genlat.lattice.symmetry_group`."""
+    order = 2 if "sign" in names else 1
+    if "translations" in names:
+        order *= math.prod(lattice_shape)
+    if "point_group" in names:
+        wide = [extent for extent in lattice_shape if extent > 1]
+        order *= math.prod(math.factorial(n) for n in Counter(wide).values())
+        order *= 2 ** sum(extent > 2 for extent in wide)
+    return order
+
+
+def _layer_numbers(lattice_shape: Shape, model: CouplingSection, width: int) -> int:
+    """What a layer holds of one configuration; its derivatives are as many again."""
+    volume = math.prod(lattice_shape)
+    sites = volume if model.conditioner == "conv" else 1
+    parameters = {"nice": 1, "realnvp": 2, "spline": 25}[model.name]
+    return 2 * width * sites + (2 * parameters + 4) * volume
+
+
+def measurement_bytes(lattice_shape: Shape) -> int:
     """All measurements of one configuration, twice: on disk's way in and out."""
     return 2 * (13 + lattice_shape[0] // 2) * _DOUBLE
 
 
-def chain_bytes(lattice_shape: tuple[int, ...], samples: int) -> int:
+def chain_bytes(lattice_shape: Shape, samples: int) -> int:
     """One chain: its measurements, and the work of one step."""
-    volume = 1
-    for extent in lattice_shape:
-        volume *= extent
-    return samples * measurement_bytes(lattice_shape) + 12 * volume * _DOUBLE
+    state = 12 * math.prod(lattice_shape) * _DOUBLE
+    return samples * measurement_bytes(lattice_shape) + state
 
 
 def snapshot_bytes(volume: int) -> int:

@@ -12,7 +12,7 @@ from genlat.runs import (
     directory,
     environment,
     files,
-    flow_model,
+    gaussian_prior,
     integration_stage,
     prior_stage,
     results,
@@ -20,6 +20,7 @@ from genlat.runs import (
     target_stage,
     theory,
     train_stage,
+    training_data,
 )
 from genlat.runs.job import Job, now
 from genlat.runs.screen import Screen
@@ -34,7 +35,8 @@ def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     """
     directory.refuse_existing(path)
     environment.prepare()
-    flow_model.refuse_single_well(config)
+    gaussian_prior.refuse_single_well(config)
+    training_data.refuse_foreign(config)
     directory.create(path, config)
     directory.note(path, "started", now())
     return resume(path, screen)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from genlat.actions.base import AbstractAction
 from genlat.estimators import weights
 from genlat.models.gaussian import GaussianPair
-from genlat.runs import directory, flow_model
+from genlat.runs import directory, gaussian_prior
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
@@ -19,16 +19,16 @@ DRAWS, BATCH = 20_000, 500
 
 
 def run(job: Job) -> None:
-    """Note the ESS and ln Z of the best Gaussian, once, and say them."""
+    """Note the ESS and ln Z of the prior, once, and say the ESS."""
     if "prior" not in directory.notes(job.directory):
         directory.note(job.directory, "prior", _measure(job))
     ess = directory.notes(job.directory)["prior"]["ess"]
-    job.screen.say(f"the best Gaussian alone has an ESS of {ess['value']:.3g}")
+    job.screen.say(f"the Gaussian prior alone has an ESS of {ess['value']:.3g}")
 
 
 def _measure(job: Job) -> dict[str, Any]:
-    gaussian, wells = flow_model.best_prior(job)
-    prior = GaussianPair(gaussian.variance, gaussian.mean, wells)
+    assert job.config.model is not None
+    prior = gaussian_prior.choose(job.config.model, job.action).model()
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
     log_w = np.concatenate(
         [np.asarray(_log_weights(prior, job.action, row)) for row in keys]

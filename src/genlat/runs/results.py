@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genlat import lattice
-from genlat.models.cnf import CNF
+from genlat.models.base import AbstractFlow
 from genlat.runs import (
     chain_stage,
     costs,
@@ -17,6 +17,7 @@ from genlat.runs import (
     findings,
     job,
     target_stage,
+    training_data,
     verdict,
 )
 
@@ -25,7 +26,7 @@ SCHEMA = "genlat.results/1"
 Json = dict[str, Any]
 
 
-def write(run: job.Job, model: CNF | None) -> Json:
+def write(run: job.Job, model: AbstractFlow | None) -> Json:
     """Estimate everything, judge it, write `results.json` whole, and return it."""
     parts = []
     if run.config.mcmc is not None:
@@ -41,6 +42,7 @@ def write(run: job.Job, model: CNF | None) -> Json:
     diagnostics |= {
         name: notes[name] for name in ("prior", "integrator") if name in notes
     }
+    diagnostics |= training_data.diagnostics(run.directory)
     cost: Json = {"ess_per_second": {}}
     for part in parts:
         _merge(diagnostics, part.diagnostics)

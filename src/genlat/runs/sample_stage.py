@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
-from genlat.models.cnf import CNF
-from genlat.runs import directory, integrator, sampling, store
+from genlat.models.base import AbstractFlow
+from genlat.runs import directory, integrated, integrator, sampling, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
@@ -17,30 +17,29 @@ BLOCK = 10_000  # draws of a block, about
 PILOT = 4096
 
 
-def run(job: Job, model: CNF) -> None:
+def run(job: Job, model: AbstractFlow) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
-    notes = directory.notes(job.directory)
-    if "integrator" not in notes:
-        choice = _choose_steps(job, model)
-        directory.note(job.directory, "integrator", choice._asdict())
-        notes = directory.notes(job.directory)
-    _flow(job, model.with_steps(notes["integrator"]["steps"]))
+    steps = integrated.n_steps(model)
+    if steps is not None and integrated.NOTE not in directory.notes(job.directory):
+        choice = _choose_steps(job, model, steps)
+        directory.note(job.directory, integrated.NOTE, choice._asdict())
+    _flow(job, integrated.as_sampled(job, model))
     if "nmcmc" in job.config.methods:
         _nmcmc(job)
 
 
-def _choose_steps(job: Job, model: CNF) -> integrator.Choice:
+def _choose_steps(job: Job, model: AbstractFlow, start: int) -> integrator.Choice:
     estimate = job.config.estimate
     n = min(PILOT, estimate.samples)
     key = job.key(Purpose.PILOT)
 
     def log_w_at(steps: int) -> Float[np.ndarray, " n"]:
-        finer = model.with_steps(steps)
+        finer = integrated.with_steps(model, steps)
         return sampling.draw(finer, job.action, key, 0, n, estimate.batch).log_w
 
     if estimate.n_steps is not None:
         return integrator.measure(log_w_at, estimate.n_steps, estimate.samples)
-    return integrator.choose(log_w_at, model.n_steps, estimate.samples)
+    return integrator.choose(log_w_at, start, estimate.samples)
 
 
 def fingerprint(job: Job) -> str:
@@ -67,7 +66,7 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
     return not weights.non_finite(log_w) and bool(np.any(np.isfinite(log_w)))
 
 
-def _flow(job: Job, model: CNF) -> None:
+def _flow(job: Job, model: AbstractFlow) -> None:
     estimate = job.config.estimate
     # whole batches, so that a block never draws what the next one throws away
     size = estimate.batch * max(1, BLOCK // estimate.batch)
@@ -87,7 +86,9 @@ def _flow(job: Job, model: CNF) -> None:
             draws = sampling.draw(model, job.action, key, start, n, estimate.batch)
             seconds = time.perf_counter() - begin
             block = _block(job, draws, keep=max(0, min(n, estimate.keep - start)))
-            block.attributes.update(seconds=seconds, integrator_steps=model.n_steps)
+            block.attributes["seconds"] = seconds
+            if (steps := integrated.n_steps(model)) is not None:
+                block.attributes["integrator_steps"] = steps
             store.write(store.path(job.directory, "flow", index), block)
             advance(n, "")
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import observables
 from genlat.actions.base import AbstractAction
-from genlat.models.cnf import CNF
+from genlat.models.base import AbstractFlow
 
 
 class Draws(NamedTuple):
@@ -30,7 +30,7 @@ class Draws(NamedTuple):
 
 
 def draw(
-    model: CNF,
+    model: AbstractFlow,
     action: AbstractAction,
     key: PRNGKeyArray,
     first: int,
@@ -53,7 +53,9 @@ def draw(
 
 
 @eqx.filter_jit
-def _batch(model: CNF, action: AbstractAction, keys: Key[Array, " n"]) -> Draws:
+def _batch(
+    model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
+) -> Draws:
     phis, log_q = model.sample_batch(keys)
     total = jax.vmap(action, in_axes=1)(phis)
     measure = functools.partial(observables.primary, action)

@@ -4,14 +4,11 @@ Every field carries its description and, but for couplings, shape and seed, a de
 `genlat list` prints both.
 """
 
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     NonNegativeInt,
@@ -19,14 +16,21 @@ from pydantic import (
     Tag,
 )
 
-from genlat.runs import catalogue
+from genlat.runs import catalogue, model_sections
+from genlat.runs.fields import LISTED, AbstractSection, RunDirectory, family_finder
+from genlat.runs.model_sections import AnyModel, Group
+from genlat.training import admissible
 
 
-def _tuple(value: Any) -> Any:
-    """TOML has lists only; one bare name stands for a list of one."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
+def _known(kind: str, available: Mapping[str, str]) -> AfterValidator:
+    """Refuses names that are not in the catalogue."""
+
+    def check(name: str) -> str:
+        if name not in available:
+            raise ValueError(catalogue.unknown_name(kind, name, available))
+        return name
+
+    return AfterValidator(check)
 
 
 def _observable(name: str) -> str:
@@ -36,22 +40,9 @@ def _observable(name: str) -> str:
     return name
 
 
-def _absolute(path: str) -> str:
-    """A path that still means the same when the run is resumed from elsewhere."""
-    return path if path in ("scratch", "chain") else str(Path(path).absolute())
-
-
-class AbstractSection(BaseModel):
-    """Immutable; unknown fields and values of a wrong type are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
-    )
-
-
 Shape = Annotated[
     tuple[PositiveInt, ...],
-    BeforeValidator(_tuple),
+    LISTED,
     Field(min_length=1, description="extents; axis 0 is Euclidean time"),
 ]
 
@@ -81,6 +72,11 @@ class Phi4Section(AbstractSection):
     )
 
     @property
+    def couplings(self) -> tuple[str, ...]:
+        """Names of the couplings of its form."""
+        return self.FORMS[self.form]
+
+    @property
     def form(self) -> Literal["A", "B", "C"]:
         """The form whose quartic coupling is given."""
         if self.lam is not None:
@@ -94,7 +90,7 @@ class DoubleWellSection(AbstractSection):
     name: Literal["double_well"]
     shape: Annotated[
         tuple[PositiveInt, ...],
-        BeforeValidator(_tuple),
+        LISTED,
         Field(min_length=1, max_length=1, description="[T], the number of times"),
     ]
     m0: float = Field(gt=0, description="mass m₀")
@@ -102,18 +98,18 @@ class DoubleWellSection(AbstractSection):
     lam: float = Field(ge=0, description="quartic coupling λ")
     spacing: float = Field(default=1.0, gt=0, description="lattice spacing a")
 
-
-def _theory_name(value: Any) -> Any:
-    """Name of the theory before it is validated, in raw or in finished form."""
-    if isinstance(value, dict):
-        return value.get("name")
-    return getattr(value, "name", None)
+    @property
+    def couplings(self) -> tuple[str, ...]:
+        """Names of the couplings."""
+        return ("m0", "mu2", "lam")
 
 
+TheoryKind = Phi4Section | DoubleWellSection
+THEORIES = (Phi4Section, DoubleWellSection)
 TheorySection = Annotated[
-    Annotated[Phi4Section, Tag("phi4")]
-    | Annotated[DoubleWellSection, Tag("double_well")],
-    Discriminator(_theory_name),
+    Annotated[Phi4Section, Tag(Phi4Section.__name__)]
+    | Annotated[DoubleWellSection, Tag(DoubleWellSection.__name__)],
+    Discriminator(family_finder(THEORIES)),
 ]
 
 
@@ -122,7 +118,7 @@ class McmcSection(AbstractSection):
 
     kernel: Annotated[
         tuple[Literal["hmc", "metropolis", "cluster", "reflection"], ...],
-        BeforeValidator(_tuple),
+        LISTED,
         Field(min_length=1),
     ] = Field(
         default=("hmc", "cluster"),
@@ -147,41 +143,17 @@ class McmcSection(AbstractSection):
     )
 
 
-class ModelSection(AbstractSection):
-    """The generative model; without this section the chain runs alone."""
-
-    name: Literal["cnf"] = Field(default="cnf", description="family of the model")
-    init: Annotated[str, AfterValidator(_absolute)] = Field(
-        default="scratch",
-        description='"scratch", or the directory of an earlier run to start from',
-    )
-    wells: Literal["both", "one", "none"] = Field(
-        default="both",
-        description='prior in the broken phase: "both" is the exact mixture of ±v; '
-        '"none" one Gaussian around 0, for domain walls near the transition; "one" '
-        "drops a mode on purpose",
-    )
-    features: int = Field(
-        default=8, ge=2, description="sine features of the vector field"
-    )
-    channels: PositiveInt = Field(
-        default=4, description="convolved mixtures of the features"
-    )
-    kernel_terms: PositiveInt = Field(
-        default=6, description="Legendre terms of the kernels"
-    )
-    mixing_terms: PositiveInt = Field(
-        default=4, description="Legendre terms of the mixtures"
-    )
-    n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
-
-
 class TrainSection(AbstractSection):
     """Training of the model."""
 
-    objective: Literal["reverse_kl"] = Field(default="reverse_kl", description="loss")
-    gradient: Literal["path", "total"] = Field(
+    objective: Annotated[str, _known("objective", catalogue.OBJECTIVES)] = Field(
+        default="reverse_kl", description="loss"
+    )
+    gradient: Annotated[str, _known("gradient", catalogue.GRADIENTS)] = Field(
         default="path", description="its estimator"
+    )
+    alpha: float = Field(
+        default=2.0, description="alpha: order of the divergence, neither 0 nor 1"
     )
     steps: PositiveInt | None = Field(
         default=None,
@@ -201,6 +173,36 @@ class TrainSection(AbstractSection):
         le=1,
         description="last learning rate over the peak, cosine decay",
     )
+    anneal: dict[str, float] = Field(
+        default={},
+        description="couplings to start from, such as {kappa = 0.2}; they move to the "
+        "theory's own in equal steps",
+    )
+    anneal_fraction: float = Field(
+        default=0.5, gt=0, le=1, description="of the steps, until they are there"
+    )
+    data: RunDirectory = Field(
+        default="chain",
+        description='forward_kl, symmetric_kl: samples of p to train on: "chain" for '
+        "this run's own, or the directory of a run of the same theory",
+    )
+    held_out: float = Field(
+        default=0.25,
+        gt=0,
+        lt=1,
+        description="share of their chains that training never sees: only these are "
+        "used where p_samples names the same ensemble",
+    )
+    augment: Annotated[tuple[Group, ...], LISTED] = Field(
+        default=(),
+        description="symmetries by which they are moved at random: "
+        '"sign", "translations", "point_group"',
+    )
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the objective is an average over samples of p."""
+        return "data" in admissible.NEEDS[self.objective]
 
 
 class EstimateSection(AbstractSection):
@@ -215,14 +217,14 @@ class EstimateSection(AbstractSection):
             Literal["default", "nis", "nmcmc", "p_estimator", "bar", "hmc_integration"],
             ...,
         ],
-        BeforeValidator(_tuple),
+        LISTED,
     ] = Field(
         default=("default",),
         min_length=1,
         description='"default" is nis and nmcmc and, with samples of p, p_estimator '
         "and bar",
     )
-    p_samples: Annotated[str, AfterValidator(_absolute)] = Field(
+    p_samples: RunDirectory = Field(
         default="chain",
         description='samples of p: "chain" for this run\'s own, or the directory of a '
         "run of the same theory",
@@ -235,7 +237,7 @@ class EstimateSection(AbstractSection):
     )
     observables: Annotated[
         tuple[Annotated[str, AfterValidator(_observable)], ...],
-        BeforeValidator(_tuple),
+        LISTED,
     ] = Field(default=("default",), description='"default" for all, or a list of names')
     n_steps: PositiveInt | None = Field(
         default=None,
@@ -279,7 +281,7 @@ class RunConfig(AbstractSection):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="all random numbers")]
     theory: TheorySection
     mcmc: McmcSection | None = None
-    model: ModelSection | None = None
+    model: AnyModel | None = None
     train: TrainSection = TrainSection()
     estimate: EstimateSection = EstimateSection()
     integration: IntegrationSection = IntegrationSection()
@@ -303,11 +305,16 @@ def method_names(
     return (*by_default, *others)
 
 
+def needs_samples(estimate: EstimateSection, mcmc: McmcSection | None) -> bool:
+    """Whether an estimator holds the model against samples of p."""
+    return bool({"p_estimator", "bar"} & set(method_names(estimate, mcmc)))
+
+
 # What a run file may contain, for `genlat list` and for the nearest valid name.
 SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {
-    "theory": (Phi4Section, DoubleWellSection),
+    "theory": THEORIES,
     "mcmc": (McmcSection,),
-    "model": (ModelSection,),
+    "model": model_sections.FAMILIES,
     "train": (TrainSection,),
     "estimate": (EstimateSection,),
     "integration": (IntegrationSection,),

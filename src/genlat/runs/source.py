@@ -7,12 +7,8 @@ from typing import Any
 
 import pydantic
 
-from genlat.runs.sections import (
-    DoubleWellSection,
-    ModelSection,
-    Phi4Section,
-    RunConfig,
-)
+from genlat.runs.model_sections import ModelSection
+from genlat.runs.sections import RunConfig, TheoryKind
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -26,7 +22,7 @@ def read_config(directory: Path) -> RunConfig:
 
 def why_unfit(
     directory: Path,
-    theory: Phi4Section | DoubleWellSection,
+    theory: TheoryKind,
     model: ModelSection,
 ) -> str | None:
     """Why the model trained in `directory` cannot start this run, if it cannot.
@@ -45,9 +41,7 @@ def why_unfit(
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 
-def why_no_samples(
-    directory: Path, theory: Phi4Section | DoubleWellSection
-) -> str | None:
+def why_no_samples(directory: Path, theory: TheoryKind) -> str | None:
     """Why the chain of the run in `directory` gives no samples of this theory's p."""
     config = _config_or_reason(directory)
     if isinstance(config, str):
@@ -84,9 +78,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _other_theory(
-    config: RunConfig, theory: Phi4Section | DoubleWellSection
-) -> str | None:
+def _other_theory(config: RunConfig, theory: TheoryKind) -> str | None:
     other = config.theory
     if other.name != theory.name:
         return f"trained for {other.name}, not for {theory.name}"
@@ -108,7 +100,7 @@ def _other_theory(
 def _other_model(other: ModelSection, model: ModelSection) -> str | None:
     if other.name != model.name:
         return f"holds a {other.name}, not a {model.name}"
-    for field in ("features", "channels", "kernel_terms", "mixing_terms"):
+    for field in model.ARCHITECTURE:
         theirs, ours = getattr(other, field), getattr(model, field)
         if theirs != ours:
             return f"its model has {field} = {theirs}, this file says {ours}"

@@ -1,12 +1,11 @@
 """Stage: what the model makes of samples of p: log q and S on stored chains.
 
 The samples are those of this run's own chain, or of another run of the same theory.
-None was used in training: the reverse KL sees draws of q only.
+None was used in training: of an ensemble that the model was trained on, only the chains
+that were held out.
 """
 
-import json
 import time
-from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -16,10 +15,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from genlat.actions.base import AbstractAction
-from genlat.models.cnf import CNF
-from genlat.runs import directory, source, store
-from genlat.runs.errors import RequestError
+from genlat.models.base import AbstractFlow
+from genlat.runs import directory, integrated, store, stored_chains, training_set
 from genlat.runs.job import Job
+from genlat.runs.sections import needs_samples
+from genlat.training import data
 
 NAME = "target"
 
@@ -34,28 +34,26 @@ class Label(NamedTuple):
 
 def is_wanted(job: Job) -> bool:
     """Whether the run asks for an estimate that needs samples of p."""
-    has_model = job.config.model is not None
-    return has_model and bool({"p_estimator", "bar"} & set(job.config.methods))
+    config = job.config
+    return config.model is not None and needs_samples(config.estimate, config.mcmc)
 
 
-def run(job: Job, model: CNF) -> None:
+def run(job: Job, model: AbstractFlow) -> None:
     """Fill `target-*.h5`, one block for every block of the chain.
 
     **Raises:** `RequestError` for an ensemble of another theory.
     """
-    steps = directory.notes(job.directory)["integrator"]["steps"]
-    model = model.with_steps(steps)
+    model = integrated.as_sampled(job, model)
     made = read(job)
     if made and len(made) == made[0].attributes["source_blocks"]:
         return  # the ensemble they are from may be gone
-    paths = store.paths(_source(job), "chain")
-    if not paths:
-        raise RequestError(f"{_source(job)}: its chain has not been run")
+    place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
+    paths = stored_chains.paths(place)
     done = [store.path(job.directory, NAME, i).exists() for i in range(len(paths))]
     with job.screen.progress("log q on samples of p", len(paths), sum(done)) as advance:
         for index, path in enumerate(paths):
             if not done[index]:
-                block = _block(job, model, store.read(path), path)
+                block = _block(job, model, stored_chains.read(path, job.config.theory))
                 block.attributes["source_blocks"] = len(paths)
                 store.write(store.path(job.directory, NAME, index), block)
                 advance(1, "")
@@ -76,11 +74,6 @@ def label(blocks: list[store.Block]) -> Label:
     )
 
 
-def _source(job: Job) -> Path:
-    chosen = job.config.estimate.p_samples
-    return job.directory if chosen == "chain" else Path(chosen)
-
-
 def _fingerprint(job: Job) -> str:
     config = job.config
     return directory.fingerprint(
@@ -93,13 +86,11 @@ def _fingerprint(job: Job) -> str:
     )
 
 
-def _block(job: Job, model: CNF, chain: store.Block, path: Path) -> store.Block:
-    theirs = json.loads(str(chain.attributes.get("theory", "{}")))
-    ours = job.config.theory.model_dump(exclude_none=True)
-    if reason := source.why_other(theirs, ours):
-        raise RequestError(f"{path}: {reason}")
+def _block(job: Job, model: AbstractFlow, chain: store.Block) -> store.Block:
     begin = time.perf_counter()
     phis = chain.arrays["phi"]
+    if training_set.is_evaluated(job.config.train, job.config.estimate):
+        _, phis = data.split_chains(phis, job.config.train.held_out)
     flat = phis.reshape(-1, *phis.shape[2:])
     log_q, action = evaluate(model, job.action, flat, job.config.estimate.batch)
     shape = phis.shape[:2]
@@ -116,7 +107,7 @@ def _block(job: Job, model: CNF, chain: store.Block, path: Path) -> store.Block:
 
 
 def evaluate(
-    model: CNF,
+    model: AbstractFlow,
     action: AbstractAction,
     phis: Float[np.ndarray, "n *lattice"],
     batch: int,
@@ -136,7 +127,7 @@ def evaluate(
 
 @eqx.filter_jit
 def _evaluate(
-    model: CNF, action: AbstractAction, phis: Float[Array, "n *lattice"]
+    model: AbstractFlow, action: AbstractAction, phis: Float[Array, "n *lattice"]
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     log_q = model.log_prob_batch(jnp.moveaxis(phis, 0, 1))
     return log_q, jax.vmap(action)(phis)

@@ -2,27 +2,35 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from genlat.models.cnf import CNF
-from genlat.runs import checkpoint, directory, flow_model, metrics
+from genlat.models.base import AbstractFlow
+from genlat.runs import (
+    checkpoint,
+    directory,
+    flow_model,
+    metrics,
+    theory,
+    training_data,
+)
 from genlat.runs.errors import DivergedError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
-from genlat.training import loop, objectives
+from genlat.training import admissible, loop, objectives
 
 LONGEST_CHUNK, SHORTEST_CHUNK = 50, 10
-OBJECTIVES = {
-    ("reverse_kl", "path"): objectives.PathReverseKL,
-    ("reverse_kl", "total"): objectives.ReverseKL,
-}
 
 
-def run(job: Job) -> CNF:
+def run(job: Job) -> AbstractFlow:
     """The trained model: from the newest sound checkpoint, or from the start.
+
+    The samples of p of a chunk of steps, where the objective wants any, depend on the
+    seed and the chunk's first step.
 
     The noise of a step depends on the seed and the step's number alone, so a killed
     training continues to the same parameters.
@@ -39,12 +47,16 @@ def run(job: Job) -> CNF:
     lines = metrics.truncate(job.directory, done)
     clock = lines[-1]["seconds"] if lines else 0.0
     start = time.perf_counter() - clock
-    objective = _objective(job)
+    objective_at = _objectives(job) if done < settings.steps else None
     chunk = chunk_length(settings.steps)
+    annealing = _annealing(job, settings.steps)
     with job.screen.progress("training", settings.steps, done) as advance:
         while done < settings.steps:
             n = min(chunk, settings.steps - done)
-            state, found = loop.run_chunk(state, job.action, objective, settings, n)
+            assert objective_at is not None
+            state, found = loop.run_chunk(
+                state, job.action, objective_at(done), settings, n, annealing
+            )
             found = {name: np.asarray(column) for name, column in found.items()}
             clock, previous = time.perf_counter() - start, clock
             lines = _lines(found, done, np.linspace(previous, clock, n + 1)[1:])
@@ -55,8 +67,7 @@ def run(job: Job) -> CNF:
             done += n
             checkpoint.save(checkpoints, done, state)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
-    assert isinstance(state.model, CNF)
-    return state.model
+    return flow_model.trained_flow(state)
 
 
 def chunk_length(steps: int) -> int:
@@ -92,12 +103,15 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
     """How many steps fit into `minutes`, compilation included; at least one chunk."""
     begin = time.perf_counter()
     state = loop.init(flow_model.initial(job), settings, job.key(Purpose.CALIBRATION))
-    objective = _objective(job)
+    objective = _objectives(job)(0)
+    annealing = _annealing(job, settings.steps)
 
     def seconds() -> float:
         start = time.perf_counter()
         jax.block_until_ready(
-            loop.run_chunk(state, job.action, objective, settings, LONGEST_CHUNK)
+            loop.run_chunk(
+                state, job.action, objective, settings, LONGEST_CHUNK, annealing
+            )
         )
         return time.perf_counter() - start
 
@@ -110,9 +124,30 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
     return steps
 
 
-def _objective(job: Job) -> objectives.AbstractObjective:
+def _objectives(job: Job) -> Callable[[int], objectives.AbstractObjective]:
+    """The objective of the chunk that begins with a step.
+
+    **Raises:** `RequestError` for samples of p that cannot be trained on.
+    """
     train = job.config.train
-    return OBJECTIVES[train.objective, train.gradient]()
+    build = objectives.ADMISSIBLE[train.objective, train.gradient]
+    assert not isinstance(build, str)  # refused with the run file
+    if not train.needs_data:
+        needed = {"alpha": train.alpha}
+        names = admissible.NEEDS[train.objective]
+        objective = build(**{name: needed[name] for name in names})
+        return lambda step: objective
+    samples = training_data.TrainingData(job)
+    return lambda step: build(data=jnp.asarray(samples.at(step)), augment=train.augment)
+
+
+def _annealing(job: Job, steps: int) -> loop.Annealing | None:
+    """From the couplings of `train.anneal` to the theory's own."""
+    train, section = job.config.train, job.config.theory
+    if not train.anneal:
+        return None
+    start = theory.build(section.model_copy(update=train.anneal))
+    return loop.Annealing(start, max(1, round(train.anneal_fraction * steps)))
 
 
 def _lines(

@@ -1,0 +1,67 @@
+"""Continuous flows of a run."""
+
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+
+from genlat.models import cnf
+from genlat.models.base import AbstractFlow
+from genlat.models.cnf import CNF
+from genlat.models.vector_field import SineField
+from genlat.runs.family import (
+    AbstractFamily,
+    Shape,
+    Static,
+    carried_prior,
+    prior_skeleton,
+    static_prior,
+)
+from genlat.runs.gaussian_prior import Prior
+from genlat.runs.model_sections import CnfSection
+from genlat.training import transfer
+
+
+class CnfFamily(AbstractFamily):
+    """Models of a `[model]` with name = "cnf"."""
+
+    def __init__(self, section: CnfSection):
+        self.section = section
+
+    def build(self, prior: Prior, key: PRNGKeyArray) -> CNF:
+        section = self.section
+        return cnf.build(
+            prior.variance,
+            prior.mean,
+            key,
+            n_features=section.features,
+            n_channels=section.channels,
+            n_kernel_terms=section.kernel_terms,
+            n_mixing_terms=section.mixing_terms,
+            n_steps=section.n_steps,
+            wells=prior.wells,
+        )
+
+    def carry(self, trained: AbstractFlow, prior: Prior) -> CNF:
+        assert isinstance(trained, CNF)
+        model = transfer.enlarge(trained, prior.variance.shape)
+        model = model.with_steps(self.section.n_steps)
+        return model.with_prior(carried_prior(model.prior, prior))
+
+    def static(self, model: AbstractFlow) -> Static:
+        assert isinstance(model, CNF)
+        return {"frequency": model.field.frequency, **static_prior(model.prior)}
+
+    def skeleton(self, lattice_shape: Shape, static: Static) -> CNF:
+        section = self.section
+        return CNF(
+            prior_skeleton(lattice_shape, static),
+            SineField(
+                lattice_shape,
+                frequency=static["frequency"],
+                n_features=section.features,
+                n_channels=section.channels,
+                n_kernel_terms=section.kernel_terms,
+                n_mixing_terms=section.mixing_terms,
+                key=jr.key(0),
+            ),
+            n_steps=section.n_steps,
+        )

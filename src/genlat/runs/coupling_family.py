@@ -1,0 +1,58 @@
+"""Coupling flows of a run: RealNVP, NICE, splines."""
+
+import equinox as eqx
+import jax.random as jr
+from jaxtyping import PRNGKeyArray
+
+from genlat.models import coupling_flow
+from genlat.models.base import AbstractFlow
+from genlat.models.flow import Flow
+from genlat.models.gaussian import GaussianPair
+from genlat.runs.family import (
+    AbstractFamily,
+    Shape,
+    Static,
+    carried_prior,
+    prior_skeleton,
+    static_prior,
+)
+from genlat.runs.gaussian_prior import Prior
+from genlat.runs.model_sections import CouplingSection
+
+
+class CouplingFamily(AbstractFamily):
+    """Models of a `[model]` whose name is that of a coupling layer."""
+
+    def __init__(self, section: CouplingSection):
+        self.section = section
+
+    def build(self, prior: Prior, key: PRNGKeyArray) -> Flow:
+        return self._on(prior.model(), key)
+
+    def carry(self, trained: AbstractFlow, prior: Prior) -> Flow:
+        assert isinstance(trained, Flow)
+        carried = carried_prior(trained.prior, prior)
+        return eqx.tree_at(lambda flow: flow.prior, trained, carried)
+
+    def static(self, model: AbstractFlow) -> Static:
+        assert isinstance(model, Flow)
+        return static_prior(model.prior)
+
+    def skeleton(self, lattice_shape: Shape, static: Static) -> Flow:
+        return self._on(prior_skeleton(lattice_shape, static), jr.key(0))
+
+    def _on(self, prior: GaussianPair, key: PRNGKeyArray) -> Flow:
+        section = self.section
+        return coupling_flow.build(
+            prior,
+            key,
+            kind=section.name,
+            n_layers=section.layers,
+            splitting=section.splitting,
+            conditioner=section.conditioner,
+            hidden=section.hidden,
+            kernel_size=section.kernel_size,
+            is_equivariant=section.equivariant,
+            fourier=section.fourier,
+            zero_mode=section.zero_mode,
+        )

@@ -1,0 +1,56 @@
+"""What a run needs of a family of models: how they are made."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from genlat.models.base import AbstractFlow
+from genlat.models.gaussian import GaussianPair
+from genlat.runs.gaussian_prior import Prior
+
+# what a checkpoint, which has arrays only, does not hold of a model
+Static = dict[str, Any]
+Shape = tuple[int, ...]
+
+
+class AbstractFamily(ABC):
+    """Models are made anew, from a trained one, and as skeletons of what is on disk."""
+
+    @abstractmethod
+    def build(self, prior: Prior, key: PRNGKeyArray) -> AbstractFlow:
+        """An untrained model."""
+
+    @abstractmethod
+    def carry(self, trained: AbstractFlow, prior: Prior) -> AbstractFlow:
+        """A trained model as the first guess for the theory of `prior`.
+
+        It keeps its prior unless `prior` is in the other phase.
+        """
+
+    @abstractmethod
+    def static(self, model: AbstractFlow) -> Static:
+        """What a checkpoint does not hold of `model`, for JSON."""
+
+    @abstractmethod
+    def skeleton(self, lattice_shape: Shape, static: Static) -> AbstractFlow:
+        """A model with the leaves of one that is on disk."""
+
+
+def carried_prior(trained: GaussianPair, prior: Prior) -> GaussianPair:
+    """The prior of a trained model, or `prior` if that is in the other phase."""
+    if (trained.mean is not None) == (prior.mean > 0):
+        return trained.in_wells(prior.wells)
+    return prior.model()
+
+
+def static_prior(prior: GaussianPair) -> Static:
+    """What a checkpoint does not hold of a prior."""
+    return {"is_pair": prior.mean is not None, "wells": prior.wells}
+
+
+def prior_skeleton(lattice_shape: Shape, static: Static) -> GaussianPair:
+    """A prior with the leaves of one that is on disk."""
+    mean = 1.0 if static["is_pair"] else 0.0
+    return GaussianPair(np.ones(lattice_shape), mean, static["wells"])

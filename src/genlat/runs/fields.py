@@ -1,0 +1,58 @@
+"""What the sections of a run file share: their base, and types of fields. No JAX."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+
+
+class AbstractSection(BaseModel):
+    """Immutable; unknown fields and values of a wrong type are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False
+    )
+
+
+def _tuple(value: Any) -> Any:
+    """TOML has lists only; one bare name stands for a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _absolute(path: str) -> str:
+    """A path that still means the same when the run is resumed from elsewhere."""
+    return path if path in ("scratch", "chain") else str(Path(path).absolute())
+
+
+LISTED = BeforeValidator(_tuple)
+"""Makes a tuple of what TOML gives as a list."""
+
+RunDirectory = Annotated[str, AfterValidator(_absolute)]
+"""The directory of another run, or a word that stands for none."""
+
+
+def family_finder(
+    families: Sequence[type[AbstractSection]], default: str | None = None
+) -> Callable[[Any], str | None]:
+    """What tells sections apart that share a place: the names their `name` may take.
+
+    The tag found is the class's own name, of a section in raw or in finished form; None
+    if there is no such name. `default` stands for a `name` that is not given.
+    """
+    tags = {
+        name: family.__name__
+        for family in families
+        for name in get_args(family.model_fields["name"].annotation)
+    }
+
+    def find(value: Any) -> str | None:
+        if isinstance(value, dict):
+            name = value.get("name", default)
+        else:
+            name = getattr(value, "name", None)
+        return tags.get(name) if isinstance(name, str) else None
+
+    return find

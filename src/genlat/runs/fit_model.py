@@ -1,0 +1,36 @@
+"""Whether the model fits the lattice, and the run it starts from. No JAX here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from genlat.runs import source
+from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.sections import TheoryKind
+
+# stands for the value of a field that is not in the file
+ABSENT = object()
+
+# (field, value, what is allowed)
+Problem = tuple[str, Any, str]
+
+
+def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
+    """What is wrong with a model for this theory."""
+    if model.init != "scratch":
+        reason = source.why_unfit(Path(model.init), theory, model)
+        if reason is not None:
+            yield "model.init", model.init, reason
+    if len(set(model.symmetrize)) < len(model.symmetrize):
+        yield "model.symmetrize", list(model.symmetrize), "names a group twice"
+    if isinstance(model, CouplingSection):
+        yield from _coupling(theory, model)
+
+
+def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
+    shape = list(theory.shape)
+    if model.prior == "normal" and model.wells != "both":
+        yield "model.wells", model.wells, 'prior = "normal" has no wells: leave it out'
+    if model.splitting == "checkerboard" and any(n % 2 and n > 1 for n in shape):
+        allowed = f"a checkerboard needs even extents, shape is {shape}"
+        yield "model.splitting", model.splitting, allowed

@@ -1,0 +1,113 @@
+"""`[model]`, one section per family of models. No JAX here."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Discriminator, Field, PositiveInt, Tag
+
+from genlat.runs.fields import (
+    LISTED,
+    AbstractSection,
+    RunDirectory,
+    family_finder,
+)
+
+Group = Literal["sign", "translations", "point_group"]
+
+
+class AbstractModelSection(AbstractSection):
+    """What every model has; a model can start from one of the same ARCHITECTURE."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]]
+
+    init: RunDirectory = Field(
+        default="scratch",
+        description='"scratch", or the directory of an earlier run to start from',
+    )
+    wells: Literal["both", "one", "none"] = Field(
+        default="both",
+        description='prior in the broken phase: "both" is the exact mixture of ±v; '
+        '"none" one Gaussian around 0, for domain walls near the transition; "one" '
+        "drops a mode on purpose",
+    )
+    symmetrize: Annotated[tuple[Group, ...], LISTED] = Field(
+        default=(),
+        description='groups whose images are mixed exactly: "sign", "translations", '
+        '"point_group"; every draw costs one log q per element',
+    )
+
+
+class CnfSection(AbstractModelSection):
+    """A continuous flow; without a [model] the chain runs alone."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = (
+        "features",
+        "channels",
+        "kernel_terms",
+        "mixing_terms",
+    )
+
+    name: Literal["cnf"] = Field(default="cnf", description="family of the model")
+    features: int = Field(
+        default=8, ge=2, description="sine features of the vector field"
+    )
+    channels: PositiveInt = Field(
+        default=4, description="convolved mixtures of the features"
+    )
+    kernel_terms: PositiveInt = Field(
+        default=6, description="Legendre terms of the kernels"
+    )
+    mixing_terms: PositiveInt = Field(
+        default=4, description="Legendre terms of the mixtures"
+    )
+    n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
+
+
+class CouplingSection(AbstractModelSection):
+    """A coupling flow: realnvp (affine), nice (additive) or spline."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = (
+        *("prior", "layers", "splitting", "conditioner", "hidden", "kernel_size"),
+        *("equivariant", "fourier", "zero_mode"),
+    )
+
+    name: Literal["realnvp", "nice", "spline"] = Field(
+        description="family of the model"
+    )
+    prior: Literal["gaussian", "normal"] = Field(
+        default="gaussian",
+        description='"gaussian", the best one for the theory, or "normal", independent '
+        "sites of its ⟨φ²⟩",
+    )
+    layers: PositiveInt = Field(default=16, description="coupling layers")
+    splitting: Literal["checkerboard", "stripe", "even_odd"] = Field(
+        default="checkerboard",
+        description="which half of the sites every layer moves",
+    )
+    conditioner: Literal["conv", "dense"] = Field(
+        default="conv", description="network of a layer"
+    )
+    hidden: Annotated[tuple[PositiveInt, ...], LISTED] = Field(
+        default=(16, 16, 16), description="widths of its hidden layers"
+    )
+    kernel_size: PositiveInt = Field(
+        default=3, description="conv: extent of the kernels, odd"
+    )
+    equivariant: bool = Field(
+        default=False, description="odd networks: q(-φ) = q(φ) by construction"
+    )
+    fourier: bool = Field(
+        default=False, description="a learned rescaling of the Fourier modes"
+    )
+    zero_mode: bool = Field(
+        default=False, description="a learned bimodal map of the magnetisation"
+    )
+
+
+ModelSection = CnfSection | CouplingSection
+
+FAMILIES = (CnfSection, CouplingSection)
+AnyModel = Annotated[
+    Annotated[CnfSection, Tag(CnfSection.__name__)]
+    | Annotated[CouplingSection, Tag(CouplingSection.__name__)],
+    Discriminator(family_finder(FAMILIES, default="cnf")),
+]

@@ -1,0 +1,54 @@
+"""The inverse of the continuous flow can be differentiated, at given configurations."""
+
+import equinox as eqx
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from models_for_tests import a_model
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 4)], ids=str)
+def test_gradient_of_log_prob_is_that_of_finite_differences(shape):
+    """In the parameters and in φ, at configurations the model did not draw."""
+    model = a_model(shape, n_steps=3)
+    phis = 0.9 * jr.normal(jr.key(3), (shape[0], 3, *shape[1:]))
+    flat, unravel = jax.flatten_util.ravel_pytree((model, phis))
+    weights = jnp.array([0.2, -0.7, 1.1])
+
+    @jax.jit
+    def value(flat):
+        model, phis = unravel(flat)
+        return model.log_prob_batch(phis) @ weights
+
+    found = jax.jit(jax.grad(value))(flat)
+    step = 1e-5
+    n_parameters = flat.size - phis.size
+    for key in jr.split(jr.key(4), 2):
+        direction = jr.normal(key, flat.shape)
+        for kept in (jnp.arange(flat.size) < n_parameters, jnp.ones(flat.size, bool)):
+            along = jnp.where(kept, direction, 0)
+            ahead, behind = (value(flat + e * along) for e in (step, -step))
+            expected = (ahead - behind) / (2 * step)
+            np.testing.assert_allclose(found @ along, expected, rtol=1e-7)
+
+
+def test_gradient_is_finite_and_close_in_single_precision():
+    shape = (4, 6)
+    phis = 0.9 * jr.normal(jr.key(3), (4, 5, 6))
+
+    @eqx.filter_jit
+    def gradient(model, phis):
+        found = eqx.filter_grad(lambda m: jnp.mean(m.log_prob_batch(phis)))(model)
+        return jax.flatten_util.ravel_pytree(found)[0]
+
+    exact = gradient(a_model(shape, n_steps=3), phis)
+    single = gradient(
+        a_model(shape, n_steps=3, dtype=jnp.float32), phis.astype(jnp.float32)
+    )
+    assert single.dtype == jnp.float32
+    scale = float(jnp.max(jnp.abs(exact)))
+    np.testing.assert_allclose(single, exact, atol=1e-5 * scale)

@@ -1,0 +1,150 @@
+"""Run files: models, objectives and training data that are refused, a line each."""
+
+import numpy as np
+import pytest
+
+from config_for_tests import GOOD, load, refusals
+from genlat import lattice
+from genlat.runs import memory, training_set
+from genlat.training import data
+
+MODEL = """
+seed = 1
+[theory]
+name = "phi4"
+shape = [6, 5]
+kappa = 0.2
+lam = 0.1
+[model]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{MODEL}[train]\nobjective = 'reverse'", "did you mean reverse_kl?"),
+        (f"{MODEL}[train]\ngradient = 'paths'", "unknown gradient; did you mean path?"),
+        (
+            f"{MODEL}[train]\nobjective = 'alpha'",
+            'train.gradient = "path": alpha: the path gradient drops a score term',
+        ),
+        (
+            f"{MODEL}[train]\nobjective = 'log_variance'\ngradient = 'total'",
+            'train.gradient = "total": log_variance: its draws are held fixed',
+        ),
+        (
+            f"{MODEL}[train]\nobjective = 'forward_kl'\ngradient = 'reinforce'",
+            'train.gradient = "reinforce": forward_kl: its configurations are data',
+        ),
+        (
+            f"{MODEL}[train]\nobjective = 'alpha'\ngradient = 'total'\nalpha = 1.0",
+            "train.alpha = 1.0: must not be 0 or 1: its limit is forward_kl",
+        ),
+        (
+            f"{MODEL}[train]\nobjective = 'forward_kl'",
+            'train.data = "chain": forward_kl needs samples of p: add [mcmc] or name',
+        ),
+        (
+            f"{MODEL}[mcmc]\nchains = 1\n[train]\nobjective = 'forward_kl'",
+            "mcmc.chains = 1: needs at least 2 chains",
+        ),
+        (
+            (
+                f"{MODEL}[mcmc]\nchains = 10\nkeep = 120\n[train]\nheld_out = 0.3\n"
+                "objective = 'symmetric_kl'"
+            ),
+            "mcmc.keep = 120: leaves 84 configurations to train on, held_out = 0.3",
+        ),
+        (f"{MODEL}[train]\nheld_out = 1.0", "train.held_out = 1.0: should be less"),
+        (
+            f"{MODEL}[train]\naugment = ['signs']",
+            "train.augment = \"signs\": should be 'sign', 'translations' or",
+        ),
+        (
+            f"{MODEL}[train]\nanneal = {{lam_b = 0.2}}",
+            "train.anneal.lam_b = 0.2: not a coupling of this theory: it has kappa",
+        ),
+        (
+            f"{MODEL}[train]\nanneal = {{kappa = 0.3, lam = 0.0}}",
+            "train.anneal.kappa = 0.3: |kappa| must be < 0.25 when lam = 0",
+        ),
+        (
+            f"{MODEL}[train]\nanneal = {{lam = -0.2}}",
+            "train.anneal.lam = -0.2: it should be greater than or equal to 0",
+        ),
+        (
+            f"{MODEL}[mcmc]\n[train]\nobjective='forward_kl'\nanneal = {{kappa = 0.1}}",
+            "forward_kl trains on samples of p, which do not move with it",
+        ),
+        (f"{MODEL}layers = 3", "model.layers = 3: not a field of this model; it has"),
+        (f"{MODEL}symmetrize = 'sgn'", "should be 'sign', 'translations' or"),
+        (f"{MODEL}symmetrize = ['sign', 'sign']", "names a group twice"),
+        (
+            f"{MODEL}name = 'realnvp'\nfeatures = 3",
+            "model.features = 3: not a field of this model; it has init",
+        ),
+        (f"{MODEL}name = 'realnvps'", "unknown model; did you mean realnvp?"),
+        (
+            f"{MODEL}name = 'realnvp'",
+            (
+                'model.splitting = "checkerboard": a checkerboard needs even extents, '
+                "shape is [6, 5]"
+            ),
+        ),
+        (
+            f"{MODEL}name = 'nice'\nprior = 'normal'\nwells = 'one'",
+            'model.wells = "one": prior = "normal" has no wells',
+        ),
+        (
+            f"{MODEL}name = 'spline'\n[estimate]\nn_steps = 4",
+            "estimate.n_steps = 4: a spline is not integrated: leave it out",
+        ),
+    ],
+)
+def test_refusals(tmp_path, text, expected):
+    assert any(expected in line for line in refusals(tmp_path, text))
+
+
+def test_training_data_must_be_of_this_theory_and_apart_from_the_evaluation(tmp_path):
+    source = tmp_path / "source"
+    asked = ["train.objective=forward_kl", f"train.data={source}"]
+
+    def why(overrides=()):
+        (line,) = refusals(tmp_path, GOOD, [*asked, *overrides])
+        return line
+
+    assert f'train.data = "{source}": not a readable run directory' in why()
+    source.mkdir()
+    (source / "config.toml").write_text(GOOD.replace("lam = 0.03", "lam = 0.04"))
+    assert "another theory: lam = 0.041, not 0.031" in why()
+    (source / "config.toml").write_text(GOOD)
+    assert "is not finished" in why()
+    (source / "results.json").write_text("{}")
+    # the same seed twice could be the same chain twice
+    assert "has the seed 1 of the samples that the model is held against" in why()
+    load(tmp_path, GOOD, [*asked, "seed=2"])
+    load(tmp_path, GOOD, [*asked, "estimate.methods=['nis']"])
+    load(tmp_path, GOOD, [*asked, f"estimate.p_samples={source}"])
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.toml", "results.json"):
+        (other / name).write_text((source / name).read_text())
+    assert "has the seed 1" in why(["seed=2", f"estimate.p_samples={other}"])
+    one = GOOD.replace("[mcmc]", "[mcmc]\nchains = 1")
+    (source / "config.toml").write_text(one)
+    assert "needs at least 2 chains" in why(["seed=2"])
+
+
+def test_training_chains_are_those_that_the_data_are_split_into():
+    for chains, held_out in [(2, 0.9), (7, 0.25), (64, 0.25), (5, 0.01)]:
+        training, _ = data.split_chains(np.zeros((chains, 1, 2)), held_out)
+        assert training_set.split(chains, held_out) == len(training)
+    assert training_set.split(1, 0.25) is None
+
+
+def test_group_orders_are_those_of_the_lattice():
+    names = ("sign", "translations", "point_group")
+    for shape in [(4, 6), (4, 4), (1, 4), (2, 2), (3, 2, 3)]:
+        for chosen in [(), *((name,) for name in names), names]:
+            order = len(lattice.symmetry_group(shape, chosen))
+            assert memory.group_order(shape, chosen) == order, (shape, chosen)
