@@ -4,6 +4,7 @@ Everything takes a lattice shape `(L₀, ..., L_{d-1})`, axis 0 being Euclidean 
 one configuration of that shape. Lattice units, a = 1.
 """
 
+import dataclasses
 import itertools
 import math
 
@@ -138,10 +139,185 @@ def momentum_orbits(
     return index.reshape(lattice_shape), representatives
 
 
+@dataclasses.dataclass(frozen=True)
+class Symmetry:
+    r"""A map of configurations onto themselves: (gφ)_x = sign φ_y, y = P F (x - shift).
+
+    F reflects axes, x to -x, and P carries axis i to axis `permutation[i]`: the point
+    group acts first, keeping site 0, then the translation. Equal maps are equal
+    elements: shifts are kept modulo the extents, reflections of extents 1 and 2 and
+    permutations of axes of extent 1 are dropped. `g @ h` applies h first.
+
+    **Arguments:**
+
+    - `lattice_shape`: extents of the lattice.
+    - `sign`: 1 or -1.
+    - `shift`: sites by which every axis is moved.
+    - `permutation`: of the axes, onto axes of equal extent.
+    - `flips`: whether each axis is reflected.
+
+    **Raises:** `ValueError` if this is no symmetry of the lattice.
+    """
+
+    lattice_shape: tuple[int, ...]
+    sign: int
+    shift: tuple[int, ...]
+    permutation: tuple[int, ...]
+    flips: tuple[bool, ...]
+
+    def __post_init__(self):
+        check_shape(self.lattice_shape)
+        d = len(self.lattice_shape)
+        if self.sign not in (1, -1):
+            raise ValueError(f"sign must be 1 or -1, got {self.sign}")
+        for name in ("shift", "flips"):
+            if len(getattr(self, name)) != d:
+                raise ValueError(f"{name} needs {d} entries, got {getattr(self, name)}")
+        extents = self.lattice_shape
+        is_permutation = sorted(self.permutation) == list(range(d))
+        if not is_permutation or any(
+            extents[i] != extents[p] for i, p in enumerate(self.permutation)
+        ):
+            raise ValueError(
+                f"permutation must map axes of {extents} to axes of equal extent, "
+                f"got {self.permutation}"
+            )
+        shift = tuple(s % n for s, n in zip(self.shift, extents, strict=True))
+        flips = tuple(f and n > 2 for f, n in zip(self.flips, extents, strict=True))
+        permutation = tuple(
+            i if extents[i] == 1 else p for i, p in enumerate(self.permutation)
+        )
+        object.__setattr__(self, "shift", shift)
+        object.__setattr__(self, "flips", flips)
+        object.__setattr__(self, "permutation", permutation)
+
+    def sites(self) -> Int[np.ndarray, "*lattice"]:
+        """Number of the site y, in row-major order, that every site x reads from."""
+        index = np.arange(volume(self.lattice_shape)).reshape(self.lattice_shape)
+        index = index.transpose(self.permutation)
+        for axis, (flip, shift) in enumerate(zip(self.flips, self.shift, strict=True)):
+            index = np.roll(np.flip(index, axis), 1, axis) if flip else index
+            index = np.roll(index, shift, axis)
+        return index
+
+    def apply(self, phi: Shaped[Array, "*lattice"]) -> Shaped[Array, "*lattice"]:
+        """g φ.
+
+        **Raises:** `ValueError` for a configuration on another lattice.
+        """
+        if phi.shape != self.lattice_shape:
+            raise ValueError(f"symmetry of {self.lattice_shape}, field on {phi.shape}")
+        image = (
+            phi.ravel()
+            .at[self.sites()]
+            .get(unique_indices=True, mode="promise_in_bounds")
+        )
+        return image if self.sign == 1 else -image
+
+    def inverse(self) -> "Symmetry":
+        """g⁻¹."""
+        back = np.argsort(self.permutation).tolist()
+        return Symmetry(
+            self.lattice_shape,
+            self.sign,
+            tuple(self.shift[i] if self.flips[i] else -self.shift[i] for i in back),
+            tuple(back),
+            tuple(self.flips[i] for i in back),
+        )
+
+    def __matmul__(self, other: "Symmetry") -> "Symmetry":
+        if other.lattice_shape != self.lattice_shape:
+            raise ValueError(
+                f"symmetries of {self.lattice_shape} and of {other.lattice_shape}"
+            )
+        moved = [other.shift[p] for p in self.permutation]
+        return Symmetry(
+            self.lattice_shape,
+            self.sign * other.sign,
+            tuple(
+                own + (-s if flip else s)
+                for own, s, flip in zip(self.shift, moved, self.flips, strict=True)
+            ),
+            tuple(other.permutation[p] for p in self.permutation),
+            tuple(
+                flip != other.flips[p]
+                for p, flip in zip(self.permutation, self.flips, strict=True)
+            ),
+        )
+
+
+def symmetry_group(
+    lattice_shape: tuple[int, ...], names: tuple[str, ...]
+) -> tuple[Symmetry, ...]:
+    """The product of named groups, each element once, the identity first.
+
+    `"sign"` is {1, -1}, `"translations"` has one element per site, `"point_group"`
+    reflects axes and permutes those of equal extent. No names: the identity alone.
+
+    **Raises:** `ValueError` for an unknown or repeated name.
+    """
+    check_shape(lattice_shape)
+    known = ("sign", "translations", "point_group")
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"symmetries are {', '.join(known)}; got {unknown}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"every symmetry may be named once, got {names}")
+    d = len(lattice_shape)
+    signs = (1, -1) if "sign" in names else (1,)
+    shifts = [(0,) * d]
+    if "translations" in names:
+        shifts = list(itertools.product(*map(range, lattice_shape)))
+    points = [(tuple(range(d)), (False,) * d)]
+    if "point_group" in names:
+        points = point_group(lattice_shape)
+    elements = [
+        Symmetry(lattice_shape, sign, shift, permutation, flips)
+        for permutation, flips in points
+        for shift in shifts
+        for sign in signs
+    ]
+    return tuple(dict.fromkeys(elements))
+
+
+def check_group(elements: tuple[Symmetry, ...]) -> None:
+    """Refuse elements that are not a group: closed, each element once.
+
+    Generators are added one by one, each at least doubling what the earlier ones
+    generate, so this takes |G| log |G| products.
+
+    **Raises:** `ValueError`.
+    """
+    members = set(elements)
+    if not elements or len(members) < len(elements):
+        raise ValueError(f"a group lists each element once, got {elements}")
+    generators: list[Symmetry] = []
+    generated: set[Symmetry] = set()
+    for element in elements:
+        if element in generated:
+            continue
+        generators.append(element)
+        generated.add(element)
+        pending = list(generated)
+        while pending:
+            right = pending.pop()
+            for left in generators:
+                product = left @ right
+                if product not in members:
+                    raise ValueError(
+                        f"not a group: the product of {left} and {right} is missing"
+                    )
+                if product not in generated:
+                    generated.add(product)
+                    pending.append(product)
+
+
 def point_group(
     lattice_shape: tuple[int, ...],
 ) -> list[tuple[tuple[int, ...], tuple[bool, ...]]]:
-    """Elements (axis permutation, axes to reflect) of the lattice's point group."""
+    """Elements (axis permutation, axes to reflect) of the lattice's point group.
+
+    Reflections of extents 1 and 2, which change nothing, are listed too.
+    """
     d = len(lattice_shape)
     permutations = [
         permutation
@@ -157,9 +333,4 @@ def transform(
     element: tuple[tuple[int, ...], tuple[bool, ...]],
 ) -> Shaped[Array, "*lattice"]:
     """Apply one element of `point_group`; reflections map x to -x, keeping site 0."""
-    permutation, flips = element
-    phi = jnp.transpose(phi, permutation)
-    for axis, flip in enumerate(flips):
-        if flip:
-            phi = jnp.roll(jnp.flip(phi, axis), 1, axis)
-    return phi
+    return Symmetry(phi.shape, 1, (0,) * phi.ndim, *element).apply(phi)

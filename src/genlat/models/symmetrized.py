@@ -1,0 +1,172 @@
+"""Exact mixtures of a density's images under a finite group of symmetries."""
+
+import math
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from genlat import lattice
+from genlat.models.base import AbstractFlow
+
+
+class Symmetrized(AbstractFlow):
+    r"""q_s(φ) = (1/|G|) Σ_{g ∈ G} q(g⁻¹ φ): a draw of q moved by a random element of G.
+
+    Exactly invariant under G, and as well normalised as q. A q that fits one of the
+    modes which G permutes gives a q_s that fits them all; a q that is symmetric already
+    is left as it is. log q_s costs |G| evaluations of log q, batched into one, a draw
+    |G| - 1: the images of a configuration and of what it was moved from are the same.
+
+    **Source:** Hackett et al., arXiv:2107.00734 (mixtures); Nicoli et al.,
+    arXiv:2302.14082 (Z₂, and what is lost without); symmetric by construction instead:
+    Köhler et al., arXiv:2006.02425.
+
+    **Arguments:**
+
+    - `model`: any flow with an exact, normalised density.
+    - `group`: `lattice.symmetry_group(lattice_shape, names)`, or any finite group of
+      symmetries of the lattice.
+
+    **Raises:** `ValueError` for a density that is not exact and normalised, elements
+    of another lattice or elements that are not a group.
+    """
+
+    model: AbstractFlow
+    group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
+    normalized: ClassVar[bool] = True
+
+    def __init__(self, model: AbstractFlow, group: tuple[lattice.Symmetry, ...]):
+        if model.likelihood != "exact" or not model.normalized:
+            raise ValueError(
+                "symmetrising needs an exact, normalised density, got "
+                f"{type(model).__name__}: likelihood {model.likelihood}, "
+                f"normalized {model.normalized}"
+            )
+        lattice.check_group(group)
+        if len(group) == 1:
+            raise ValueError("symmetrising needs more than the identity, got it alone")
+        if group[0].lattice_shape != model.lattice_shape:
+            raise ValueError(
+                f"group on {group[0].lattice_shape}, model on {model.lattice_shape}"
+            )
+        self.model = model
+        self.group = group
+        self.lattice_shape = model.lattice_shape
+
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        key_draw, key_element = _split(keys)
+        phis, log_q = self.model.sample_batch(key_draw)
+        log_others = self.model.log_prob_batch(_images(phis, self._others()))
+        log_q_s = self._log_mean(jnp.concatenate([log_q, log_others]))
+        return self._move_randomly(key_element, phis), log_q_s
+
+    def sample_batch_with_score(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[
+        Float[Array, "time n *space"],
+        Float[Array, " n"],
+        Float[Array, "time n *space"],
+    ]:
+        r"""`sample_batch` and the score Σ_g w_g g·(∂ log q)(g⁻¹ φ).
+
+        w_g ∝ q(g⁻¹ φ), the share of an image in q_s, sums to 1. Only φ depends
+        differentiably on the parameters: log q and the score are constants.
+        """
+        key_draw, key_element = _split(keys)
+        phis, log_q, own_score = self.model.sample_batch_with_score(key_draw)
+        still, frozen = lax.stop_gradient((phis, self.model))
+        others = self._others()
+        log_others, pull = jax.vjp(frozen.log_prob_batch, _images(still, others))
+        log_qs = jnp.concatenate([log_q, log_others]).reshape(len(self.group), -1)
+        share = jax.nn.softmax(log_qs, axis=0)
+        # an image's log q depends on that image alone: one pullback weighs them all
+        (image_scores,) = pull(share[1:].ravel())
+        score = jax.vmap(jnp.multiply, (0, 1), 1)(
+            share[0].astype(own_score.dtype), own_score
+        )
+        score += _sum_moved_back(image_scores, others)
+        log_q_s = self._log_mean(log_qs.ravel())
+        moved = self._move_randomly(key_element, phis)
+        moved_score = self._move_randomly(key_element, score)
+        return moved, *lax.stop_gradient((log_q_s, moved_score))
+
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+        return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))
+
+    def _others(self) -> tuple[lattice.Symmetry, ...]:
+        """Every element but the identity."""
+        return tuple(g for g in self.group if g @ g != g)
+
+    def _log_mean(self, log_qs: Float[Array, " all"]) -> Float[Array, " n"]:
+        """log of the mean over elements, which are the slower index."""
+        by_element = log_qs.reshape(len(self.group), -1)
+        total = jax.scipy.special.logsumexp(by_element, axis=0)
+        return total - math.log(len(self.group))
+
+    def _move_randomly(
+        self, keys: Key[Array, " n"], phis: Float[Array, "time n *space"]
+    ) -> Float[Array, "time n *space"]:
+        """A random element applied to every configuration, the same for equal keys."""
+        draw = jax.vmap(lambda key: jr.randint(key, (), 0, len(self.group)))
+        drawn = draw(keys)
+        sites, signs = _tables(self.group)
+        return jax.vmap(_move, in_axes=(1, 0, 0), out_axes=1)(
+            phis, jnp.asarray(sites)[drawn], jnp.asarray(signs)[drawn]
+        )
+
+
+def _split(
+    keys: Key[Array, " n"],
+) -> tuple[Key[Array, " n"], Key[Array, " n"]]:
+    """Of every key, one for the draw and one for the element."""
+    pairs = jax.vmap(jr.split)(keys)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _tables(
+    elements: tuple[lattice.Symmetry, ...],
+) -> tuple[Int[np.ndarray, "elements volume"], Int[np.ndarray, " elements"]]:
+    """Sites read from, and signs: one row for each element."""
+    sites = np.stack([g.sites().ravel() for g in elements])
+    return sites, np.array([g.sign for g in elements])
+
+
+def _move(
+    phi: Float[Array, "*lattice"], sites: Int[Array, " volume"], sign: Int[Array, ""]
+) -> Float[Array, "*lattice"]:
+    """g φ for the element of one row."""
+    image = phi.ravel().at[sites].get(unique_indices=True, mode="promise_in_bounds")
+    return sign.astype(phi.dtype) * image.reshape(phi.shape)
+
+
+def _images(
+    phis: Float[Array, "time n *space"], elements: tuple[lattice.Symmetry, ...]
+) -> Float[Array, "time images *space"]:
+    """All images of a batch: those under the first element first."""
+    time, n, *space = phis.shape
+    move_batch = jax.vmap(_move, in_axes=(1, None, None), out_axes=1)
+    move = jax.vmap(move_batch, in_axes=(None, 0, 0), out_axes=1)
+    images = move(phis, *map(jnp.asarray, _tables(elements)))
+    return images.reshape(time, len(elements) * n, *space)
+
+
+def _sum_moved_back(
+    images: Float[Array, "time images *space"], elements: tuple[lattice.Symmetry, ...]
+) -> Float[Array, "time n *space"]:
+    """Σ_g g⁻¹ of fields that are ordered as `_images` orders them."""
+    time, total, *space = images.shape
+    by_element = images.reshape(time, len(elements), total // len(elements), *space)
+    move_batch = jax.vmap(_move, in_axes=(1, None, None), out_axes=1)
+    move = jax.vmap(move_batch, in_axes=(1, 0, 0), out_axes=1)
+    inverses = tuple(g.inverse() for g in elements)
+    return jnp.sum(move(by_element, *map(jnp.asarray, _tables(inverses))), axis=1)
