@@ -11,11 +11,13 @@ from jaxtyping import Array, Float, ScalarLike
 
 from genlat.models.base import AbstractModel
 
-M = TypeVar("M", bound=AbstractModel)
+M = TypeVar("M", bound=eqx.Module)
 
 
 class Conditional(eqx.Module, Generic[M]):
     r"""q(φ | c): at every coupling c a model of one architecture.
+
+    Models of a conditional model make one of two couplings.
 
     Its parameters are those at the nodes, θ_i, interpolated linearly,
 
@@ -89,3 +91,7 @@ class Conditional(eqx.Module, Generic[M]):
             jnp.asarray(ends[keep]),
             jnp.asarray(np.asarray(self.nodes)[keep]),
         )
+
+
+Trainable = AbstractModel | Conditional
+"""What a training loop changes the parameters of."""

@@ -48,7 +48,7 @@ class CnfFamily(AbstractFamily):
 
     def static(self, model: AbstractFlow) -> Static:
         assert isinstance(model, CNF)
-        return {"frequency": model.field.frequency, **static_prior(model.prior)}
+        return static_prior(model.prior)
 
     def skeleton(self, lattice_shape: Shape, static: Static) -> CNF:
         section = self.section
@@ -56,7 +56,7 @@ class CnfFamily(AbstractFamily):
             prior_skeleton(lattice_shape, static),
             SineField(
                 lattice_shape,
-                frequency=static["frequency"],
+                frequency=1.0,  # an array, read from the checkpoint
                 n_features=section.features,
                 n_channels=section.channels,
                 n_kernel_terms=section.kernel_terms,

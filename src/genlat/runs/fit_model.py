@@ -1,6 +1,7 @@
 """Whether the model fits the lattice, and the run it starts from. No JAX here."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,28 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         yield "model.symmetrize", list(model.symmetrize), "names a group twice"
     if isinstance(model, CouplingSection):
         yield from _coupling(theory, model)
+    yield from _nodes(theory, model)
+
+
+def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
+    """A conditional model: couplings of the theory, in increasing order."""
+    for name, nodes in model.nodes.items():
+        field, value = f"model.nodes.{name}", list(nodes)
+        if name not in theory.arrays:
+            known = ", ".join(theory.arrays) or "none in this form of the theory"
+            yield field, value, f"a model can be a function of {known}"
+            continue
+        steps = [after - before for before, after in pairwise(nodes)]
+        is_triple = any(a == b == 0 for a, b in pairwise(steps))
+        if not any(steps) or min(steps) < 0 or is_triple or 0 in (steps[0], steps[-1]):
+            yield (
+                field,
+                value,
+                "wants two or more couplings in increasing order; one inside may be "
+                "given twice",
+            )
+    if model.nodes and model.wells == "one":
+        yield "model.wells", model.wells, "a conditional model has no single well"
 
 
 def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """`[model]`, one section per family of models. No JAX here."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, Tag
+from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag
 
 from genlat.runs.fields import (
     LISTED,
@@ -12,6 +12,18 @@ from genlat.runs.fields import (
 )
 
 Group = Literal["sign", "translations", "point_group"]
+
+
+def _nodes(given: Any) -> Any:
+    """Couplings in TOML's lists; whole numbers are numbers too."""
+    if not isinstance(given, dict):
+        return given
+    return {
+        name: tuple(float(x) if isinstance(x, int) else x for x in nodes)
+        if isinstance(nodes, list)
+        else nodes
+        for name, nodes in given.items()
+    }
 
 
 class AbstractModelSection(AbstractSection):
@@ -33,6 +45,13 @@ class AbstractModelSection(AbstractSection):
         default=(),
         description='groups whose images are mixed exactly: "sign", "translations", '
         '"point_group"; every draw costs one log q per element',
+    )
+    nodes: Annotated[dict[str, tuple[float, ...]], BeforeValidator(_nodes)] = Field(
+        default={},
+        description="one model for an interval of couplings: {kappa = [0.2, 0.25, "
+        "0.3]} are where it has parameters of its own, in increasing order. One given "
+        "twice is a transition: below it the prior stands around 0, above in both "
+        "wells",
     )
 
 

@@ -77,6 +77,14 @@ class Phi4Section(AbstractSection):
         return self.FORMS[self.form]
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """Couplings that are arrays of the action, which a model can be a function of.
+
+        Those of the other forms are functions of them.
+        """
+        return self.couplings if self.form == "A" else ()
+
+    @property
     def form(self) -> Literal["A", "B", "C"]:
         """The form whose quartic coupling is given."""
         if self.lam is not None:
@@ -102,6 +110,11 @@ class DoubleWellSection(AbstractSection):
     def couplings(self) -> tuple[str, ...]:
         """Names of the couplings."""
         return ("m0", "mu2", "lam")
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Couplings that are arrays of the action, which a model can be a function of."""
+        return self.couplings
 
 
 TheoryKind = Phi4Section | DoubleWellSection
@@ -155,9 +168,10 @@ class TrainSection(AbstractSection):
     alpha: float = Field(
         default=2.0, description="alpha: order of the divergence, neither 0 nor 1"
     )
-    steps: PositiveInt | None = Field(
+    steps: NonNegativeInt | None = Field(
         default=None,
-        description="optimiser steps; 1000 if neither this nor minutes is given",
+        description="optimiser steps; 1000 if neither this nor minutes is given, 0 to "
+        "take the model of model.init as it is",
     )
     minutes: float | None = Field(
         default=None,

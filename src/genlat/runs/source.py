@@ -38,6 +38,8 @@ def why_unfit(
     has_notes = (directory / "notes.json").exists()
     if not has_notes or not list((directory / "checkpoints").glob("step-*")):
         return "holds no trained model yet: it has no checkpoint"
+    if model.nodes and config.theory.shape != theory.shape:
+        return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 
@@ -100,6 +102,8 @@ def _other_theory(config: RunConfig, theory: TheoryKind) -> str | None:
 def _other_model(other: ModelSection, model: ModelSection) -> str | None:
     if other.name != model.name:
         return f"holds a {other.name}, not a {model.name}"
+    if model.nodes and other.nodes != model.nodes:
+        return "its model has other model.nodes, or none"
     for field in model.ARCHITECTURE:
         theirs, ours = getattr(other, field), getattr(model, field)
         if theirs != ours:
