@@ -1,6 +1,5 @@
 """Continuous normalizing flow on a Gaussian prior, by fixed-step Runge-Kutta."""
 
-import functools
 import math
 from typing import ClassVar, Literal
 
@@ -120,7 +119,7 @@ class CNF(AbstractFlow):
 
         def step_back(carry, stages):
             modes, divergence = carry
-            start, rate = _invert_runge_kutta(modes, stages, 1 / self.n_steps)
+            start, rate = _differentiable_inverse(modes, stages, 1 / self.n_steps)
             return (start, divergence + rate), None
 
         start = (modes, jnp.zeros(phis.shape[1], wide))
@@ -231,7 +230,6 @@ def _runge_kutta_with_score(
     )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _invert_runge_kutta(
     end: Float[Array, "time n *space"], stages: Coefficients, h: float
 ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
@@ -239,8 +237,8 @@ def _invert_runge_kutta(
 
     The step is the identity plus O(h), so its inverse is the fixed point of
     start = end - change(start). The same step run backwards is off by O(h⁵) only;
-    from there one or two iterations move by no more than rounding. Differentiable by
-    the implicit function theorem: the loop is not differentiated.
+    from there one or two iterations move by no more than rounding. The loop is
+    not differentiated: `_differentiable_inverse` uses the implicit function theorem.
     """
     tolerance = 4 * jnp.finfo(end.dtype).eps
     scale = 1 + jnp.max(jnp.abs(end))
@@ -300,7 +298,8 @@ def _invert_backward(
     return end_bar, pull((-end_bar, rate_bar))[1]
 
 
-_invert_runge_kutta.defvjp(_invert_forward, _invert_backward)
+_differentiable_inverse = jax.custom_vjp(_invert_runge_kutta, nondiff_argnums=(2,))
+_differentiable_inverse.defvjp(_invert_forward, _invert_backward)
 
 
 def _velocity_runge_kutta(
