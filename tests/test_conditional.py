@@ -116,7 +116,7 @@ def trained():
         models.append(cnf.build(best.variance, best.mean, jr.key(0), n_features=4))
     settings = loop.Settings(steps=240, batch=64)
     state = loop.init(Conditional(models, nodes), settings, jr.key(1))
-    objective = AcrossCouplings(PathReverseKL(), "kappa")
+    objective = AcrossCouplings(PathReverseKL(), ("kappa",))
     state, _ = loop.run_chunk(state, Phi4(SHAPE, 0.2, LAM), objective, settings, 240)
     return state.model
 

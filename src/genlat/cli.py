@@ -74,7 +74,11 @@ def scan(
     overrides: Overrides = None,
     warm_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Training steps of points that start from another."),
+        typer.Option(
+            min=0,
+            help="Training steps of points that start from another; 0 for one "
+            "conditional model.",
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,

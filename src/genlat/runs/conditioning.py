@@ -1,4 +1,4 @@
-"""Models that are functions of a coupling: how a run makes them and takes them there."""
+"""Models that are functions of a coupling: how a run makes them, and takes them."""
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -51,10 +51,12 @@ def _along(
     if not axes:
         return build(couplings, side)
     (name, nodes), *rest = axes
-    sides = [side] * len(nodes)
-    for index, (before, after) in enumerate(pairwise(nodes)):
+    sides: list[Side] = [side] * len(nodes)
+    for index, (before, after) in enumerate(pairwise(nodes), start=1):
         if before == after:
-            sides = ["below"] * (index + 1) + ["above"] * (len(nodes) - index - 1)
+            below: list[Side] = ["below"]
+            above: list[Side] = ["above"]
+            sides = below * index + above * (len(nodes) - index)
     models = [
         _along(rest, build, {**couplings, name: node}, own)
         for node, own in zip(nodes, sides, strict=True)

@@ -161,6 +161,8 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
         yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
+    if config.model is not None and config.model.nodes:
+        yield from _conditional(config.model, train)
     if not train.needs_data:
         return
     if train.anneal:
@@ -175,6 +177,18 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
         yield "train.data", train.data, allowed
     else:
         yield from _own_data(config.mcmc, train)
+
+
+def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
+    """A conditional model is trained on draws of its own, at all its couplings."""
+    if train.needs_data:
+        allowed = (
+            "trains on samples of p, which are of one coupling; without model.nodes"
+        )
+        yield "train.objective", train.objective, allowed
+    if names := [name for name in train.anneal if name in model.nodes]:
+        allowed = f"model.nodes trains at all values of {names[0]}: leave it out"
+        yield "train.anneal", train.anneal, allowed
 
 
 def _own_data(mcmc: McmcSection, train: TrainSection) -> Iterator[Problem]:

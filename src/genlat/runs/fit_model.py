@@ -40,12 +40,8 @@ def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         steps = [after - before for before, after in pairwise(nodes)]
         is_triple = any(a == b == 0 for a, b in pairwise(steps))
         if not any(steps) or min(steps) < 0 or is_triple or 0 in (steps[0], steps[-1]):
-            yield (
-                field,
-                value,
-                "wants two or more couplings in increasing order; one inside may be "
-                "given twice",
-            )
+            allowed = "wants couplings in increasing order; one inside may come twice"
+            yield field, value, allowed
     if model.nodes and model.wells == "one":
         yield "model.wells", model.wells, "a conditional model has no single well"
 

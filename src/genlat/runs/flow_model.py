@@ -2,45 +2,62 @@
 
 from pathlib import Path
 
+import equinox as eqx
 import jax.random as jr
 
 from genlat import lattice
 from genlat.models.base import AbstractFlow
+from genlat.models.cnf import CNF
+from genlat.models.conditional import Conditional, Trainable
+from genlat.models.flow import Flow
 from genlat.models.symmetrized import Symmetrized
-from genlat.runs import checkpoint, directory, families, gaussian_prior, source
+from genlat.runs import (
+    checkpoint,
+    conditioning,
+    directory,
+    families,
+    gaussian_prior,
+    source,
+)
 from genlat.runs.errors import RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.model_sections import ModelSection
 from genlat.runs.sections import RunConfig
 from genlat.training import loop
+from genlat.training.across import with_coupling
 
 NOTE = "model"
 
 
-def initial(job: Job) -> AbstractFlow:
+def initial(job: Job) -> Trainable:
     """The model before training; notes what a checkpoint does not hold.
 
     From an earlier run it keeps the flow, and the prior unless the Gaussian wanted for
-    this theory is in the other phase.
+    this theory is in the other phase. A conditional model is kept whole, or taken at
+    the couplings of this run.
 
     **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
     """
     section = job.config.model
     assert section is not None
-    family = families.of(section)
-    prior = gaussian_prior.choose(section, job.action)
     if section.init == "scratch":
-        model = family.build(prior, job.key(Purpose.MODEL))
+        model = _untrained(job, section)
     else:
-        trained = read(Path(section.init))
-        is_mixture = isinstance(trained, Symmetrized)
-        model = family.carry(trained.model if is_mixture else trained, prior)
-    directory.note(job.directory, NOTE, family.static(model))
-    return _symmetrized(model, section)
+        path = Path(section.init)
+        model = read(path)
+        if not section.nodes:
+            nodes = _nodes(source.read_config(path))
+            there = conditioning.at(model, nodes, job.config.theory)
+            prior = gaussian_prior.choose(section, job.action)
+            carried = families.of(section).carry(_bare(there), prior)
+            model = _symmetrized(carried, section)
+    static = families.of(section).static(_bare(model))
+    directory.note(job.directory, NOTE, static)
+    return model
 
 
-def read(path: Path) -> AbstractFlow:
+def read(path: Path) -> Trainable:
     """The model of the newest sound checkpoint in a run directory.
 
     **Raises:** `RequestError` if there is none.
@@ -48,13 +65,14 @@ def read(path: Path) -> AbstractFlow:
     state = read_state(path, source.read_config(path))
     if state is None:
         raise RequestError(f"{path}: holds no sound checkpoint of a model")
-    return trained_flow(state)
-
-
-def trained_flow(state: loop.TrainState) -> AbstractFlow:
-    """The model of a training state, which trains flows only."""
-    assert isinstance(state.model, AbstractFlow)
     return state.model
+
+
+def trained_flow(state: loop.TrainState, config: RunConfig) -> AbstractFlow:
+    """The model of a training state, a conditional one at the run's couplings."""
+    model = conditioning.at(state.model, _nodes(config), config.theory)
+    assert isinstance(model, AbstractFlow)  # training is of flows only
+    return model
 
 
 def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
@@ -62,12 +80,38 @@ def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
     static = directory.notes(path).get(NOTE)
     if static is None:
         return None
-    section, shape = config.model, config.theory.shape
+    section = config.model
     assert section is not None
-    model = _symmetrized(families.of(section).skeleton(shape, static), section)
+    one = families.of(section).skeleton(config.theory.shape, static)
+    model = conditioning.tabulate(
+        section.nodes, lambda couplings, side: _symmetrized(one, section)
+    )
     # the optimiser's state has the same shape whatever its settings
     skeleton = loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
     return checkpoint.load_newest(path / "checkpoints", skeleton)
+
+
+def _untrained(job: Job, section: ModelSection) -> Trainable:
+    family, key = families.of(section), job.key(Purpose.MODEL)
+
+    def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractFlow:
+        action, own = job.action, section
+        for name, value in couplings.items():
+            action = with_coupling(action, name, value)
+        if side is not None:
+            wells = "none" if side == "below" else "both"
+            own = section.model_copy(update={"wells": wells})
+        flow = family.build(gaussian_prior.choose(own, action), key)
+        if couplings:  # the same parameters at every node
+            assert isinstance(flow, CNF | Flow)
+            flow = eqx.tree_at(lambda flow: flow.prior, flow, flow.prior.as_pair())
+        return _symmetrized(flow, section)
+
+    return conditioning.tabulate(section.nodes, build)
+
+
+def _nodes(config: RunConfig) -> dict[str, tuple[float, ...]]:
+    return {} if config.model is None else config.model.nodes
 
 
 def _symmetrized(model: AbstractFlow, section: ModelSection) -> AbstractFlow:
@@ -75,3 +119,11 @@ def _symmetrized(model: AbstractFlow, section: ModelSection) -> AbstractFlow:
         return model
     group = lattice.symmetry_group(model.lattice_shape, section.symmetrize)
     return Symmetrized(model, group)
+
+
+def _bare(model: Trainable) -> AbstractFlow:
+    """The flow inside of a mixture, or of all the nodes."""
+    while isinstance(model, Conditional | Symmetrized):
+        model = model.table if isinstance(model, Conditional) else model.model
+    assert isinstance(model, AbstractFlow)
+    return model

@@ -8,6 +8,7 @@ from genlat import lattice
 from genlat.models.base import AbstractFlow
 from genlat.runs import (
     chain_stage,
+    conditioning,
     costs,
     directory,
     environment,
@@ -58,6 +59,9 @@ def write(run: job.Job, model: AbstractFlow | None) -> Json:
     diagnostics["pulls"] = {name: estimates.pulls(found[name]) for name in found}
     diagnostics["bounds"] = _bounds(found)
     diagnostics["volume"] = lattice.volume(run.config.theory.shape)
+    if run.config.model is not None and run.config.model.nodes:
+        nodes, theory = run.config.model.nodes, run.config.theory
+        diagnostics["outside"] = conditioning.outside(nodes, theory)
     trust, reasons = verdict.judge(_without_nan(diagnostics))
     results = {
         "schema": SCHEMA,

@@ -113,7 +113,7 @@ class DoubleWellSection(AbstractSection):
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Couplings that are arrays of the action, which a model can be a function of."""
+        """Couplings that a model can be a function of: all are arrays of the action."""
         return self.couplings
 
 

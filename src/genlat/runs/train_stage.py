@@ -22,6 +22,7 @@ from genlat.runs.errors import DivergedError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.training import admissible, loop, objectives
+from genlat.training.across import AcrossCouplings
 
 LONGEST_CHUNK, SHORTEST_CHUNK = 50, 10
 
@@ -67,7 +68,7 @@ def run(job: Job) -> AbstractFlow:
             done += n
             checkpoint.save(checkpoints, done, state)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
-    return flow_model.trained_flow(state)
+    return flow_model.trained_flow(state, job.config)
 
 
 def chunk_length(steps: int) -> int:
@@ -75,7 +76,7 @@ def chunk_length(steps: int) -> int:
 
     Where none of a decent length does, the last chunk is shorter than the others.
     """
-    lengths = range(min(LONGEST_CHUNK, steps), 0, -1)
+    lengths = range(max(1, min(LONGEST_CHUNK, steps)), 0, -1)
     best = next(length for length in lengths if steps % length == 0)
     return best if best >= min(SHORTEST_CHUNK, steps) else LONGEST_CHUNK
 
@@ -83,7 +84,7 @@ def chunk_length(steps: int) -> int:
 def _settings(job: Job) -> loop.Settings:
     train = job.config.train
     settings = loop.Settings(
-        steps=train.steps or 1000,
+        steps=1000 if train.steps is None else train.steps,
         batch=train.batch,
         learning_rate=train.learning_rate,
         warmup=train.warmup,
@@ -136,6 +137,9 @@ def _objectives(job: Job) -> Callable[[int], objectives.AbstractObjective]:
         needed = {"alpha": train.alpha}
         names = admissible.NEEDS[train.objective]
         objective = build(**{name: needed[name] for name in names})
+        assert job.config.model is not None
+        if nodes := job.config.model.nodes:
+            objective = AcrossCouplings(objective, tuple(nodes))
         return lambda step: objective
     samples = training_data.TrainingData(job)
     return lambda step: build(data=jnp.asarray(samples.at(step)), augment=train.augment)

@@ -195,6 +195,12 @@ def _doubts(diagnostics: Json) -> Iterator[str]:
             f"{ess['n']:,} draws: an ESS is quoted from {SMALLEST_N:,} or more, since "
             "fewer miss the rare large weights"
         )
+    for name, where in diagnostics.get("outside", {}).items():
+        yield (
+            f"{name} = {where['value']:g} lies outside of {where['first']:g} to "
+            f"{where['last']:g}, where the model was trained: it is that of the "
+            "nearest end"
+        )
     yield from _evidence_doubts(diagnostics)
     path = diagnostics.get("integration")
     if path is not None and not path["is_converged"]:

@@ -1,6 +1,6 @@
 """Training one conditional model at all couplings of its interval."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax.random as jr
@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Key, ScalarLike
 from genlat.actions.base import AbstractAction
 from genlat.models.conditional import Conditional, Trainable
 from genlat.training.objectives import AbstractObjective
+
+A = TypeVar("A", bound=AbstractAction)
 
 
 class AcrossCouplings(AbstractObjective):
@@ -23,7 +25,7 @@ class AcrossCouplings(AbstractObjective):
     - `names`: the arrays of the action that are the couplings, such as `kappa`; the
       first is that of the outermost `Conditional`.
 
-    **Raises:** `ValueError` for an objective on samples of p: these are of one coupling.
+    **Raises:** `ValueError` for an objective on samples of p: they are of one coupling.
     """
 
     objective: AbstractObjective
@@ -59,8 +61,6 @@ class AcrossCouplings(AbstractObjective):
         return self.objective.why_unfit(model)
 
 
-def with_coupling(
-    action: AbstractAction, name: str, value: ScalarLike
-) -> AbstractAction:
+def with_coupling(action: A, name: str, value: ScalarLike) -> A:
     """The same theory at another coupling, an array of the action by its name."""
     return eqx.tree_at(lambda action: getattr(action, name), action, value)

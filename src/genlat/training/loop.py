@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
-from genlat.models.base import AbstractModel
+from genlat.models.conditional import Trainable
 from genlat.training.objectives import AbstractObjective
 
 
@@ -40,7 +40,9 @@ class Settings:
     micro_batch: int | None = None
 
     def __post_init__(self):
-        for name in ("steps", "batch", "learning_rate"):
+        if self.steps < 0:
+            raise ValueError(f"steps must not be negative, got {self.steps}")
+        for name in ("batch", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         size = self.batch if self.micro_batch is None else self.micro_batch
@@ -103,13 +105,13 @@ class Annealing(eqx.Module):
 class TrainState(eqx.Module):
     """Everything a restart needs: the same state continues to the same numbers."""
 
-    model: AbstractModel
+    model: Trainable
     optimizer_state: Any
     step: Int[Array, ""]
     key: PRNGKeyArray
 
 
-def init(model: AbstractModel, settings: Settings, key: PRNGKeyArray) -> TrainState:
+def init(model: Trainable, settings: Settings, key: PRNGKeyArray) -> TrainState:
     """State before the first step."""
     optimizer_state = settings.optimizer().init(eqx.filter(model, eqx.is_inexact_array))
     return TrainState(model, optimizer_state, jnp.zeros((), jnp.int32), key)

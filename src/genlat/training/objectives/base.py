@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractFlow, AbstractModel
+from genlat.models.conditional import Conditional, Trainable
 
 LossAndWeights = tuple[Float[Array, ""], Float[Array, " n"]]
 
@@ -26,12 +27,12 @@ class AbstractObjective(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
+        self, model: Trainable, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
         """The loss, and the batch's log-weights -S - log q."""
 
     @abstractmethod
-    def why_unfit(self, model: AbstractModel) -> str | None:
+    def why_unfit(self, model: Trainable) -> str | None:
         """What this objective's gradient lacks in `model`, a sentence; None if fit."""
 
 
@@ -51,7 +52,9 @@ def with_gradient_of(
     return value + surrogate - lax.stop_gradient(surrogate)
 
 
-def no_density(model: AbstractModel) -> str | None:
+def no_density(model: Trainable) -> str | None:
+    if isinstance(model, Conditional):
+        return "the model is conditional: train it across its couplings"
     if model.likelihood == "exact" and model.normalized:
         return None
     norm = "normalised" if model.normalized else "not normalised"
