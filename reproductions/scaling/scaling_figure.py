@@ -75,27 +75,31 @@ def curves(
         )
         for fit in fitted:
             if (fit["family"], fit["quantity"]) == (family, of_fit):
-                line(axes, [row["size"] for row in own], fit, shown, place)
+                line(axes, x, fit, shown, (place, len(families)))
 
 
 def line(
     axes: Axes,
-    sizes: list[int],
+    sizes: np.ndarray,
     fit: Json,
     shown: Callable[[np.ndarray], np.ndarray],
-    place: int,
+    place: tuple[int, int],
 ) -> None:
-    """A fit, with its exponent in the corner that the data leave free."""
+    """A fit over its sizes, with its exponent in the corner that the data leave free.
+
+    **Arguments:** `place` is the number of the family and how many there are.
+    """
     if "exponent" not in fit:
         return
     colour = COLOURS[fit["family"]]
     x = np.geomspace(min(sizes), max(sizes), 50)
     y = shown(fit["at_centre"] * (x / fit["centre"]) ** fit["exponent"])
     axes.plot(x, y, color=colour, linewidth=1.2, zorder=1)
-    is_falling = y[-1] < y[0]
+    index, count = place
+    height = 0.06 + 0.1 * (count - 1 - index) if y[-1] < y[0] else 0.9 - 0.1 * index
     axes.annotate(
         rf"{NAMES.get(fit['quantity'], '')} $\propto L^{{{fit['text']}}}$".strip(),
-        (0.04, 0.06 + 0.1 * place if is_falling else 0.9 - 0.1 * place),
+        (0.04, height),
         xycoords="axes fraction",
         color=colour,
     )
