@@ -16,7 +16,7 @@ from genlat.models.conditional import Conditional
 from genlat.models.gaussian import GaussianPair
 from genlat.training import loop
 from genlat.training.across import AcrossCouplings, with_coupling
-from genlat.training.objectives import PathReverseKL
+from genlat.training.objectives import ForwardKL, PathReverseKL
 from models_for_tests import a_model, a_spectrum
 
 NODES = (0.1, 0.2, 0.25, 0.25, 0.4)
@@ -156,3 +156,36 @@ def test_the_wrong_coupling_is_noticed(trained):
     found = weights.log_z(np.asarray(log_w))
     known = exact.known(Phi4(SHAPE, 0.25, LAM))["log_z"].value
     assert abs(found.value - float(known)) > 5 * found.error
+
+
+def test_two_couplings_by_nesting():
+    """A table of tables: parameters are bilinear, and training reaches all corners."""
+    model = a_model((4, 4), n_steps=3, dtype=jnp.float32)
+    family = Conditional(
+        [
+            Conditional(
+                [shifted(model, 0.1 * (2 * i + j)) for j in range(2)], (0.0, 0.5)
+            )
+            for i in range(2)
+        ],
+        (0.1, 0.3),
+    )
+    middle = leaves_of(family.at(0.2).at(0.125))
+    np.testing.assert_allclose(middle - leaves_of(model), 0.125, atol=1e-5)
+    objective = AcrossCouplings(PathReverseKL(), ("kappa", "lam"))
+    assert objective.why_unfit(family) is None
+    assert "is not conditional" in objective.why_unfit(family.at(0.2))
+    settings = loop.Settings(steps=6, batch=4)
+    state = loop.init(family, settings, jr.key(1))
+    trained, _ = loop.run_chunk(state, Phi4((4, 4), 0.2, 0.2), objective, settings, 6)
+    moved = trained.model.table.table.field.kernel != family.table.table.field.kernel
+    assert np.all(np.any(moved, axis=(2, 3, 4)))
+
+
+def test_a_conditional_model_is_trained_across_its_couplings_only(family):
+    settings = loop.Settings(steps=1, batch=2)
+    state = loop.init(family, settings, jr.key(1))
+    with pytest.raises(ValueError, match="train it across its couplings"):
+        loop.run_chunk(state, Phi4((4, 6), 0.2, 0.2), PathReverseKL(), settings, 1)
+    with pytest.raises(ValueError, match="samples of p, which are of one coupling"):
+        AcrossCouplings(ForwardKL(np.ones((3, 4, 6))), ("kappa",))

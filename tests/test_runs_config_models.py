@@ -41,6 +41,17 @@ lam = 0.1
             "train.alpha = 1.0: must not be 0 or 1: its limit is forward_kl",
         ),
         (
+            f"{MODEL}[mcmc]\n[train]\nobjective = 'forward_kl'",
+            "its path gradient pulls configurations back with their score, which a cnf",
+        ),
+        (
+            (
+                f"{MODEL}name = 'nice'\nsymmetrize = 'sign'\n[mcmc]\n[train]\n"
+                "objective = 'symmetric_kl'"
+            ),
+            "which a symmetrised model cannot; use total",
+        ),
+        (
             f"{MODEL}[train]\nobjective = 'forward_kl'",
             'train.data = "chain": forward_kl needs samples of p: add [mcmc] or name',
         ),
@@ -92,6 +103,14 @@ lam = 0.1
             ),
         ),
         (
+            f"{MODEL}name = 'nice'\nsplitting = 'stripe'\nkernel_size = 4",
+            "model.kernel_size = 4: must be odd",
+        ),
+        (
+            f"{MODEL}name = 'nice'\nkernel_size = 7",
+            "model.kernel_size = 7: must be at most the smallest extent",
+        ),
+        (
             f"{MODEL}name = 'nice'\nprior = 'normal'\nwells = 'one'",
             'model.wells = "one": prior = "normal" has no wells',
         ),
@@ -107,7 +126,8 @@ def test_refusals(tmp_path, text, expected):
 
 def test_training_data_must_be_of_this_theory_and_apart_from_the_evaluation(tmp_path):
     source = tmp_path / "source"
-    asked = ["train.objective=forward_kl", f"train.data={source}"]
+    asked = ["train.objective=forward_kl", "train.gradient=total"]
+    asked += [f"train.data={source}"]
 
     def why(overrides=()):
         (line,) = refusals(tmp_path, GOOD, [*asked, *overrides])

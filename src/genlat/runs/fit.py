@@ -156,7 +156,8 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
 
 
 def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
-    if reason := admissible.refusal(train.objective, train.gradient):
+    reason = admissible.refusal(train.objective, train.gradient)
+    if reason := reason or _no_pull_back(config.model, train):
         yield "train.gradient", train.gradient, reason
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
@@ -189,6 +190,19 @@ def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
     if names := [name for name in train.anneal if name in model.nodes]:
         allowed = f"model.nodes trains at all values of {names[0]}: leave it out"
         yield "train.anneal", train.anneal, allowed
+
+
+def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why the path gradient of an average over samples of p is beyond a model."""
+    if model is None or not train.needs_data or train.gradient != "path":
+        return None
+    if isinstance(model, CouplingSection) and not model.symmetrize:
+        return None
+    kind = "a symmetrised model" if model.symmetrize else f"a {model.name}"
+    return (
+        f"{train.objective}: its path gradient pulls configurations back with their "
+        f"score, which {kind} cannot; use total"
+    )
 
 
 def _own_data(mcmc: McmcSection, train: TrainSection) -> Iterator[Problem]:

@@ -53,3 +53,16 @@ def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
     if model.splitting == "checkerboard" and any(n % 2 and n > 1 for n in shape):
         allowed = f"a checkerboard needs even extents, shape is {shape}"
         yield "model.splitting", model.splitting, allowed
+    if model.conditioner == "conv":
+        yield from _convolution(shape, model)
+
+
+def _convolution(shape: list[int], model: CouplingSection) -> Iterator[Problem]:
+    if len(shape) > 3:
+        allowed = f"convolutions have at most 3 axes, shape is {shape}: use dense"
+        yield "model.conditioner", model.conditioner, allowed
+    if model.kernel_size % 2 == 0:
+        yield "model.kernel_size", model.kernel_size, "must be odd"
+    elif model.kernel_size > min(shape):
+        allowed = f"must be at most the smallest extent, shape is {shape}"
+        yield "model.kernel_size", model.kernel_size, allowed

@@ -188,6 +188,12 @@ def _diagnostics(found: Json) -> list[str]:
     if (forward := found.get("ess_forward")) and (samples := found.get("p_samples")):
         source = f"{samples['n']:,} samples of p by {samples['kernel']}"
         lines.append(f"ESS {_brief(forward)} forward, of {source}")
+    if data := found.get("training_data"):
+        worth = f"worth {data['independent']:.0f} independent ones"
+        lines.append(
+            f"trained on {data['n']:,} samples of p from {data['chains']} chains, "
+            f"{worth}; {data['held_out_chains']} chains held out"
+        )
     if weight := found.get("mode_weight"):
         is_evidence = weight.get("is_evidence", False)
         note = "" if is_evidence else ", no evidence: the kernel may miss modes too"

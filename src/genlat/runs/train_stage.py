@@ -18,7 +18,7 @@ from genlat.runs import (
     theory,
     training_data,
 )
-from genlat.runs.errors import DivergedError
+from genlat.runs.errors import DivergedError, RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.training import admissible, loop, objectives
@@ -36,7 +36,9 @@ def run(job: Job) -> AbstractFlow:
     The noise of a step depends on the seed and the step's number alone, so a killed
     training continues to the same parameters.
 
-    **Raises:** `DivergedError`, after which the last good checkpoint is on disk.
+    **Raises:** `DivergedError`, after which the last good checkpoint is on disk;
+    `RequestError` for samples of p that cannot be trained on, or a model that the
+    objective does not fit.
     """
     settings = _settings(job)
     checkpoints = job.directory / "checkpoints"
@@ -55,8 +57,11 @@ def run(job: Job) -> AbstractFlow:
         while done < settings.steps:
             n = min(chunk, settings.steps - done)
             assert objective_at is not None
+            objective = objective_at(done)
+            if reason := objective.why_unfit(state.model):
+                raise RequestError(f"train.gradient: {reason}")
             state, found = loop.run_chunk(
-                state, job.action, objective_at(done), settings, n, annealing
+                state, job.action, objective, settings, n, annealing
             )
             found = {name: np.asarray(column) for name, column in found.items()}
             clock, previous = time.perf_counter() - start, clock

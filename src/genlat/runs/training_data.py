@@ -186,4 +186,5 @@ def _independent(values: Float[np.ndarray, "chains n"]) -> float:
     """Configurations over 2 τ_int, but no more than there are."""
     found = autocorrelation.mean(values)
     # chains that all stand still are one configuration each at best
-    return len(values) if found.flaw else min(float(found.n_eff), values.size)
+    n_eff = len(values) if found.flaw else min(float(found.n_eff), values.size)
+    return float(n_eff)

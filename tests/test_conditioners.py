@@ -1,0 +1,180 @@
+"""Conditioner networks against convolutions of another make, and their symmetries."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from genlat.models.conditioners import ConvNet, DenseNet
+
+SHAPES = [(5,), (4, 6), (3, 4, 5)]
+PARITIES = ["none", "odd", "even"]
+
+
+def generic(net):
+    """The same network with no weight at zero, in double precision."""
+    leaves, tree = jax.tree.flatten(net)
+    keys = jr.split(jr.key(7), len(leaves))
+    drawn = [
+        0.4 * jr.normal(k, x.shape, jnp.float64)
+        for k, x in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, drawn)
+
+
+def conv_net(shape, parity, hidden=(3, 2), kernel_size=3):
+    return generic(ConvNet(shape, 2, parity, jr.key(0), hidden, kernel_size))
+
+
+def dense_net(shape, parity):
+    return generic(DenseNet(shape, 2, parity, jr.key(0), (5, 3)))
+
+
+BUILDERS = [conv_net, dense_net]
+
+
+def by_hand(net, phi):
+    """Loops over offsets and channels in NumPy."""
+    h = np.asarray(phi)[None]
+    for number, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
+        h = np.tanh(h) if number else h
+        if net.parity == "even" and number == len(net.weights) - 1:
+            h = h * h
+        kernel = weight.shape[:-2]
+        out = np.zeros((weight.shape[-1], *phi.shape))
+        for place in itertools.product(*(range(k) for k in kernel)):
+            moved = [k // 2 - i for i, k in zip(place, kernel, strict=True)]
+            for c, o in itertools.product(*(range(n) for n in weight.shape[-2:])):
+                rolled = np.roll(h[c], moved, range(phi.ndim))
+                out[o] += float(weight[(*place, c, o)]) * rolled
+        if bias is not None:
+            out += np.asarray(bias).reshape(-1, *(1,) * phi.ndim)
+        h = out
+    return h
+
+
+@pytest.mark.parametrize("parity", PARITIES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolutions_are_those_of_a_loop(shape, parity):
+    net = conv_net(shape, parity)
+    phi = jr.normal(jr.key(1), shape)
+    np.testing.assert_allclose(net(phi), by_hand(net, phi), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kernel_size", "hidden"), [(1, (3,)), (5, (2, 4)), (3, ())])
+def test_other_kernels_and_depths(kernel_size, hidden):
+    net = conv_net((5, 6), "none", hidden, kernel_size)
+    phi = jr.normal(jr.key(1), (5, 6))
+    np.testing.assert_allclose(net(phi), by_hand(net, phi), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_parity_is_exact(build, shape):
+    phi = jr.normal(jr.key(2), shape)
+    odd, even, none = (build(shape, parity) for parity in ("odd", "even", "none"))
+    assert jnp.array_equal(odd(-phi), -odd(phi))
+    assert jnp.array_equal(even(-phi), even(phi))
+    assert jnp.max(jnp.abs(odd(phi))) > 0.01
+    assert jnp.std(even(phi)) > 0.01
+    for sign in (1, -1):
+        assert jnp.max(jnp.abs(none(-phi) + sign * none(phi))) > 0.01
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolutions_move_with_the_field(shape):
+    phi = jr.normal(jr.key(3), shape)
+    axes = tuple(range(len(shape)))
+    moves = (1, 2, 1)[: len(shape)]
+    net, dense = conv_net(shape, "none"), dense_net(shape, "none")
+    for function, is_equivariant in [(net, True), (dense, False)]:
+        moved = function(jnp.roll(phi, moves, axes))
+        after = jnp.roll(function(phi), moves, tuple(a + 1 for a in axes))
+        assert jnp.allclose(moved, after, rtol=1e-12, atol=1e-12) == is_equivariant
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_starts_at_zero_in_single_precision(build):
+    make = {conv_net: ConvNet, dense_net: DenseNet}[build]
+    for parity in PARITIES:
+        net = make((4, 6), 3, parity, jr.key(0), hidden=(4, 4))
+        out = net(jr.normal(jr.key(1), (4, 6), jnp.float32))
+        assert out.shape == (3, 4, 6)
+        assert out.dtype == jnp.float32
+        assert not jnp.any(out)
+        assert {x.dtype for x in jax.tree.leaves(net)} == {jnp.dtype("float32")}
+        assert all(jnp.any(w) for w in net.weights[:-1])
+
+
+@pytest.mark.parametrize("parity", PARITIES)
+@pytest.mark.parametrize("build", BUILDERS)
+def test_gradients_are_finite_differences(build, parity):
+    net = build((4, 6), parity)
+    phi = jr.normal(jr.key(4), (4, 6))
+    probe = jr.normal(jr.key(5), (2, 4, 6))
+
+    @eqx.filter_jit
+    def value(both):
+        net, phi = both
+        return jnp.sum(probe * net(phi))
+
+    gradient = eqx.filter_jit(eqx.filter_grad(value))((net, phi))
+    leaves, tree = jax.tree.flatten((net, phi))
+    for number, slope in enumerate(jax.tree.leaves(gradient)):
+        assert jnp.any(slope)
+        direction = jr.normal(jr.key(number), slope.shape)
+
+        def moved(step, number=number, direction=direction):
+            new = list(leaves)
+            new[number] = new[number] + step * direction
+            return value(jax.tree.unflatten(tree, new))
+
+        difference = (moved(1e-5) - moved(-1e-5)) / 2e-5
+        np.testing.assert_allclose(jnp.sum(slope * direction), difference, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("build", BUILDERS)
+def test_batches_are_single_configurations(build, axis):
+    net = build((4, 6), "none")
+    phis = jr.normal(jr.key(6), (3, 4, 6))
+    batch = jax.vmap(net, in_axes=axis)(jnp.moveaxis(phis, 0, axis))
+    for number, phi in enumerate(phis):
+        np.testing.assert_allclose(batch[number], net(phi), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lattice_shape": (4, 0)}, "positive extents"),
+        ({"lattice_shape": ()}, "positive extents"),
+        ({"n_outputs": 0}, "n_outputs"),
+        ({"hidden": (4, 0)}, "hidden"),
+        ({"parity": "both"}, "parity"),
+    ],
+)
+@pytest.mark.parametrize("make", [ConvNet, DenseNet])
+def test_wrong_arguments_are_refused(make, change, message):
+    good = {"lattice_shape": (4, 6), "n_outputs": 2, "parity": "odd", "hidden": (4,)}
+    make(**good, key=jr.key(0))
+    # jaxtyping's own refusal of a word outside the list comes first under test
+    with pytest.raises((ValueError, TypeError), match=message):
+        make(**{**good, **change}, key=jr.key(0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "message"),
+    [
+        ((4, 6), 2, "odd"),
+        ((4, 6), -1, "odd"),
+        ((4, 6), 5, "smallest extent"),
+        ((3, 3, 3, 3), 3, "at most 3 axes"),
+    ],
+)
+def test_wrong_kernels_are_refused(shape, size, message):
+    with pytest.raises(ValueError, match=message):
+        ConvNet(shape, 2, "odd", jr.key(0), (4,), size)
