@@ -145,8 +145,8 @@ def test_ln_z_and_its_slope_are_exact_at_and_between_nodes(trained, kappa):
     ]
     assert found.error < 3e-3
     assert abs(found.value - known[1]) < 5 * found.error
-    assert measured.error < 0.1
     derivative = (known[2] - known[0]) / (2 * step)
+    assert measured.error < 0.01 * derivative
     assert abs(measured.value - derivative) < 5 * measured.error
 
 
@@ -185,7 +185,7 @@ def test_two_couplings_by_nesting():
 def test_a_conditional_model_is_trained_across_its_couplings_only(family):
     settings = loop.Settings(steps=1, batch=2)
     state = loop.init(family, settings, jr.key(1))
-    with pytest.raises(ValueError, match="train it across its couplings"):
+    with pytest.raises(ValueError, match="is trained by AcrossCouplings alone"):
         loop.run_chunk(state, Phi4((4, 6), 0.2, 0.2), PathReverseKL(), settings, 1)
     with pytest.raises(ValueError, match="samples of p, which are of one coupling"):
         AcrossCouplings(ForwardKL(np.ones((3, 4, 6))), ("kappa",))

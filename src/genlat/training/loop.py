@@ -13,7 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
-from genlat.models.conditional import Trainable
+from genlat.models.conditional import Conditional, Trainable
+from genlat.training.across import AcrossCouplings
 from genlat.training.objectives import AbstractObjective
 
 
@@ -138,6 +139,9 @@ def run_chunk(
     **Raises:** `ValueError` for a model that the objective does not fit, micro-batches
     of an objective that is no mean over them, or annealing with samples of the target.
     """
+    is_family = isinstance(state.model, Conditional)
+    if is_family and not isinstance(objective, AcrossCouplings):
+        raise ValueError("a conditional model is trained by AcrossCouplings alone")
     if reason := objective.why_unfit(state.model):
         raise ValueError(reason)
     name = type(objective).__name__

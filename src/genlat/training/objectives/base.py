@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractFlow, AbstractModel
-from genlat.models.conditional import Conditional, Trainable
+from genlat.models.conditional import Trainable
 
 LossAndWeights = tuple[Float[Array, ""], Float[Array, " n"]]
 
@@ -52,9 +52,7 @@ def with_gradient_of(
     return value + surrogate - lax.stop_gradient(surrogate)
 
 
-def no_density(model: Trainable) -> str | None:
-    if isinstance(model, Conditional):
-        return "the model is conditional: train it across its couplings"
+def no_density(model: AbstractModel) -> str | None:
     if model.likelihood == "exact" and model.normalized:
         return None
     norm = "normalised" if model.normalized else "not normalised"
