@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation
+from genlat.estimators import autocorrelation, propagation
 
 MU, SIGMA = 0.4, 1.7
 N_REPEATS = 500
@@ -311,3 +311,29 @@ def test_derived_without_a_value_nearby_has_no_error():
     )
     assert estimate.value == 1.0
     assert np.isnan(estimate.error)
+    assert estimate.flaw == propagation.UNDEFINED
+    assert estimate.to_json()["unusable"]
+
+
+def test_chains_that_never_move_are_stuck_wherever_they_are():
+    places = np.random.default_rng(4).normal(size=(6, 1))
+    frozen = autocorrelation.analyse(np.repeat(places, 200, axis=1))
+    assert frozen.mean.flaw == frozen.tau_int.flaw == autocorrelation.STUCK
+    assert not frozen.is_resolved
+    # one value each: independent draws
+    assert autocorrelation.mean(np.repeat(places, 10, axis=0)).flaw == ""
+    one_moves = np.repeat(places, 200, axis=1)
+    one_moves[2] += np.random.default_rng(5).normal(size=200)
+    assert autocorrelation.mean(one_moves).flaw != autocorrelation.STUCK
+
+
+def test_too_few_samples_make_no_error():
+    random = np.random.default_rng(6)
+    for shape in ((1, 10), (2, 7), (6, 2)):
+        for _ in range(50):
+            values = random.normal(size=shape)
+            assert autocorrelation.mean(values).flaw == autocorrelation.TOO_FEW
+    for shape in ((1, 100), (40, 2), (6, 30)):
+        assert autocorrelation.mean(random.normal(size=shape)).flaw == ""
+    slow = _chains(0.98, (1, 1, 300), seed=7)[0]  # 3 independent draws
+    assert autocorrelation.mean(slow).flaw == autocorrelation.TOO_FEW

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,7 +24,7 @@ def ess_at(size):
     return np.minimum(np.arange(STEPS) / (3 * size**2), 0.97) + noise
 
 
-def a_run(out: Path, point: scaling.Point, share: float):
+def a_run(out: Path, point: scaling.Point, share: float | None):
     """A finished run as `genlat run` leaves it, of KL per site 10⁻⁴ L."""
     run = out / "runs" / point.name
     run.mkdir(parents=True)
@@ -46,9 +48,11 @@ def a_run(out: Path, point: scaling.Point, share: float):
         "cost": {"parameters": 99},
     }
     (run / "results.json").write_text(json.dumps(results))
-    path = scaling.share_path(out, point)
+    path = scaling.clock_path(out, point)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"share": share}))
+    if share is not None:
+        watched = [[step, 11 + share * SECONDS * step] for step in range(50, 401, 50)]
+        path.write_text(json.dumps(watched))
 
 
 def study(monkeypatch, out: Path, *options: str):
@@ -59,14 +63,16 @@ def study(monkeypatch, out: Path, *options: str):
     return json.loads((out / "results.json").read_text())
 
 
-@pytest.mark.parametrize("start", ["scratch", "transfer"])
-def test_finished_runs_are_read_and_fitted(tmp_path, monkeypatch, capsys, start):
+@pytest.mark.parametrize(
+    ("start", "share"), [("scratch", 0.5), ("transfer", 0.5), ("scratch", None)]
+)
+def test_finished_runs_are_read_and_fitted(tmp_path, monkeypatch, capsys, start, share):
     """No run is started; values, costs and exponents are those of the files."""
     for size in (6, 8, 10):
-        a_run(tmp_path, scaling.Point("cnf", size, 1), share=0.5)
+        a_run(tmp_path, scaling.Point("cnf", size, 1), share)
     found = study(monkeypatch, tmp_path, "--start", start)
     first, second, _ = found["runs"]
-    per_step = 0.5 * SECONDS
+    per_step = (share or 1) * SECONDS
     assert first["seconds_per_step"][0] == pytest.approx(per_step)
     assert first["train_seconds"] == pytest.approx(STEPS * per_step)
     before = STEPS * per_step if start == "transfer" else 0
@@ -91,7 +97,7 @@ def test_finished_runs_are_read_and_fitted(tmp_path, monkeypatch, capsys, start)
 def test_other_settings_are_refused(tmp_path, monkeypatch):
     """Runs of different lengths are not one study."""
     for size in (6, 8, 10):
-        a_run(tmp_path, scaling.Point("cnf", size, 1), share=1.0)
+        a_run(tmp_path, scaling.Point("cnf", size, 1), None)
     study(monkeypatch, tmp_path)
     with pytest.raises(SystemExit, match="other settings"):
         study(monkeypatch, tmp_path, "--steps", "7")
@@ -100,9 +106,20 @@ def test_other_settings_are_refused(tmp_path, monkeypatch):
 def test_an_unfinished_run_is_continued(tmp_path, monkeypatch):
     """And one that was not begun is started, from its neighbour where asked to."""
     called = []
-    monkeypatch.setattr(
-        scaling.subprocess, "run", lambda words, check: called.append(words[3:])
-    )
+
+    class Ended:
+        pid = os.getpid()
+
+        def __init__(self, words):
+            called.append(words[3:])
+
+        def poll(self):
+            return 0
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(scaling.subprocess, "Popen", Ended)
     request = scaling.Request("transfer", 50, 16, 200, ("train.warmup=3",))
     scaling.keep_request(tmp_path, request)
     first, second = (scaling.Point("realnvp", size, 1) for size in (6, 20))
@@ -115,6 +132,27 @@ def test_an_unfinished_run_is_continued(tmp_path, monkeypatch):
     file = (tmp_path / "files" / f"{second.name}.toml").read_text()
     assert f'init = "{tmp_path / "runs" / first.name}"' in file
     assert "lam_b = 4.807" in file
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="not Linux")
+def test_cpu_seconds_are_those_of_the_process(tmp_path):
+    """Of one that computes for 0.4 s a chunk, and sleeps as long at no cost."""
+    code = (
+        "import sys, time\n"
+        "for step in range(3):\n"
+        "    end = time.process_time() + 0.4\n"
+        "    while time.process_time() < end: pass\n"
+        "    time.sleep(0.4)\n"
+        "    open(sys.argv[1], 'a').write(50 * '{}\\n')\n"
+    )
+    path = tmp_path / "metrics.jsonl"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)])
+    samples = scaling.watch(process, path)
+    assert process.wait() == 0
+    assert [steps for steps, _ in samples][:2] == [50, 100]
+    value, error = measures.seconds_per_step(samples, np.arange(150.0))
+    assert value == pytest.approx(0.4 / 50, abs=5 * error)
+    assert error < 0.2 * value or len(samples) == 2
 
 
 def test_targets_that_are_never_reached_cost_nothing_known():

@@ -260,6 +260,40 @@ def test_chains_that_never_moved():
     assert verdict.judge(stuck).trust == "no"
 
 
+def test_a_perfect_model_is_not_called_stuck():
+    """Equal log-weights on chains whose action moves: q = p, exactly."""
+    log_w_p, action = np.full((5, 40), 3.1), RNG.normal(size=(5, 40))
+    sides = (
+        estimates.from_p(log_w_p, action, 8),
+        estimates.from_both(np.full(300, 3.1), log_w_p, action, 8),
+    )
+    for found in sides:
+        assert not any(estimate.flaw for estimate in found.values())
+        assert found["log_z"].value == pytest.approx(3.1)
+        assert found["log_z"].error == 0
+        assert found["entropy_density"].error > 0
+
+
+def test_chains_frozen_apart():
+    log_w_p = np.repeat(RNG.normal(size=(12, 1)), 40, axis=1)
+    found = estimates.from_p(log_w_p, -log_w_p, 8)
+    is_marked(found)
+    moved = {"mag": log_w_p, "mag2": log_w_p**2}
+    is_marked(estimates.chain(moved, ("mag", "mag2"), (4, 2)))
+
+
+def test_what_is_not_defined_says_so():
+    """A correlation length of a handful of samples."""
+    noise = RNG.normal(size=(4, 30, 3))
+    noise[..., 1] += 2.0
+    measured = {"two_point": noise - noise.mean(axis=(0, 1)) * [1, 0, 0]}
+    is_marked(estimates.chain(measured, ("correlation_length",), (4, 2)))
+    draws = {"two_point": measured["two_point"].reshape(120, 3)}
+    draws["action_density"] = RNG.normal(size=120)
+    found = estimates.nis(RNG.normal(size=120), draws, ("correlation_length",), (4, 2))
+    is_marked({"correlation_length": found["correlation_length"]})
+
+
 def test_two_samples_of_p_are_few_but_no_accident():
     log_w_q, log_w_p = RNG.normal(size=200), np.array([[0.3], [0.4]])
     found = estimates.from_both(log_w_q, log_w_p, log_w_p, 8)

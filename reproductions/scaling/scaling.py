@@ -10,7 +10,7 @@ What it measures is in README.md beside it.
 import argparse
 import dataclasses
 import json
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -158,7 +158,7 @@ def keep_request(out: Path, request: Request) -> None:
 
 
 def make(out: Path, point: Point, before: Point | None, request: Request) -> None:
-    """Start, continue or skip the run of a point; notes its share of the CPU."""
+    """Start, continue or skip the run of a point; notes the CPU time of training."""
     run, file = out / "runs" / point.name, out / "files" / f"{point.name}.toml"
     if (run / "results.json").exists():
         print(f"{point.name}: already finished", file=sys.stderr)
@@ -172,30 +172,45 @@ def make(out: Path, point: Point, before: Point | None, request: Request) -> Non
         overrides = [word for text in request.overrides for word in ("--set", text)]
         command = ["run", str(file), "--out", str(run), "--quiet", *overrides]
     print(f"{point.name}: genlat {' '.join(command)}", file=sys.stderr)
-    wall, cpu = time.perf_counter(), cpu_seconds()
-    subprocess.run([*program, *command], check=True)
-    share = (cpu_seconds() - cpu) / (time.perf_counter() - wall)
-    share_path(out, point).write_text(json.dumps({"share": share}) + "\n")
+    process = subprocess.Popen([*program, *command])
+    samples = watch(process, run / "metrics.jsonl")
+    if process.wait():
+        sys.exit(f"{point.name}: genlat {command[0]} failed, see above")
+    clock_path(out, point).write_text(json.dumps(samples) + "\n")
 
 
-def cpu_seconds() -> float:
-    """Of all children that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def watch(process: subprocess.Popen, metrics: Path) -> list[list[float]]:
+    """Steps of training that are done and CPU seconds spent, each time they change.
+
+    The run's own clock would count what other processes do to this machine. Empty where
+    the system does not tell: the run's clock is all there is then.
+    """
+    stat, tick = Path(f"/proc/{process.pid}/stat"), os.sysconf("SC_CLK_TCK")
+    samples: list[list[float]] = []
+    while process.poll() is None:
+        time.sleep(measures.INTERVAL)
+        try:
+            steps = metrics.read_bytes().count(b"\n")
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # nothing trained yet, gone, or not Linux
+        if steps and (not samples or steps > samples[-1][0]):
+            samples.append([steps, (int(fields[11]) + int(fields[12])) / tick])
+    return samples
 
 
 def read(out: Path, point: Point, targets: list[float], spent: float) -> Json:
     """The row of a point in the tables."""
-    run, share_file = out / "runs" / point.name, share_path(out, point)
+    run, clock = out / "runs" / point.name, clock_path(out, point)
     return {
         "family": point.family,
         "size": point.size,
         "seed": point.seed,
-        **measures.read(run, share_file, targets, spent),
+        **measures.read(run, clock, targets, spent),
     }
 
 
-def share_path(out: Path, point: Point) -> Path:
+def clock_path(out: Path, point: Point) -> Path:
     return out / "files" / f"{point.name}.cpu.json"
 
 

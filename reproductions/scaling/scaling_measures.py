@@ -13,12 +13,13 @@ Json = dict[str, Any]
 
 WINDOW = 20  # training steps whose batch ESS is averaged: one alone is noise
 CHUNK = 50  # steps of the first compiled call, which compiles
+INTERVAL = 0.1  # seconds between two looks at a training
 
 
-def read(run: Path, share_file: Path, targets: list[float], spent: float) -> Json:
+def read(run: Path, clock: Path, targets: list[float], spent: float) -> Json:
     """One finished run in numbers; `spent` is what training cost before it began.
 
-    Times are CPU seconds: the run's clock times the share of a core that it had.
+    Times are CPU seconds where `clock` has any, else the run's own.
     """
     results = json.loads((run / "results.json").read_text())
     text = (run / "metrics.jsonl").read_text()
@@ -26,8 +27,8 @@ def read(run: Path, share_file: Path, targets: list[float], spent: float) -> Jso
     seconds, ess = (
         np.array([line[key] for line in lines]) for key in ("seconds", "ess")
     )
-    share = json.loads(share_file.read_text())["share"] if share_file.exists() else 1.0
-    per_step, per_step_error = (share * x for x in seconds_per_step(seconds))
+    watched = json.loads(clock.read_text()) if clock.exists() else []
+    per_step, per_step_error = seconds_per_step(watched, seconds)
     found = results["diagnostics"]
     pairs = {
         "ess": found["ess"],
@@ -48,16 +49,20 @@ def read(run: Path, share_file: Path, targets: list[float], spent: float) -> Jso
     }
 
 
-def seconds_per_step(seconds: np.ndarray) -> tuple[float, float]:
-    """Typical time of a step and its error, from the calls after the one that compiles.
+def seconds_per_step(
+    watched: list[list[float]], seconds: np.ndarray
+) -> tuple[float, float]:
+    """Time of a step and its error, without the first call, which compiles.
 
-    The run shares the time of a call out among its steps.
+    **Arguments:** `watched` are (steps done, CPU seconds), of which two are needed,
+    each up to `INTERVAL` late; `seconds` the run's clock at every step.
     """
-    each = np.diff(seconds, prepend=0.0)
-    calls = (each[CHUNK:] if len(each) > CHUNK else each)[CHUNK // 2 :: CHUNK]
-    value = float(np.median(calls))
-    scatter = float(np.std(calls, ddof=1)) if len(calls) > 2 else 0.1 * value
-    return value, max(0.01 * value, scatter / math.sqrt(len(calls)))
+    after = [sample for sample in watched if sample[0] >= CHUNK]
+    if len(after) < 2:
+        after = [[step + 1, seconds[step]] for step in (CHUNK - 1, len(seconds) - 1)]
+    (first, begin), (last, end) = after[0], after[-1]
+    value = (end - begin) / (last - first)
+    return value, max(0.01 * value, INTERVAL / (last - first))
 
 
 def cost_to_reach(

@@ -21,6 +21,8 @@ from genlat.estimators.propagation import Function, expand, join
 
 METHOD, UNRESOLVED = "gamma", "gamma, window not resolved"
 STUCK = "the series never changes: no error can be estimated"
+TOO_FEW = "too few samples: no error can be estimated"
+FEWEST_INDEPENDENT, FEWEST_WINDOWS = 10.0, 5.0  # for an error known to 1/√10
 WINDOW_FACTOR = 1.5
 """Wolff's S: the assumed ratio of the slowest decay time to τ_int."""
 LENGTH_TO_TRUST = 100.0
@@ -76,7 +78,8 @@ def analyse(
     correlations. τ_int comes from the unweighted sum with Γ corrected for the same
     subtraction; its error² is Wolff's (4/N)(W + ½ - τ) τ² or that of
     `_truncated_sum_variance`, whichever is larger; its bias the tail beyond W of a
-    single exponential. `n_eff` is σ²/error². A series that never changes has a `flaw`.
+    single exponential. `n_eff` is σ²/error². A `flaw` have series that never change
+    within a chain, that are worth fewer than 10 independent draws, or N < 5 (2W + 1).
 
     error² has the right mean, and a relative variance of about 2(2W + 1)/N: pulls
     follow Student's t with N/(2W + 1) degrees of freedom. On lone chains of 50, 100,
@@ -106,13 +109,19 @@ def analyse(
     resolved = np.array([column.is_resolved for column in columns]).reshape(shape)
     total, method = n_chains * n, METHOD if np.all(resolved) else UNRESOLVED
     value = plain(averages.reshape(shape))
-    flaw = STUCK if np.all(is_constant) else ""
+    flaw = STUCK if is_stuck(values) else TOO_FEW if _is_few(columns, total) else ""
     return Analysis(
         mean=Estimate(value, error, 0.0, total, n_eff, method, flaw),
         tau_int=Estimate(tau, tau_error, tau_bias, total, n_eff, method, flaw),
         window=window if shape else int(window),
         is_resolved=resolved if shape else bool(resolved),
     )
+
+
+def is_stuck(values: Real[np.ndarray, "chains n *component"]) -> bool:
+    """Whether no chain ever moves, wherever it is; those of length 1: all are equal."""
+    start = values[:, :1] if values.shape[1] > 1 else values[:1, :1]
+    return bool(np.all(values == start))
 
 
 def between_chains(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
@@ -192,7 +201,7 @@ def derived(
 
     The bias is that of its curvature, with the naive covariance of the means scaled by
     2 τ_int of the projected series. Where `function` is not finite within one error of
-    the means, as a root of something that may be negative, the error is NaN.
+    the means, as a root of something that may be negative, that is the `flaw`.
 
     **Arguments:** `function` takes `{name: mean}`, float64 NumPy, and returns a number
     or an array.
@@ -203,11 +212,12 @@ def derived(
     deviations = (series - averages).reshape(-1, k)
     covariance = deviations.T @ deviations / (n_chains * n) ** 2
     expansion = expand(function, values, averages, covariance, sample_axes=2)
-    if not np.all(np.isfinite(expansion.gradient)):
-        # undefined within an error of the means: a value perhaps, but no error
-        unknown = plain(np.full(expansion.value.shape, np.nan))
+    if flaw := expansion.flaw:
+        unknown = plain(np.full_like(expansion.value, np.nan))
         value = plain(expansion.value)
-        return Estimate(value, unknown, unknown, n_chains * n, unknown, UNRESOLVED)
+        return Estimate(
+            value, unknown, unknown, n_chains * n, unknown, UNRESOLVED, flaw
+        )
     projected = np.einsum("ik,...k->i...", deviations, expansion.gradient)
     analysis = analyse(projected.reshape(n_chains, n, *expansion.value.shape))
     bias = 2 * analysis.tau_int.value * expansion.bias
@@ -262,6 +272,16 @@ class _Column(NamedTuple):
     tau_bias: float
     window: int
     is_resolved: bool
+
+
+def _is_few(columns: list[_Column], total: int) -> bool:
+    """Whether a component that moves has too few draws, or windows, for an error."""
+    return any(
+        min(x.n_eff, total) < FEWEST_INDEPENDENT
+        or total < FEWEST_WINDOWS * (2 * x.window + 1)
+        for x in columns
+        if x.error > 0
+    )
 
 
 def _windowed(

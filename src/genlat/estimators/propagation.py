@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, Real
 
+UNDEFINED = "not defined within the errors of the means"
 Means = Mapping[str, np.ndarray]
 Function = Callable[[Means], object]
 """Takes the means by name, each a float64 NumPy array with the axes of one observation;
@@ -19,6 +20,12 @@ class Expansion:
     value: Float[np.ndarray, "*shape"]
     gradient: Float[np.ndarray, "*shape k"]
     bias: Float[np.ndarray, "*shape"]
+
+    @property
+    def flaw(self) -> str:
+        """Why f has no value or error, where one standard error leaves its domain."""
+        parts = (self.value, self.gradient, self.bias)
+        return "" if all(np.all(np.isfinite(part)) for part in parts) else UNDEFINED
 
 
 def expand(

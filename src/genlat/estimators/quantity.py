@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from genlat.estimators import autocorrelation
+from genlat.estimators.autocorrelation import FEWEST_INDEPENDENT
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.propagation import expand
 
@@ -139,7 +140,10 @@ def propagate(
     total = constant(float(expansion.value))
     for slope, name in zip(expansion.gradient, names, strict=True):
         total = total + (quantities[name] - quantities[name].value) * float(slope)
-    return dataclasses.replace(total, bias=total.bias + float(expansion.bias))
+    flaw = total.flaw or expansion.flaw
+    return dataclasses.replace(
+        total, bias=total.bias + float(expansion.bias), flaw=flaw
+    )
 
 
 class _Part(NamedTuple):
@@ -153,17 +157,19 @@ class _Part(NamedTuple):
 
 def _part(influence: Float[np.ndarray, "..."]) -> _Part:
     n, square = influence.size, float(np.sum(influence**2))
+    if influence.ndim == 1:
+        # independent draws that all say the same have no error, and no flaw
+        flaw = autocorrelation.TOO_FEW if n < FEWEST_INDEPENDENT else ""
+        return _Part(square / (n * (n - 1)), float(n), True, flaw)
     if square == 0:
         return _Part(0.0, float(n), True, autocorrelation.STUCK)
-    if influence.ndim == 1:
-        return _Part(square / (n * (n - 1)), float(n), True, "")
     analysis = autocorrelation.analyse(influence)
     estimate = analysis.mean
     return _Part(
         float(estimate.error) ** 2,
         float(estimate.n_eff),
         bool(analysis.is_resolved),
-        "",
+        estimate.flaw,
     )
 
 

@@ -26,6 +26,8 @@ from genlat.estimators.quantity import Quantity
 
 Q, P = "q", "p"
 DOMINATED = 0.5
+FEWEST_SHARED = 10.0
+"""Draws in the overlap of two densities, fewer than which make no error bar."""
 
 
 def log_z_q(log_w_q: Float[np.ndarray, " draws"]) -> Quantity:
@@ -149,7 +151,10 @@ def bar(
     that solves $\ln\langle\sigma(y)\rangle_0 - \ln\langle\sigma(-y)\rangle_1 = M$. Of
     all functions of x this σ has the least variance. Its slope in c is -1 on average,
     so the influences are σ(y)/⟨σ(y)⟩ - 1 and 1 - σ(-y)/⟨σ(-y)⟩; the bias contains the
-    fluctuation of the slope and the curvature.
+    fluctuation of the slope and the curvature. Flawed where overlap times the smaller
+    number of independent draws is below 10: Gaussians of equal width, 200, 2000 and
+    20 000 draws a side, have 95 % intervals that hold in 94 % of cases at 18 and more,
+    92 % at 3.5, 88 % at 1.8 and 77 % at 0.3.
 
     **Source:** Bennett, J. Comput. Phys. 22, 245 (1976). The bias is ours.
 
@@ -165,7 +170,14 @@ def bar(
     influences = dict(
         zip(ensembles, (sides[0].influence, -sides[1].influence), strict=True)
     )
-    found = Quantity(c, influences, flaw=sides[0].flaw or sides[1].flaw)
+    overlap = float(
+        np.mean(expit(np.ravel(log_w_0) - c)) + np.mean(expit(c - np.ravel(log_w_1)))
+    )
+    flaw = sides[0].flaw or sides[1].flaw
+    if overlap * min(n_eff) < FEWEST_SHARED:
+        flaw = f"the two ensembles overlap by only {overlap:.1g} of {min(n_eff):.0f}"
+        flaw += " independent draws"
+    found = Quantity(c, influences, flaw=flaw)
     variances = [
         float(Quantity(0.0, {"": side.influence}).estimate("").error) ** 2
         for side in sides
@@ -174,9 +186,6 @@ def bar(
     for side, variance, sign in zip(sides, variances, (1.0, -1.0), strict=True):
         curvature = 0.5 * sign * side.second_derivative * sum(variances)
         bias += curvature - sign * variance * (0.5 + side.slope_correlation)
-    overlap = float(
-        np.mean(expit(np.ravel(log_w_0) - c)) + np.mean(expit(c - np.ravel(log_w_1)))
-    )
     return Ratio(dataclasses.replace(found, bias=bias), overlap)
 
 
@@ -292,7 +301,10 @@ def _mean_or_infinite(log_w: Float[np.ndarray, "*draws"], ensemble: str) -> Quan
 
 
 def _dominated(u: Float[np.ndarray, "*draws"], what: str) -> str:
-    share = float(np.max(u)) / u.size
-    if share <= DOMINATED:
-        return ""
-    return f"one draw carries {share:.0%} of the {what}"
+    """A flaw if one draw, or fewer than ten of them, carry what has mean 1."""
+    share, n_eff = float(np.max(u)) / u.size, u.size / float(np.mean(u**2))
+    if share > DOMINATED:
+        return f"one draw carries {share:.0%} of the {what}"
+    if n_eff < autocorrelation.FEWEST_INDEPENDENT:
+        return f"the {what} is that of {n_eff:.1f} draws: too few for an error"
+    return ""

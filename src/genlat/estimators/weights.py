@@ -153,7 +153,8 @@ def reweighted_derived(
 ) -> Estimate:
     """`function` of reweighted means, by linear propagation of their covariance.
 
-    The bias contains the curvature of `function` and the bias of the means.
+    The bias contains the curvature of `function` and the bias of the means. Where
+    `function` is not finite within one error of the means, that is the `flaw`.
 
     **Arguments:** `function` takes `{name: mean}`, float64 NumPy, and returns a number
     or an array.
@@ -173,6 +174,7 @@ def reweighted_derived(
         n=n,
         n_eff=float(n / np.mean(u**2)),
         method=METHOD,
+        flaw=expansion.flaw,
     )
 
 

@@ -74,11 +74,12 @@ def from_p(
     log_z = two_sided.log_z_p(log_w_p)
     entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
     upper = two_sided.upper_log_z(log_w_p)
-    return {
+    found = {
         **free_energy(log_z, volume, "p_estimator"),
         "free_energy_density_lower": bound(upper, volume, "p_estimator"),
         "entropy_density": entropy.estimate("p_estimator"),
     }
+    return {name: settled(x, log_w_p, action) for name, x in found.items()}
 
 
 def from_both(
@@ -90,10 +91,28 @@ def from_both(
     """By Bennett's ratio from draws of q and samples of p."""
     log_z = two_sided.bar(log_w_q, log_w_p).log_z
     entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
-    return {
+    found = {
         **free_energy(log_z, volume, "bar"),
         "entropy_density": entropy.estimate("bar"),
     }
+    return {name: settled(x, log_w_p, action) for name, x in found.items()}
+
+
+def settled(
+    estimate: Estimate,
+    log_w_p: Float[np.ndarray, "chains n"],
+    action: Float[np.ndarray, "chains n"],
+) -> Estimate:
+    """An estimate from samples of p, not called stuck where the model is exact.
+
+    Log-weights that are all equal mean that q = p, or that no chain moved; if the
+    action moves, it is the former, and the error of 0 is right.
+    """
+    is_exact = bool(np.all(log_w_p == log_w_p[0, 0]))
+    if is_exact and not autocorrelation.is_stuck(action):
+        flaw = "" if estimate.flaw == autocorrelation.STUCK else estimate.flaw
+        return dataclasses.replace(estimate, flaw=flaw)
+    return estimate
 
 
 def free_energy(log_z: Quantity, volume: int, method: str) -> Found:
