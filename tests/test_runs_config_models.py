@@ -103,7 +103,12 @@ lam = 0.1
             ),
         ),
         (
-            f"{MODEL}name = 'nice'\nsplitting = 'stripe'\nkernel_size = 4",
+            f"{MODEL}name = 'nice'\nsplitting = 'stripe'",
+            'model.splitting = "stripe": a stripe needs even extents, shape is [6, 5]',
+        ),
+        (f"{MODEL}name = 'nice'\nlayers = 1", "model.layers = 1: should be greater"),
+        (
+            f"{MODEL}name = 'nice'\nkernel_size = 4",
             "model.kernel_size = 4: must be odd",
         ),
         (

@@ -1,6 +1,7 @@
 """The family of models that a run file names."""
 
 from genlat.runs.cnf_family import CnfFamily
+from genlat.runs.coupling_family import CouplingFamily
 from genlat.runs.family import AbstractFamily
 from genlat.runs.model_sections import CouplingSection, ModelSection
 
@@ -8,7 +9,5 @@ from genlat.runs.model_sections import CouplingSection, ModelSection
 def of(section: ModelSection) -> AbstractFamily:
     """The family that a `[model]` names."""
     if isinstance(section, CouplingSection):
-        from genlat.runs.coupling_family import CouplingFamily
-
         return CouplingFamily(section)
     return CnfFamily(section)

@@ -1,5 +1,6 @@
 """Whether the model fits the lattice, and the run it starts from. No JAX here."""
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -50,8 +51,10 @@ def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
     shape = list(theory.shape)
     if model.prior == "normal" and model.wells != "both":
         yield "model.wells", model.wells, 'prior = "normal" has no wells: leave it out'
-    if model.splitting == "checkerboard" and any(n % 2 and n > 1 for n in shape):
-        allowed = f"a checkerboard needs even extents, shape is {shape}"
+    if math.prod(shape) < 2:
+        yield "model.name", model.name, "a coupling needs at least two sites"
+    if model.splitting != "even_odd" and any(n % 2 and n > 1 for n in shape):
+        allowed = f"a {model.splitting} needs even extents, shape is {shape}"
         yield "model.splitting", model.splitting, allowed
     if model.conditioner == "conv":
         yield from _convolution(shape, model)

@@ -97,7 +97,7 @@ class CouplingSection(AbstractModelSection):
         description='"gaussian", the best one for the theory, or "normal", independent '
         "sites of its ⟨φ²⟩",
     )
-    layers: PositiveInt = Field(default=16, description="coupling layers")
+    layers: int = Field(default=16, ge=2, description="coupling layers")
     splitting: Literal["checkerboard", "stripe", "even_odd"] = Field(
         default="checkerboard",
         description="which half of the sites every layer moves",
@@ -115,7 +115,8 @@ class CouplingSection(AbstractModelSection):
         default=False, description="odd networks: q(-φ) = q(φ) by construction"
     )
     fourier: bool = Field(
-        default=False, description="a learned rescaling of the Fourier modes"
+        default=False,
+        description="a learned rescaling of the Fourier modes; nice always has it",
     )
     zero_mode: bool = Field(
         default=False, description="a learned bimodal map of the magnetisation"

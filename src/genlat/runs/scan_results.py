@@ -52,6 +52,7 @@ def write(path: Path, request: Request) -> Json:
         "verdicts": [found["verdict"] for found in results],
         "thermodynamics": {},
         "consistency": [],
+        "no_consistency": "",
         "cost": {
             f"{stage}_seconds": [
                 found["cost"].get(f"{stage}_seconds") for found in results
@@ -63,8 +64,11 @@ def write(path: Path, request: Request) -> Json:
         x = np.array(values, np.float64)
         content |= _along_coupling(request, x, estimates)
         if request.field == TIME_EXTENT:
+            log_z = estimates.get("log_z", {})
+            gaps = (_missing(x, f"ln Z by {key}", log_z[key]) for key in log_z)
             content["thermodynamics"] = {
-                "equation_of_state": _equations(request, x, estimates.get("log_z", {}))
+                "equation_of_state": _equations(request, x, log_z),
+                "left_out": list(filter(None, gaps)),
             }
     files.write_json(path / "scan.json", content)
     return content
@@ -79,7 +83,8 @@ def _scanned(config: Mapping[str, Any], field: str) -> Any:
 def _curves(results: Sequence[Json]) -> Curves:
     """Value and error of every scalar observable by every method, point by point.
 
-    Where a point has none, or no error, there is null.
+    Where a point has none, or no error, there is null; `unusable` has the reason, null
+    where there is no fault.
     """
     curves: Curves = {}
     for k, found in enumerate(results):
@@ -87,26 +92,48 @@ def _curves(results: Sequence[Json]) -> Curves:
             for method, estimate in by_method.items():
                 if isinstance(estimate["value"], list):
                     continue
-                empty = {key: [None] * len(results) for key in ("value", "error")}
+                keys = ("value", "error", "unusable")
+                empty = {key: [None] * len(results) for key in keys}
                 curve = curves.setdefault(name, {}).setdefault(method, empty)
                 curve["value"][k] = estimate["value"]
                 curve["error"][k] = estimate["error"]
+                curve["unusable"][k] = estimate.get("unusable")
     return curves
 
 
 def _number(found: Any) -> Any:
-    """Value and error of an estimate; a plain number as it is."""
+    """Value and error of an estimate, or why not; a plain number as it is."""
     if isinstance(found, Mapping):
-        return {"value": found.get("value"), "error": found.get("error")}
+        keys = ("value", "error", *["unusable"] * ("unusable" in found))
+        return {key: found.get(key) for key in keys}
     return found
 
 
 def _points(curve: Mapping[str, Sequence[float | None]] | None) -> Points | None:
     """A curve as arrays, if it has a value and an error at every point."""
-    if curve is None or any(x is None for x in (*curve["value"], *curve["error"])):
+    if curve is None or _gaps(curve):
         return None
     value, error = (np.array(curve[key], np.float64) for key in ("value", "error"))
     return Points(value, error)
+
+
+def _gaps(curve: Mapping[str, Sequence[float | None]]) -> list[int]:
+    """The points at which a curve has no value or no error."""
+    pairs = zip(curve["value"], curve["error"], strict=True)
+    return [k for k, pair in enumerate(pairs) if None in pair]
+
+
+def _missing(
+    x: np.ndarray, name: str, curve: Mapping[str, Sequence[Any]] | None
+) -> str:
+    """Why a curve has no rows, in words; empty if it is whole."""
+    if curve is None:
+        return f"no {name}"
+    gaps = [
+        f"{x[k]:g} ({curve['unusable'][k] or 'not finite, or absent'})"
+        for k in _gaps(curve)
+    ]
+    return f"{name} cannot be used at {', '.join(gaps)}" if gaps else ""
 
 
 def _slope(request: Request) -> tuple[str, float] | None:
@@ -134,10 +161,14 @@ def _along_coupling(request: Request, x: np.ndarray, estimates: Curves) -> Json:
     if slope is None or chain is None:
         return {}
     (observable, factor), method = slope, "+".join(chain["kernel"])
-    log_z = _points(estimates.get("log_z", {}).get("nis"))
-    measured = _points(estimates.get(observable, {}).get(method))
+    curves = {
+        "ln Z by nis": estimates.get("log_z", {}).get("nis"),
+        f"{observable} by {method}": estimates.get(observable, {}).get(method),
+    }
+    log_z, measured = map(_points, curves.values())
     if log_z is None or measured is None:
-        return {}
+        gaps = (_missing(x, name, curve) for name, curve in curves.items())
+        return {"no_consistency": "; ".join(filter(None, gaps))}
     slopes = Points(factor * measured.value, abs(factor) * measured.error)
     rows = [
         {

@@ -18,10 +18,11 @@ def show(results: Mapping[str, Any]) -> None:
         table.add_column(name)
     for k, value in enumerate(results["values"]):
         numbers = (
-            _cell(curve["value"][k], curve["error"][k]) for curve in log_z.values()
+            _cell(*(curve[key][k] for key in ("value", "error", "unusable")))
+            for curve in log_z.values()
         )
         ess = results["diagnostics"]["ess"][k]
-        shown = "" if ess is None else f"{ess['value']:.3f}"
+        shown = "" if ess is None else "unusable" if "unusable" in ess else _short(ess)
         table.add_row(f"{value!r}", *numbers, shown, results["verdicts"][k]["trust"])
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -36,10 +37,21 @@ def show(results: Mapping[str, Any]) -> None:
             markup=False,
         )
 
+    if reason := results["no_consistency"]:
+        console.print(f"no consistency rows: {reason}", markup=False)
 
-def _cell(value: float | None, error: float | None) -> str:
+
+def _short(ess: Mapping[str, Any]) -> str:
+    return "" if ess["value"] is None else f"{ess['value']:.3f}"
+
+
+def _cell(value: float | None, error: float | None, unusable: str | None) -> str:
+    if unusable:
+        return "unusable"
     if value is None:
         return ""
-    if error is None or error <= 1e-9 * abs(value):
+    if error is None:
+        return f"{value:.4g}(?)"
+    if error <= 1e-9 * abs(value):
         return f"{value:.10g}"
     return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method=""))
