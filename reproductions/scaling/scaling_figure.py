@@ -1,10 +1,12 @@
 """The figure of a scaling study: four quantities against L."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scaling_measures as measures
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -29,9 +31,14 @@ def draw(rows: list[Json], fitted: list[Json]) -> Figure:
     curves(kl, rows, fitted, ("kl_per_site", "kl_per_site"), lambda y: y)
     curves(cost, rows, fitted, (to_target, to_target), lambda y: y)
     for axes, label in ((ess, "ESS"), (acceptance, "acceptance")):
-        axes.set(ylabel=label, ylim=(0, 1.03))
+        lowest = axes.dataLim.y0
+        axes.set(ylabel=label, ylim=(max(0, math.floor(10 * lowest - 0.5) / 10), 1.005))
     for axes, label in ((kl, "KL per site"), (cost, f"CPU {to_target}")):
         axes.set(ylabel=label, yscale="log")
+        if axes.dataLim.y1 < 30 * axes.dataLim.y0:  # else powers of ten are enough
+            axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
     sizes = sorted({row["size"] for row in rows})
     for axes in (acceptance, cost):
         axes.set_xscale("log")
