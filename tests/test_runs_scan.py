@@ -14,6 +14,7 @@ from genlat.runs import (
     scan,
     scan_request,
     scan_results,
+    scan_table,
     train_stage,
 )
 from genlat.runs.errors import DamagedError, DivergedError, RequestError
@@ -229,6 +230,54 @@ def test_a_point_at_another_value_is_refused(run_file, tmp_path):
     files.write_json(point / "results.json", {"config": config})
     with pytest.raises(DamagedError, match=r"not at 0\.1"):
         scan_results.write(out, request)
+
+
+def fabricated(path, request, flawed):
+    """Results of three points, of which one has an unusable ln Z."""
+    for k, (value, point) in enumerate(
+        zip(request.values, request.points, strict=True)
+    ):
+        log_z = {"value": 7.0 + value, "error": 0.01}
+        if k == flawed:
+            log_z |= {"error": None, "unusable": "one draw carries all"}
+        chain = {"value": 0.3, "error": 0.001}
+        content = {
+            "config": {"theory": {"kappa": value}},
+            "estimates": {"log_z": {"nis": log_z}, "hopping": {"hmc": chain}},
+            "diagnostics": {"ess": {**log_z, "value": 0.5}},
+            "verdict": {"trust": "no", "reasons": []},
+            "cost": {},
+        }
+        (path / "points" / point).mkdir(parents=True)
+        files.write_json(path / "points" / point / "results.json", content)
+    return scan_results.write(path, request)
+
+
+def test_an_unusable_point_says_why(run_file, tmp_path, capsys):
+    request = scan_request.plan(run_file, "theory.kappa=0.1,0.11,0.12", [], None)
+    (tmp_path / "good").mkdir()
+    found = fabricated(tmp_path / "good", request, flawed=None)
+    assert len(found["consistency"]) == 3
+    assert not found["no_consistency"]
+    assert found["estimates"]["log_z"]["nis"]["unusable"] == [None] * 3
+
+    out = tmp_path / "bad"
+    out.mkdir()
+    scan_request.write(out, request)
+    found = fabricated(out, request, flawed=1)
+    curve = found["estimates"]["log_z"]["nis"]
+    assert curve["unusable"] == [None, "one draw carries all", None]
+    assert found["consistency"] == []
+    reason = "ln Z by nis cannot be used at 0.11 (one draw carries all)"
+    assert found["no_consistency"] == reason
+    scan_table.show(found)
+    printed = capsys.readouterr().out
+    assert printed.count("unusable") == 2  # ln Z and the ESS
+    assert "7.11" not in printed
+    assert " ".join(printed.split()).count(f"no consistency rows: {reason}") == 1
+    text = scan_page.write(out).read_text()
+    assert f"No rows: {reason}" in text
+    assert text.count(">unusable<") == 2
 
 
 def test_the_page_of_a_scan(finished):

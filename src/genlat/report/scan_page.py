@@ -160,9 +160,9 @@ def _points(results: Json) -> str:
     for k, value in enumerate(results["values"]):
         address = urllib.parse.quote(f"{results['points'][k]}/report.html")
         here = {
-            method: {"value": curve["value"][k], "error": curve["error"][k]}
+            method: _at(curve, k)
             for method, curve in log_z.items()
-            if curve["value"][k] is not None
+            if curve["value"][k] is not None or curve["unusable"][k]
         }
         rows.append(
             [
@@ -177,8 +177,17 @@ def _points(results: Json) -> str:
     return tables.table(heads, rows)
 
 
+def _at(curve: Json, k: int) -> Json:
+    """One point of a curve as an estimate, with the reason if it cannot be used."""
+    found = {"value": curve["value"][k], "error": curve["error"][k]}
+    reason = curve["unusable"][k]
+    return found | {notation.UNUSABLE: reason} if reason else found
+
+
 def _short(estimate: Json | None) -> str:
     """Three digits: whether it is near 1 is all that counts here."""
+    if estimate is not None and notation.UNUSABLE in estimate:
+        return notation.UNUSABLE
     if estimate is None or estimate["value"] is None:
         return notation.ABSENT
     return f"{estimate['value']:.3f}"
@@ -200,7 +209,8 @@ def _largest(by_method: Json) -> str:
 def _consistency(results: Json) -> str:
     rows = results.get("consistency", [])
     if not rows:
-        return ""
+        reason = html.escape(results.get("no_consistency", ""))
+        return f'<p class="note">No rows: {reason}.</p>' if reason else ""
     heads = ["from", "to", "change of ln Z", "integral", "rule misses about", "pull"]
     table = tables.table(
         heads,
@@ -244,7 +254,9 @@ def _equation_of_state(results: Json) -> str:
         "In lattice units. Errors are statistical; “rule” is about what the discrete "
         "derivative misses. Rows share the coldest lattice: scan.json has covariances."
     )
-    return "".join(blocks) + f'<p class="note">{note}</p>' * bool(blocks)
+    left_out = results.get("thermodynamics", {}).get("left_out", [])
+    gaps = "".join(f'<p class="note">{html.escape(line)}.</p>' for line in left_out)
+    return "".join(blocks) + f'<p class="note">{note}</p>' * bool(blocks) + gaps
 
 
 def _costs(results: Json) -> list[tuple[str, str]]:
