@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from genlat.estimators.autocorrelation import STUCK, TOO_FEW
 from genlat.runs import verdict
 
 FINE = {
@@ -78,6 +79,7 @@ HALF = {**FINE["mode_weight"], "value": 0.5, "error": 0.006}
         ({"non_finite": 3}, "3 log-weights are not finite"),
         ({"non_finite_p": 2}, "2 log-weights of samples of p"),
         ({"excluded": 4}, "excludes 4 samples of p"),
+        ({"ess": None}, "all weights are zero"),
         ({"pareto_k": 0.71}, "pareto_k = 0.71 > 0.7"),
         ({"pareto_k": float("inf")}, "pareto_k = inf"),
         (
@@ -182,6 +184,14 @@ def test_faults_add_up():
             "hmc+cluster: the autocorrelation time is not resolved",
         ),
         (
+            {
+                "tau_int__mag": {
+                    "hmc": {"method": "gamma, window not resolved", "unusable": TOO_FEW}
+                }
+            },
+            "hmc: the autocorrelation time is not resolved",
+        ),
+        (
             {"replicas": {"hmc": {"observable": "mag", "p_value": 1e-30}}},
             "hmc: its chains disagree about mag (p = 1e-30)",
         ),
@@ -229,7 +239,7 @@ def test_nothing_at_all_is_unknown():
         # a constant has no autocorrelation to resolve
         {
             "tau_int__mag": {
-                "hmc": {"method": "gamma, window not resolved", "unusable": "constant"}
+                "hmc": {"method": "gamma, window not resolved", "unusable": STUCK}
             }
         },
     ],

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeGuard
 
+from genlat.estimators.autocorrelation import STUCK
+
 WORST_PARETO_K = 0.7  # Vehtari et al.: beyond it no error can be believed
 SMALLEST_N_EFF = 100
 SMALLEST_N = 100_000  # an ESS of fewer draws is a progress bar
@@ -65,6 +67,11 @@ def _weight_faults(diagnostics: Json) -> Iterator[str]:
             "that their errors cannot be believed"
         )
     ess = diagnostics.get("ess")
+    if "non_finite" in diagnostics and ess is None and not diagnostics["non_finite"]:
+        yield (
+            "all weights are zero: no draw of the model lies where p has any mass, so "
+            "its draws say nothing of p"
+        )
     if ess is not None and ess["n_eff"] < SMALLEST_N_EFF:
         yield (
             f"the samples are worth {ess['n_eff']:.0f} independent ones, fewer than "
@@ -271,7 +278,8 @@ def _unresolved(diagnostics: Json) -> list[str]:
     found: dict[str, None] = {}
     for by_method in diagnostics.get("tau_int", {}).values():
         for method, tau in by_method.items():
-            if UNRESOLVED in tau["method"] and "unusable" not in tau:
+            # a constant has none to resolve
+            if UNRESOLVED in tau["method"] and tau.get("unusable") != STUCK:
                 found[method] = None
     return list(found)
 
