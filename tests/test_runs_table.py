@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from genlat.report import tables
 from genlat.runs import table
 
 METHODS = ("nis", "p_estimator", "bar", "hmc_integration", "hmc+cluster")
@@ -113,6 +114,17 @@ def test_unusable_numbers_are_not_shown(capsys):
     assert "nan" not in text
     assert "not finite" in " ".join(text.split())
     assert "0.31(?)" in text
+
+
+def test_errors_that_are_not_resolved_say_so(capsys):
+    short = copy.deepcopy(results())
+    unresolved = {"value": 0.31, "error": 0.02, "method": "bar, window not resolved"}
+    short["estimates"]["mag"]["bar"] = unresolved
+    text = " ".join(shown(short, capsys).split())
+    assert text.count("resolved") == 1
+    assert "resolved" not in shown(results(), capsys)
+    page = tables.estimates({"mag": {"bar": unresolved}})
+    assert "0.310(20) <small>not resolved</small>" in page
 
 
 def test_diagnostics_and_verdict(capsys):

@@ -10,6 +10,7 @@ from genlat.estimators.estimate import Estimate
 Json = Mapping[str, Any]
 ABSENT = "—"
 UNUSABLE = "unusable"
+UNRESOLVED = "not resolved"  # in the method: the error is a lower bound
 SMALL = 1e-3  # below, numbers are written with a power of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FAR = 3.0  # a pull beyond this is highlighted

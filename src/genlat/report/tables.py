@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from genlat.report import notation
-from genlat.report.notation import ABSENT, SYMBOLS, UNUSABLE, Json
+from genlat.report.notation import ABSENT, SYMBOLS, UNRESOLVED, UNUSABLE, Json
 
 
 def estimates(found: Json) -> str:
@@ -87,8 +87,11 @@ def _group(scalars: Mapping[str, Json], reasons: Sequence[str]) -> str:
 
 def _cell(estimate: Json | None, reasons: Sequence[str]) -> str:
     text = html.escape(notation.number(estimate))
-    if estimate is None or UNUSABLE not in estimate:
+    if estimate is None:
         return text
+    if UNUSABLE not in estimate:
+        is_short = UNRESOLVED in estimate.get("method", "")
+        return f"{text} <small>{UNRESOLVED}</small>" if is_short else text
     reason = str(estimate[UNUSABLE])
     mark = f"<sup>{reasons.index(reason) + 1}</sup>"
     return f'<em class=unusable title="{html.escape(reason)}">{text}{mark}</em>'

@@ -10,6 +10,7 @@ from rich.table import Table
 from genlat.estimators.estimate import Estimate
 
 WIDTH = 120  # of output that no terminal limits
+UNRESOLVED = "not resolved"  # in the method of an estimate: its error is a lower bound
 FAR = 3.0  # errors: pulls beyond are named
 NAMED = 5  # of them, the largest
 FREE_ENERGY = ("log_z", "free_energy_density", "entropy_density")
@@ -138,7 +139,8 @@ def _brief(estimate: Json) -> str:
         return f"{value:.4g}(?)"
     if error <= 1e-9 * abs(value):
         return f"{value:.10g}"
-    return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method=""))
+    note = f" {UNRESOLVED}" if UNRESOLVED in estimate.get("method", "") else ""
+    return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method="")) + note
 
 
 def _is_usable(estimate: Json) -> bool:
