@@ -18,6 +18,7 @@ from genlat.runs.family import (
 )
 from genlat.runs.gaussian_prior import Prior
 from genlat.runs.model_sections import CouplingSection
+from genlat.training import transfer
 
 
 class CouplingFamily(AbstractFamily):
@@ -31,6 +32,10 @@ class CouplingFamily(AbstractFamily):
 
     def carry(self, trained: AbstractFlow, prior: Prior) -> Flow:
         assert isinstance(trained, Flow)
+        shape = prior.variance.shape
+        if trained.lattice_shape != shape:
+            blank = self.skeleton(shape, static_prior(trained.prior))
+            trained = transfer.enlarge_couplings(trained, blank)
         carried = carried_prior(trained.prior, prior)
         return eqx.tree_at(lambda flow: flow.prior, trained, carried)
 

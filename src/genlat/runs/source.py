@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from genlat.runs.model_sections import ModelSection
+from genlat.runs.model_sections import CouplingSection, ModelSection
 from genlat.runs.sections import RunConfig, TheoryKind
 
 
@@ -40,6 +40,9 @@ def why_unfit(
         return "holds no trained model yet: it has no checkpoint"
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
+    is_dense = isinstance(model, CouplingSection) and model.conditioner == "dense"
+    if is_dense and config.theory.shape != theory.shape:
+        return f"fully connected networks stay on theirs, {list(config.theory.shape)}"
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 

@@ -1,6 +1,7 @@
 """Warm starts: a trained flow as the first guess on a larger lattice."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Array, Float
 
 from genlat import lattice
 from genlat.models.cnf import CNF
+from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.vector_field import SineField
 
@@ -23,12 +25,7 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
     a symmetry that the source has not learned (equal extents from unequal ones).
     """
     old = source.lattice_shape
-    if len(old) != len(lattice_shape) or any(
-        new < extent for new, extent in zip(lattice_shape, old, strict=True)
-    ):
-        raise ValueError(f"cannot carry a flow from {old} to {lattice_shape}")
-    if len(lattice.point_group(lattice_shape)) > len(lattice.point_group(old)):
-        raise ValueError(f"{lattice_shape} has symmetries that {old} lacks")
+    _check_larger(old, lattice_shape)
     if lattice_shape == old:
         return source
     field = source.field
@@ -62,6 +59,39 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
         pad_kernel(source.prior.log_std, old, lattice_shape),
     )
     return CNF(prior, new_field, n_steps=source.n_steps)
+
+
+def enlarge_couplings(source: Flow, blank: Flow) -> Flow:
+    """A coupling flow carried over to the lattice of `blank`, built of the same layers.
+
+    Convolutions and the map of the zero mode stay as they are; functions of momentum
+    (the prior's log-spectrum, `FourierScaling`) are padded in real space.
+
+    **Raises:** `ValueError` as `enlarge`, and for fully connected networks, which know
+    their lattice.
+    """
+    old, new = source.lattice_shape, blank.lattice_shape
+    _check_larger(old, new)
+    n_orbits = [len(lattice.momentum_orbits(shape)[1]) for shape in (old, new)]
+    leaves, wanted = jax.tree.leaves(source), jax.tree.leaves(blank)
+    carried = []
+    for leaf, like in zip(leaves, wanted, strict=True):
+        if leaf.shape == like.shape:
+            carried.append(leaf)
+        elif [*leaf.shape, *like.shape] == n_orbits:
+            carried.append(pad_kernel(leaf, old, new))
+        else:
+            raise ValueError(
+                f"parameters {leaf.shape} do not fit {like.shape} on {new}"
+            )
+    return jax.tree.unflatten(jax.tree.structure(blank), carried)
+
+
+def _check_larger(old: tuple[int, ...], new: tuple[int, ...]) -> None:
+    if len(old) != len(new) or any(b < a for a, b in zip(old, new, strict=True)):
+        raise ValueError(f"cannot carry a flow from {old} to {new}")
+    if len(lattice.point_group(new)) > len(lattice.point_group(old)):
+        raise ValueError(f"{new} has symmetries that {old} lacks")
 
 
 def pad_kernel(
