@@ -225,7 +225,7 @@ def show(rows: list[Json], fitted: list[Json]) -> None:
         line += f" {pm(row['ess'], 4):>15} {pm(row['acceptance'], 4):>15}"
         line += f" {pm(row['kl_per_site'], 6):>19} {row['seconds_per_step'][0]:8.4f}"
         costs = [row["cost"][target] for target in targets]
-        texts = ["never" if cost is None else pm(cost, 1) for cost in costs]
+        texts = ["never" if cost is None else pm(cost, 2) for cost in costs]
         print(line + "".join(f" {text:>12}" for text in texts))
     print(f"\n{'model':8} {'quantity ~ L^b':20} {'b':>12} {'points':>6} {'S':>5} p")
     for fit in fitted:
