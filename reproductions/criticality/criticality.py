@@ -64,7 +64,7 @@ def main() -> None:
     arguments = parse()
     root, shape = arguments.out, arguments.lattice
     (root / "runs").mkdir(parents=True, exist_ok=True)
-    steps, draws = (300, 20_000) if arguments.quick else (1500, 100_000)
+    steps, draws = (300, 20_000) if arguments.quick else (1000, 100_000)
     screen, found = Screen(quiet=False), []
     kappas = FEW if arguments.quick else KAPPAS
     free_energy = along_kappa(root, shape, max(kappas), screen)
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="which training drops a mode")
     parser.add_argument(
         "--out", type=Path, required=True, help="directory of the study"
     )
