@@ -70,6 +70,7 @@ def test_yes_needs_everything_and_says_what():
     assert "the largest of 2 differences is 1.3 errors" in reasons[2]
 
 
+MISSED = [{"threshold": 0.01, "value": 0.5, "error": 0.01}]
 HALF = {**FINE["mode_weight"], "value": 0.5, "error": 0.006}
 
 
@@ -90,7 +91,11 @@ HALF = {**FINE["mode_weight"], "value": 0.5, "error": 0.006}
         ({"integrator__shift_log_z": float("nan")}, "moves ln Z by nan"),
         ({"pulls__phi2": {"nis - hmc": -5.4}}, "phi2: nis - hmc differ by -5.4"),
         ({"pulls__phi2": {"nis - hmc": float("nan")}}, "phi2: nis - hmc"),
-        ({"mode_weight": HALF}, "mode weight 0.500 ± 0.006: the model covers 50%"),
+        (
+            {"mode_weight": HALF, "uncovered": MISSED},
+            "mode weight 0.500 ± 0.006: the model covers 50%",
+        ),
+        ({"mode_weight": HALF}, "q has mass where samples of p do not go"),
         # a chain that is no proof of absence is still proof of presence
         (
             {"mode_weight": HALF, "p_samples__visits_every_mode": False},

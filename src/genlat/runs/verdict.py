@@ -6,7 +6,7 @@ missing for it makes the verdict *unknown*. The thresholds are conventions, not 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 from genlat.estimators.autocorrelation import STUCK
@@ -97,21 +97,35 @@ def _integrator_faults(diagnostics: Json) -> Iterator[str]:
 
 
 def _coverage_faults(diagnostics: Json) -> Iterator[str]:
-    weight = diagnostics.get("mode_weight")
+    weight, uncovered = diagnostics.get("mode_weight"), diagnostics.get("uncovered", [])
     if _is_usable(weight) and _exceeds(1 - weight["value"], weight, SMALLEST_DEFICIT):
-        yield (
-            f"mode weight {_shown(weight)}: the model covers {weight['value']:.0%} of "
-            "p and misses the rest; its own ESS cannot see that"
-        )
+        yield _deficit(weight, uncovered)
     yield from _forward_ess(diagnostics)
     yield from _kl_gap(diagnostics)
-    for entry in diagnostics.get("uncovered", []):
+    for entry in uncovered:
         is_level = entry["threshold"] == COVERED
         if is_level and _exceeds(entry["value"], entry, SMALLEST_DEFICIT):
             yield (
                 f"{entry['value']:.0%} of the samples of p lie where q < "
                 f"{COVERED:g} p: outside of what q effectively covers"
             )
+
+
+def _deficit(weight: Json, uncovered: Sequence[Json]) -> str:
+    """A mode weight below 1, from a part of p that q lacks or the other way round.
+
+    Where q has mass and p has none, no sample of p sees 1/w, which is large there.
+    """
+    lacking = [x["value"] for x in uncovered if x["threshold"] == COVERED]
+    if lacking and lacking[0] < (1 - weight["value"]) / 2:
+        return (
+            f"mode weight {_shown(weight)}, although p lies where q does: q has mass "
+            "where samples of p do not go, and p_estimator is too large"
+        )
+    return (
+        f"mode weight {_shown(weight)}: the model covers {weight['value']:.0%} of "
+        "p and misses the rest; its own ESS cannot see that"
+    )
 
 
 def _forward_ess(diagnostics: Json) -> Iterator[str]:
