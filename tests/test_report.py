@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from genlat.report import drawings, house, notation, page
+from genlat.report import diagnostics, drawings, house, notation, page
 from genlat.runs import files, metrics, records, store
 from report_for_tests import CHAIN, FIGURES, LOG_Z, METHODS, UNUSABLE, spoil, write_run
 
@@ -127,6 +127,14 @@ def test_a_lost_mode_is_seen_everywhere(lost_run, lost):
     assert "mag −" not in lost
     assert lost.count('class="far"') > 6
     assert "hmc_integration" in [label.get_text() for label in _names(drawn["log_z"])]
+
+
+def test_training_data_are_named_apart_from_those_of_the_evaluation():
+    data = {"n": 31968, "independent": 12542.1, "chains": 48, "held_out_chains": 16}
+    page = diagnostics.diagnostics({"training_data": data})
+    assert "31,968 of 48 chains" in page
+    assert "worth 12,542 independent configurations; 16 chains were held out" in page
+    assert "Training data" not in diagnostics.diagnostics({})
 
 
 def test_nothing_stands_out_in_a_good_run(text):

@@ -39,6 +39,7 @@ def diagnostics(found: Json) -> str:
     rows = [
         *_weights(found, WEIGHTS),
         *_samples_of_p(found),
+        *_training_data(found.get("training_data")),
         *_weights(found, TAILS),
         *_chains(found),
         *_integration(found.get("integration")),
@@ -83,6 +84,18 @@ def _samples_of_p(found: Json) -> list[Row]:
         value = f"{samples['n']:,} by {samples['kernel']}"
         rows.append(["Samples of p", value, f"{meaning}{origin}"])
     return rows
+
+
+def _training_data(data: Json | None) -> list[Row]:
+    """What was learned from, none of which the model is held against."""
+    if data is None:
+        return []
+    value = f"{data['n']:,} of {data['chains']} chains"
+    meaning = (
+        f"worth {data['independent']:,.0f} independent configurations; "
+        f"{data['held_out_chains']} chains were held out"
+    )
+    return [["Training data", value, meaning]]
 
 
 def _chains(found: Json) -> list[Row]:
