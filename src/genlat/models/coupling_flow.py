@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from typing import Literal
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -13,7 +12,6 @@ from genlat.models.bijections.base import AbstractBijection
 from genlat.models.bijections.chain import Chain
 from genlat.models.bijections.coupling import Conditioner, Coupling
 from genlat.models.bijections.fourier import FourierScaling
-from genlat.models.bijections.splitting import Splitting
 from genlat.models.bijections.transformers import (
     AbstractTransformer,
     Additive,
@@ -26,18 +24,15 @@ from genlat.models.conditioners import ConvNet, DenseNet, Parity
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 
-Kind = Literal["realnvp", "nice", "spline"]
-Network = Literal["conv", "dense"]
-
 
 def build(
     prior: GaussianPair,
     key: PRNGKeyArray,
     *,
-    kind: Kind = "realnvp",
+    kind: str = "realnvp",
     n_layers: int = 16,
-    splitting: Splitting = "checkerboard",
-    conditioner: Network = "conv",
+    splitting: str = "checkerboard",
+    conditioner: str = "conv",
     hidden: tuple[int, ...] = (16, 16, 16),
     kernel_size: int = 3,
     is_equivariant: bool = False,
@@ -102,7 +97,7 @@ def build(
 
 
 def _transformer(
-    kind: Kind, is_equivariant: bool, site_width: Float[Array, ""]
+    kind: str, is_equivariant: bool, site_width: Float[Array, ""]
 ) -> AbstractTransformer:
     if kind == "nice":
         return Additive()

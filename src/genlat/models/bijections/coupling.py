@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from genlat.models.bijections.base import AbstractBijection, Direction
-from genlat.models.bijections.splitting import Splitting, active_sites
+from genlat.models.bijections.splitting import active_sites
 from genlat.models.bijections.transformers import AbstractTransformer
 
 Conditioner = Callable[[Float[Array, "*lattice"]], Float[Array, "n *lattice"]]
@@ -32,7 +32,7 @@ class Coupling(AbstractBijection):
     transformer: AbstractTransformer
     conditioners: tuple[Conditioner, ...]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    splitting: Splitting = eqx.field(static=True)
+    splitting: str = eqx.field(static=True)
     parity: int = eqx.field(static=True)
     axis: int = eqx.field(static=True)
 
@@ -41,7 +41,7 @@ class Coupling(AbstractBijection):
         lattice_shape: tuple[int, ...],
         transformer: AbstractTransformer,
         conditioners: tuple[Conditioner, ...],
-        splitting: Splitting,
+        splitting: str,
         parity: int,
         axis: int = 0,
     ):

@@ -1,17 +1,13 @@
 """Which sites a coupling layer moves."""
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool
 
 from genlat import lattice
 
-Splitting = Literal["checkerboard", "stripe", "even_odd"]
-
 
 def active_sites(
-    lattice_shape: tuple[int, ...], splitting: Splitting, parity: int, axis: int = 0
+    lattice_shape: tuple[int, ...], splitting: str, parity: int, axis: int = 0
 ) -> Bool[np.ndarray, "*lattice"]:
     """Sites of one `parity`, 0 or 1: they move, the others do not.
 
