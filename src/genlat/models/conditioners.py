@@ -1,8 +1,9 @@
 """Networks from one configuration to several fields: the conditioners of couplings.
 
 All start at zero, so a flow built of them starts as its identity. Channels are the last
-axis inside and a batch is best the first one outside, so that a convolution, the
-derivative in its input and that in its weights are plain matrix products.
+axis inside and a batch is best the first one outside, some 64 configurations at a time,
+so that a convolution, the derivative in its input and that in its weights are matrix
+products of operands that fit into cache.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import math
 from typing import Literal
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
@@ -131,25 +133,59 @@ class DenseNet(eqx.Module):
         return h.reshape(self.n_outputs, *self.lattice_shape)
 
 
+@jax.custom_vjp
 def _convolve(
     h: Float[Array, "*lattice channels_in"],
     weight: Float[Array, "*kernel channels_in channels_out"],
 ) -> Float[Array, "*lattice channels_out"]:
-    """Σ_d W_d h(x + d) as one matrix product with the neighbourhood of every site."""
+    """Σ_d W_d h(x + d) as one matrix product.
+
+    Its derivatives are products with the neighbourhoods of the cotangent g,
+    Σ_d W_d^T g(x - d) and Σ_x h(x) g(x - d): those of h need not be kept, nor scattered
+    back, which XLA does slowly on CPU. Reverse mode only, of any order.
+    """
+    patches = _neighbourhoods(h, weight.shape[:-2])
+    return patches @ weight.reshape(-1, weight.shape[-1])
+
+
+def _convolve_forward(h, weight):
+    return _convolve(h, weight), (h, weight)
+
+
+def _convolve_backward(residuals, cotangent):
+    h, weight = residuals
+    *kernel, n_in, n_out = weight.shape
+    axes = tuple(range(len(kernel)))
+    patches = _neighbourhoods(cotangent, tuple(kernel))
+    # the neighbourhood runs over x + d: flipped, it is the x - d of the formula
+    flipped = jnp.swapaxes(jnp.flip(weight, axes), -1, -2)
+    h_bar = patches @ flipped.reshape(-1, n_in)
+    flat = h.reshape(-1, n_in).T @ patches.reshape(-1, patches.shape[-1])
+    weight_bar = jnp.moveaxis(flat.reshape(n_in, *kernel, n_out), 0, -2)
+    weight_bar = jnp.flip(weight_bar, axes)
+    return h_bar.astype(h.dtype), weight_bar.astype(weight.dtype)
+
+
+_convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def _neighbourhoods(
+    h: Float[Array, "*lattice channels"], kernel: tuple[int, ...]
+) -> Float[Array, "*lattice patch"]:
+    """h(x + d) for all offsets d of the kernel, in order, as channels."""
     *shape, _ = h.shape
-    kernel = weight.shape[:-2]
     for axis, size in enumerate(kernel):
         reach = size // 2
         if reach:
             before = lax.slice_in_dim(h, h.shape[axis] - reach, None, axis=axis)
             after = lax.slice_in_dim(h, 0, reach, axis=axis)
             h = jnp.concatenate([before, h, after], axis)
-    parts = []
-    for offset in itertools.product(*(range(size) for size in kernel)):
-        window = tuple(slice(d, d + n) for d, n in zip(offset, shape, strict=True))
-        parts.append(h[window])
-    patches = jnp.concatenate(parts, -1)
-    return patches @ weight.reshape(-1, weight.shape[-1])
+    corners = itertools.product(*(range(size) for size in kernel))
+    windows = [
+        h[tuple(slice(d, d + n) for d, n in zip(corner, shape, strict=True))]
+        for corner in corners
+    ]
+    return jnp.concatenate(windows, -1)
 
 
 def _check(
