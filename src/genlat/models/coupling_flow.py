@@ -51,7 +51,7 @@ def build(
     - `n_layers`: couplings, ≥ 2: with one, half of the sites never move.
     - `splitting`: as `active_sites`.
     - `conditioner`, `hidden`, `kernel_size`: `ConvNet` or `DenseNet`; the latter has no
-      kernel.
+      kernel, that of the former is at least 3.
     - `is_equivariant`: odd layers, f(-z) = -f(z), so q is as even as the prior.
       RealNVP then has two networks in every layer, one odd and one even.
 
@@ -64,6 +64,9 @@ def build(
         raise ValueError(f'conditioner must be "conv" or "dense", got {conditioner!r}')
     if n_layers < 2:
         raise ValueError(f"n_layers must be >= 2, got {n_layers}")
+    if conditioner == "conv" and kernel_size == 1:
+        # the site itself is frozen where the others move
+        raise ValueError("kernel_size must reach a neighbour, 3 or more, got 1")
 
     def network(n_outputs: int, parity: Parity, key: PRNGKeyArray) -> Conditioner:
         if conditioner == "conv":
