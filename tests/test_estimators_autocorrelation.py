@@ -329,11 +329,11 @@ def test_chains_that_never_move_are_stuck_wherever_they_are():
 
 def test_too_few_samples_make_no_error():
     random = np.random.default_rng(6)
-    for shape in ((1, 10), (2, 7), (6, 2)):
+    for shape in ((1, 9), (2, 4), (4, 2)):
         for _ in range(50):
             values = random.normal(size=shape)
             assert autocorrelation.mean(values).flaw == autocorrelation.TOO_FEW
     for shape in ((1, 100), (40, 2), (6, 30)):
         assert autocorrelation.mean(random.normal(size=shape)).flaw == ""
-    slow = _chains(0.98, (1, 1, 300), seed=7)[0]  # 3 independent draws
+    slow = _chains(0.995, (1, 1, 300), seed=7)[0]  # one independent draw
     assert autocorrelation.mean(slow).flaw == autocorrelation.TOO_FEW

@@ -59,10 +59,10 @@ lam = 0.022
 [mcmc]
 kernel = ["hmc"]
 chains = 5
-samples = 20
+samples = 40
 therm = 20
 n_leapfrog = 3
-keep = 20
+keep = 200
 """
 MODEL = """
 [model]

@@ -63,7 +63,7 @@ methods = ["default", "hmc_integration"]
 [integration]
 couplings = 3
 chains = 6
-samples = 20
+samples = 60
 therm = 30
 n_leapfrog = 4
 target_error = 0.06

@@ -22,7 +22,7 @@ from genlat.estimators.propagation import Function, expand, join
 METHOD, UNRESOLVED = "gamma", "gamma, window not resolved"
 STUCK = "the series never changes: no error can be estimated"
 TOO_FEW = "too few samples: no error can be estimated"
-FEWEST_INDEPENDENT, FEWEST_WINDOWS = 10.0, 5.0  # for an error known to 1/√10
+FEWEST_INDEPENDENT, FEWEST_WINDOWS = 10.0, 3.0  # for an error known to a half
 WINDOW_FACTOR = 1.5
 """Wolff's S: the assumed ratio of the slowest decay time to τ_int."""
 LENGTH_TO_TRUST = 100.0

@@ -96,7 +96,7 @@ class Flow(AbstractFlow):
         modes = fourier.to_modes(still)
         log_q = frozen.log_prob_modes(modes) + log_det
         mismatch = score - fourier.to_real(frozen.score_modes(modes))
-        zs = zs - fourier.to_real(_prior_motion(self.prior, modes))
+        zs = zs - fourier.to_real(_prior_motion(self.prior, fourier.to_modes(zs)))
         return zs, *lax.stop_gradient((log_q, mismatch))
 
 
