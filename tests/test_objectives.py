@@ -338,6 +338,7 @@ def test_every_pair_is_built_or_refused():
             continue
         built = build(**{need: given[need] for need in admissible.NEEDS[name]})
         assert built.why_unfit(TARGET) is None
+        assert built.is_additive == ((name, kind) in admissible.ADDITIVE)
         assert reason is None
     with pytest.raises(ValueError, match=r"must be one of path, .*'paht'"):
         admissible.refusal("alpha", "paht")

@@ -5,7 +5,7 @@ import pytest
 
 from config_for_tests import GOOD, load, refusals
 from genlat import lattice
-from genlat.runs import memory, training_set
+from genlat.runs import memory, slices, training_set
 from genlat.training import data
 
 MODEL = """
@@ -87,6 +87,21 @@ lam = 0.1
             f"{MODEL}[mcmc]\n[train]\nobjective='forward_kl'\nanneal = {{kappa = 0.1}}",
             "forward_kl trains on samples of p, which do not move with it",
         ),
+        (
+            f"{MODEL}[train]\nbatch = 96\nmicro_batch = 36",
+            "train.micro_batch = 36: must divide train.batch = 96",
+        ),
+        (
+            (
+                f"{MODEL}[train]\nobjective = 'alpha'\ngradient = 'total'\n"
+                "micro_batch = 16"
+            ),
+            "train.micro_batch = 16: alpha with gradient total couples all",
+        ),
+        (
+            f"{MODEL}nodes = {{kappa = [0.1, 0.2]}}\n[train]\nmicro_batch = 16",
+            "train.micro_batch = 16: a step of a conditional model is at one coupling",
+        ),
         (f"{MODEL}layers = 3", "model.layers = 3: not a field of this model; it has"),
         (f"{MODEL}symmetrize = 'sgn'", "should be 'sign', 'translations' or"),
         (f"{MODEL}symmetrize = ['sign', 'sign']", "names a group twice"),
@@ -165,6 +180,37 @@ def test_training_chains_are_those_that_the_data_are_split_into():
         training, _ = data.split_chains(np.zeros((chains, 1, 2)), held_out)
         assert training_set.split(chains, held_out) == len(training)
     assert training_set.split(1, 0.25) is None
+
+
+def test_coupling_flows_train_in_slices_unless_told_otherwise(tmp_path):
+    def length(model, *train):
+        text = MODEL.replace("[6, 5]", "[6, 4]") + model
+        built = load(tmp_path, text, [f"train.{field}" for field in train])
+        return slices.length(built.model, built.train)
+
+    coupling = "name = 'realnvp'"
+    assert length(coupling, "batch=1024") == 64
+    assert length(coupling, "batch=96") == 48
+    assert length(coupling, "batch=127") is None  # slices of one are no use
+    assert length(coupling, "batch=128", "micro_batch=32") == 32
+    assert length(coupling, "gradient='reinforce'") is None
+    assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") is None
+    assert length("", "batch=1024") is None
+    assert length("", "batch=1024", "micro_batch=256") == 256
+
+
+def test_memory_of_a_slice_is_what_training_needs(tmp_path, monkeypatch):
+    text = MODEL.replace("[6, 5]", "[6, 4]") + "name = 'realnvp'"
+    section = load(tmp_path, text, []).model
+    one = memory.training_bytes((6, 4), section, batch=1)
+    assert one > 9 * 2 * 16 * 24 * 4  # the neighbourhoods of one convolution
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100 * one)
+    few = ["estimate.batch=10", "estimate.samples=100", "estimate.chains=1"]
+    load(tmp_path, text, ["train.batch=1024", *few])
+    whole = ["train.batch=1024", "train.micro_batch=128", *few]
+    (line,) = refusals(tmp_path, text, whole)
+    assert "train.micro_batch = 128: needs about" in line
+    assert "at most 100 fit" in line
 
 
 def test_group_orders_are_those_of_the_lattice():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from genlat.runs import fit_model, memory, source, training_set
+from genlat.runs import fit_model, memory, slices, source, training_set
 from genlat.runs.fit_model import ABSENT, Problem
 from genlat.runs.model_sections import CouplingSection, ModelSection
 from genlat.runs.sections import (
@@ -111,7 +111,10 @@ def _memory(config: Partial) -> Iterator[Problem]:
     volume, available = math.prod(config.theory.shape), memory.available_bytes()
     if config.model is not None and config.train is not None:
         one = memory.training_bytes(config.theory.shape, config.model, batch=1)
-        yield from _batch("train.batch", config.train.batch, one, available)
+        size = slices.length(config.model, config.train)
+        field = "train.batch" if size is None else "train.micro_batch"
+        count = config.train.batch if size is None else size
+        yield from _batch(field, count, one, available)
     if config.model is not None and config.estimate is not None:
         one = memory.sampling_bytes(config.theory.shape, config.model, batch=1)
         yield from _batch("estimate.batch", config.estimate.batch, one, available)
@@ -162,8 +165,10 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
         yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
-    if config.model is not None and config.model.nodes:
-        yield from _conditional(config.model, train)
+    if config.model is not None:
+        yield from _slices(config.model, train)
+        if config.model.nodes:
+            yield from _conditional(config.model, train)
     if not train.needs_data:
         return
     if train.anneal:
@@ -178,6 +183,18 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
         yield "train.data", train.data, allowed
     else:
         yield from _own_data(config.mcmc, train)
+
+
+def _slices(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
+    """The batch must be one that can be cut, and into whole slices."""
+    size = train.micro_batch
+    if size is None:
+        return
+    if reason := slices.why_whole(model, train):
+        yield "train.micro_batch", size, reason
+    elif train.batch % size:
+        allowed = f"must divide train.batch = {train.batch}"
+        yield "train.micro_batch", size, allowed
 
 
 def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:

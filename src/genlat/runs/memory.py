@@ -13,6 +13,9 @@ Shape = tuple[int, ...]
 # Bytes per number: flows run in float32, chains and measurements in float64.
 _SINGLE, _DOUBLE = 4, 8
 
+# Fields that the conditioner of a layer puts out.
+_OUTPUTS = {"nice": 1, "realnvp": 2, "spline": 25}
+
 
 def available_bytes() -> int:
     """Memory that can be had without swapping."""
@@ -33,6 +36,7 @@ def training_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int
     """
     if isinstance(model, CouplingSection):
         numbers = model.layers * _layer_numbers(lattice_shape, model, sum(model.hidden))
+        numbers += _neighbourhood_numbers(lattice_shape, model)
     else:
         stage = 2 * model.features + 4 * model.channels + 8
         numbers = math.prod(lattice_shape) * (3 * model.n_steps + 4 * stage)
@@ -43,6 +47,7 @@ def sampling_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int
     """One batch of samples: no derivatives, so one stage or layer at a time."""
     if isinstance(model, CouplingSection):
         numbers = _layer_numbers(lattice_shape, model, max(model.hidden, default=1))
+        numbers += _neighbourhood_numbers(lattice_shape, model)
     else:
         stage = 2 * model.features + 4 * model.channels + 8
         numbers = math.prod(lattice_shape) * stage
@@ -65,8 +70,16 @@ def _layer_numbers(lattice_shape: Shape, model: CouplingSection, width: int) -> 
     """What a layer holds of one configuration; its derivatives are as many again."""
     volume = math.prod(lattice_shape)
     sites = volume if model.conditioner == "conv" else 1
-    parameters = {"nice": 1, "realnvp": 2, "spline": 25}[model.name]
-    return 2 * width * sites + (2 * parameters + 4) * volume
+    return 2 * width * sites + (2 * _OUTPUTS[model.name] + 4) * volume
+
+
+def _neighbourhood_numbers(lattice_shape: Shape, model: CouplingSection) -> int:
+    """What one convolution gathers, and its derivative: needed one at a time."""
+    if model.conditioner != "conv":
+        return 0
+    kernel = model.kernel_size ** len(lattice_shape)
+    widest = max(_OUTPUTS[model.name], *model.hidden)
+    return 2 * kernel * widest * math.prod(lattice_shape)
 
 
 def measurement_bytes(lattice_shape: Shape) -> int:

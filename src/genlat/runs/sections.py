@@ -179,6 +179,11 @@ class TrainSection(AbstractSection):
         description="instead of steps: wall time, timed once at the start",
     )
     batch: int = Field(default=128, ge=2, description="configurations per step")
+    micro_batch: PositiveInt | None = Field(
+        default=None,
+        description="gradients are accumulated over slices of this many, which bounds "
+        "memory; by default at most 64 for coupling flows, the whole batch for cnf",
+    )
     learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
     warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")
     final_fraction: float = Field(

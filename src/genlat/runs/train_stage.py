@@ -15,6 +15,7 @@ from genlat.runs import (
     directory,
     flow_model,
     metrics,
+    slices,
     theory,
     training_data,
 )
@@ -87,13 +88,15 @@ def chunk_length(steps: int) -> int:
 
 
 def _settings(job: Job) -> loop.Settings:
-    train = job.config.train
+    train, model = job.config.train, job.config.model
+    assert model is not None
     settings = loop.Settings(
         steps=1000 if train.steps is None else train.steps,
         batch=train.batch,
         learning_rate=train.learning_rate,
         warmup=train.warmup,
         final_fraction=train.final_fraction,
+        micro_batch=slices.length(model, train),
     )
     if train.minutes is None:
         return settings

@@ -45,6 +45,13 @@ REFUSED = {
     ),
 }
 
+# Pairs whose loss and gradient of a batch are the means of those of its slices.
+ADDITIVE = frozenset(
+    (objective, gradient)
+    for objective in ("reverse_kl", "forward_kl", "symmetric_kl")
+    for gradient in ("path", "total")
+)
+
 
 def refusal(objective: str, gradient: str) -> str | None:
     """Why this pair is refused; None if it is not.
