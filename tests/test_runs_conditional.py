@@ -171,6 +171,24 @@ def test_the_transition_changes_the_prior():
     assert [c["kappa"] for c, _ in seen] == [0.1, 0.2, 0.2, 0.3]
 
 
+def test_both_phases_are_a_prior_at_every_node(run_file, tmp_path):
+    """Trained, read back, taken at a coupling; the shares move."""
+    overrides = ["model.wells=mixed", "train.steps=60",
+                 "estimate.samples=1000"]  # fmt: skip
+    given = config.load(run_file, overrides)
+    pipeline.start(given, tmp_path / "run", QUIET)
+    model = flow_model.read(tmp_path / "run")
+    logits = np.asarray(model.table.prior.logit)
+    assert logits.shape == (3,)
+    assert np.all(logits != np.log(9))
+    # by another run: the trained prior is kept, not made anew
+    start = [f"model.init={tmp_path / 'run'}", "train.steps=0", "model.nodes={}"]
+    alone = config.load(run_file, [*overrides[:1], *start, "theory.kappa=0.2"])
+    pipeline.start(alone, tmp_path / "alone", QUIET)
+    carried = flow_model.read(tmp_path / "alone").prior
+    np.testing.assert_allclose(carried.logit, logits[1], rtol=1e-6)
+
+
 def _flow():
     from models_for_tests import a_model
 

@@ -88,6 +88,14 @@ lam = 0.1
             "forward_kl trains on samples of p, which do not move with it",
         ),
         (
+            f"{MODEL}name = 'nice'\nsplitting = 'even_odd'\nwells = 'mixed'",
+            'model.wells = "mixed": is for cnf, this model is nice',
+        ),
+        (
+            f"{MODEL}wells = 'mixed'\n[train]\ngradient = 'total'",
+            'train.gradient = "total": reverse_kl: the total gradient misses how often',
+        ),
+        (
             f"{MODEL}[train]\nbatch = 96\nmicro_batch = 36",
             "train.micro_batch = 36: must divide train.batch = 96",
         ),

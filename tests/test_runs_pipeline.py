@@ -11,6 +11,8 @@ import time
 import numpy as np
 import pytest
 
+from genlat.models.gaussian import GaussianPair
+from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import (
     catalogue,
     chain_stage,
@@ -298,7 +300,7 @@ def test_init_continues_from_a_run_at_another_coupling(tmp_path):
     assert first[0] == pytest.approx(trained[-1], abs=0.5)
     # in the other phase the flow is kept, and the prior made anew
     trained_model = flow_model.read(source)
-    for wells in ("both", "one", "none"):
+    for wells in ("both", "one", "none", "mixed"):
         away = config.load(
             path,
             [overrides[0], "theory.kappa=0.4", f"model.wells={wells}"],
@@ -308,8 +310,10 @@ def test_init_continues_from_a_run_at_another_coupling(tmp_path):
             Job(tmp_path / wells, away, theory.build(away.theory), QUIET)
         )
         assert trained_model.prior.mean is None
-        assert (model.prior.mean is None) is (wells == "none")
-        assert (model.prior.wells == "one") is (wells == "one")
+        assert isinstance(model.prior, PhaseMixture) is (wells == "mixed")
+        if isinstance(model.prior, GaussianPair):
+            assert (model.prior.mean is None) is (wells == "none")
+            assert (model.prior.wells == "one") is (wells == "one")
         np.testing.assert_array_equal(model.field.kernel, trained_model.field.kernel)
     # the new directory stands alone
     source.rename(tmp_path / "moved")

@@ -46,6 +46,11 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     return min(candidates, key=lambda candidate: candidate.free_energy)
 
 
+def best_broken(action: AbstractScalarAction) -> GaussianApproximation | None:
+    """The stable pair ±v with v > 0, the best or not; None if there is none."""
+    return next(iter(_broken(*_base(action))), None)
+
+
 def best_symmetric(action: AbstractScalarAction) -> GaussianApproximation:
     """The best of the Gaussians centred at 0: `mean` is 0 in either phase."""
     return _symmetric(*_base(action))

@@ -58,8 +58,8 @@ class AbstractFlow(AbstractModel):
         Float[Array, " n"],
         Float[Array, "time n *space"],
     ]:
-        """`sample_batch` and the score ∂ log q/∂φ.
+        """`sample_batch` and the score ∂ log q/∂φ, as a path gradient wants them.
 
-        Only φ depends differentiably on the parameters: log q and the score are
-        constants, as a path gradient wants them.
+        The score is a constant. The derivative of log q is not its own but that of ln P
+        of the discrete choices in drawing, of which most models make none.
         """

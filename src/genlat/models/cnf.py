@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from genlat.models import fourier
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair, Wells
+from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.vector_field import (
     Coefficients,
     SineField,
@@ -35,14 +36,16 @@ class CNF(AbstractFlow):
     arXiv:2110.02673.
     """
 
-    prior: GaussianPair
+    prior: GaussianPair | PhaseMixture
     field: SineField
     n_steps: int = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
     normalized: ClassVar[bool] = True
 
-    def __init__(self, prior: GaussianPair, field: SineField, *, n_steps: int):
+    def __init__(
+        self, prior: GaussianPair | PhaseMixture, field: SineField, *, n_steps: int
+    ):
         if prior.lattice_shape != field.lattice_shape:
             raise ValueError(
                 f"prior on {prior.lattice_shape}, field on {field.lattice_shape}"
@@ -58,7 +61,7 @@ class CNF(AbstractFlow):
         """The same flow, integrated with another number of steps."""
         return CNF(self.prior, self.field, n_steps=n_steps)
 
-    def with_prior(self, prior: GaussianPair) -> "CNF":
+    def with_prior(self, prior: GaussianPair | PhaseMixture) -> "CNF":
         """The same flow of another prior."""
         return CNF(prior, self.field, n_steps=self.n_steps)
 
@@ -87,8 +90,7 @@ class CNF(AbstractFlow):
         r"""`sample_batch` and the score ∂ log q/∂φ, in one pass.
 
         The score G solves, along the flow, dG/dt = -(∂V/∂y)ᵀ G - ∂ div V/∂y from the
-        prior's score. Only φ depends differentiably on the parameters: log q and the
-        score are constants, as a path gradient wants them.
+        prior's score.
 
         **Source:** Vaitl et al., arXiv:2206.09016.
         """
@@ -110,6 +112,7 @@ class CNF(AbstractFlow):
         phis, log_gain = self._leave(modes)
         score = score * jnp.exp(-frozen.field.log_gain())
         log_q = lax.stop_gradient(log_q - divergence - log_gain)
+        log_q += self.prior.log_choice(keys)
         return phis, log_q, lax.stop_gradient(fourier.to_real(score))
 
     def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:

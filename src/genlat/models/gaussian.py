@@ -151,6 +151,10 @@ class GaussianPair(AbstractFlow):
         side = jnp.tanh(modes[zero] * slope) if self.wells == "both" else 1
         return score.at[zero].add(slope * side)
 
+    def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:
+        """0: the choice of a sign is the same whatever the parameters."""
+        return jnp.zeros(len(keys), jax.dtypes.canonicalize_dtype(jnp.float64))
+
     def _zero_mode_mean(self) -> Float[Array, ""]:
         assert self.mean is not None
         return self.mean * math.sqrt(lattice.volume(self.lattice_shape))

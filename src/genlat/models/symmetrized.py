@@ -79,8 +79,8 @@ class Symmetrized(AbstractFlow):
     ]:
         r"""`sample_batch` and the score Σ_g w_g g·(∂ log q)(g⁻¹ φ).
 
-        w_g ∝ q(g⁻¹ φ), the share of an image in q_s, sums to 1. Only φ depends
-        differentiably on the parameters: log q and the score are constants.
+        w_g ∝ q(g⁻¹ φ), the share of an image in q_s, sums to 1. The choice of g is the
+        same whatever the parameters; those of q keep their derivative.
         """
         key_draw, key_element = _split(keys)
         phis, log_q, own_score = self.model.sample_batch_with_score(key_draw)
@@ -95,10 +95,11 @@ class Symmetrized(AbstractFlow):
             share[0].astype(own_score.dtype), own_score
         )
         score += _sum_moved_back(image_scores, others)
-        log_q_s = self._log_mean(log_qs.ravel())
+        log_q_s = lax.stop_gradient(self._log_mean(log_qs.ravel()))
+        log_q_s += log_q - lax.stop_gradient(log_q)
         moved = self._move_randomly(key_element, phis)
         moved_score = self._move_randomly(key_element, score)
-        return moved, *lax.stop_gradient((log_q_s, moved_score))
+        return moved, log_q_s, lax.stop_gradient(moved_score)
 
     def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
         return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))

@@ -28,7 +28,7 @@ class CnfFamily(AbstractFamily):
 
     def build(self, prior: Prior, key: PRNGKeyArray) -> CNF:
         section = self.section
-        return cnf.build(
+        model = cnf.build(
             prior.variance,
             prior.mean,
             key,
@@ -37,8 +37,8 @@ class CnfFamily(AbstractFamily):
             n_kernel_terms=section.kernel_terms,
             n_mixing_terms=section.mixing_terms,
             n_steps=section.n_steps,
-            wells=prior.wells,
         )
+        return model.with_prior(prior.model())
 
     def carry(self, trained: AbstractFlow, prior: Prior) -> CNF:
         assert isinstance(trained, CNF)

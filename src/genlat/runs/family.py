@@ -8,6 +8,7 @@ from jaxtyping import PRNGKeyArray
 
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
+from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs.gaussian_prior import Prior
 
 # what a checkpoint, which has arrays only, does not hold of a model
@@ -38,19 +39,30 @@ class AbstractFamily(ABC):
         """A model with the leaves of one that is on disk."""
 
 
-def carried_prior(trained: GaussianPair, prior: Prior) -> GaussianPair:
-    """The prior of a trained model, or `prior` if that is in the other phase."""
+def carried_prior(
+    trained: GaussianPair | PhaseMixture, prior: Prior
+) -> GaussianPair | PhaseMixture:
+    """The prior of a trained model, or `prior` if that is in other phases."""
+    if isinstance(trained, PhaseMixture):
+        return prior.model() if prior.symmetric is None else trained
+    if prior.symmetric is not None:
+        return prior.model()
     if (trained.mean is not None) == (prior.mean > 0):
         return trained.in_wells(prior.wells)
     return prior.model()
 
 
-def static_prior(prior: GaussianPair) -> Static:
+def static_prior(prior: GaussianPair | PhaseMixture) -> Static:
     """What a checkpoint does not hold of a prior."""
+    if isinstance(prior, PhaseMixture):
+        return {"is_pair": True, "wells": "mixed"}
     return {"is_pair": prior.mean is not None, "wells": prior.wells}
 
 
-def prior_skeleton(lattice_shape: Shape, static: Static) -> GaussianPair:
+def prior_skeleton(lattice_shape: Shape, static: Static) -> GaussianPair | PhaseMixture:
     """A prior with the leaves of one that is on disk."""
+    ones = np.ones(lattice_shape)
+    if static["wells"] == "mixed":
+        return PhaseMixture(GaussianPair(ones, 1.0), GaussianPair(ones), 0.5)
     mean = 1.0 if static["is_pair"] else 0.0
-    return GaussianPair(np.ones(lattice_shape), mean, static["wells"])
+    return GaussianPair(ones, mean, static["wells"])

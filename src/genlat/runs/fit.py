@@ -160,7 +160,8 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
 
 def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     reason = admissible.refusal(train.objective, train.gradient)
-    if reason := reason or _no_pull_back(config.model, train):
+    reason = reason or _no_pull_back(config.model, train)
+    if reason := reason or _misses_choices(config.model, train):
         yield "train.gradient", train.gradient, reason
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
@@ -219,6 +220,18 @@ def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None
     return (
         f"{train.objective}: its path gradient pulls configurations back with their "
         f"score, which {kind} cannot; use total"
+    )
+
+
+def _misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why gradients through draws cannot train the shares of a prior's phases."""
+    is_mixed = model is not None and model.wells == "mixed"
+    through_draws = train.objective != "forward_kl" and train.gradient == "total"
+    if not (is_mixed and through_draws):
+        return None
+    return (
+        f"{train.objective}: the total gradient misses how often each phase of wells = "
+        '"mixed" is drawn; use path or reinforce'
     )
 
 

@@ -49,8 +49,10 @@ def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
 
 def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
     shape = list(theory.shape)
-    if model.prior == "normal" and model.wells != "both":
+    if model.prior == "normal" and model.wells in ("one", "none"):
         yield "model.wells", model.wells, 'prior = "normal" has no wells: leave it out'
+    if model.wells == "mixed":
+        yield "model.wells", model.wells, f"is for cnf, this model is {model.name}"
     if math.prod(shape) < 2:
         yield "model.name", model.name, "a coupling needs at least two sites"
     if model.splitting != "even_odd" and any(n % 2 and n > 1 for n in shape):

@@ -98,7 +98,7 @@ def _untrained(job: Job, section: ModelSection) -> Trainable:
         action, own = job.action, section
         for name, value in couplings.items():
             action = with_coupling(action, name, value)
-        if side is not None:
+        if side is not None and section.wells != "mixed":
             wells = "none" if side == "below" else "both"
             own = section.model_copy(update={"wells": wells})
         flow = family.build(gaussian_prior.choose(own, action), key)

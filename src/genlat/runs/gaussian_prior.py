@@ -8,22 +8,35 @@ from jaxtyping import Float
 from genlat.actions import gap
 from genlat.actions.base import AbstractScalarAction
 from genlat.models.gaussian import GaussianPair, Wells
+from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import theory
 from genlat.runs.errors import RequestError
 from genlat.runs.model_sections import CouplingSection, ModelSection
 from genlat.runs.sections import RunConfig
 
 
+class Symmetric(NamedTuple):
+    """The Gaussian around 0 of a `PhaseMixture`, and its share."""
+
+    variance: Float[np.ndarray, "*lattice"]
+    share: float
+
+
 class Prior(NamedTuple):
-    """Arguments of `GaussianPair`, in double precision."""
+    """Arguments of `GaussianPair`, in double precision; those of the second phase."""
 
     variance: Float[np.ndarray, "*lattice"]
     mean: float
     wells: Wells
+    symmetric: Symmetric | None = None
 
-    def model(self) -> GaussianPair:
+    def model(self) -> GaussianPair | PhaseMixture:
         """The density itself."""
-        return GaussianPair(self.variance, self.mean, self.wells)
+        gaussian = GaussianPair(self.variance, self.mean, self.wells)
+        if self.symmetric is None:
+            return gaussian
+        around_0 = GaussianPair(self.symmetric.variance)
+        return PhaseMixture(gaussian.as_pair(), around_0, self.symmetric.share)
 
 
 def choose(section: ModelSection, action: AbstractScalarAction) -> Prior:
@@ -39,8 +52,24 @@ def choose(section: ModelSection, action: AbstractScalarAction) -> Prior:
     if section.wells == "none":
         best = gap.best_symmetric(action)
         return Prior(best.variance, best.mean, "both")
+    if section.wells == "mixed":
+        return _both_phases(action)
     best = gap.best_gaussian(action)
     return Prior(best.variance, best.mean, section.wells)
+
+
+def _both_phases(action: AbstractScalarAction) -> Prior:
+    """±v and around 0; twice around 0 where no v solves the gap equation."""
+    symmetric = gap.best_symmetric(action)
+    broken = gap.best_broken(action) or symmetric
+    is_broken = broken.free_energy < symmetric.free_energy
+    share = _MINOR_SHARE if is_broken else 1 - _MINOR_SHARE
+    around_0 = Symmetric(symmetric.variance, share)
+    return Prior(broken.variance, broken.mean, "both", around_0)
+
+
+# of the phase with the higher free energy, before training: enough to learn from
+_MINOR_SHARE = 0.1
 
 
 def is_normal(section: ModelSection) -> bool:

@@ -35,11 +35,11 @@ class AbstractModelSection(AbstractSection):
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
     )
-    wells: Literal["both", "one", "none"] = Field(
+    wells: Literal["both", "one", "none", "mixed"] = Field(
         default="both",
         description='prior in the broken phase: "both" is the exact mixture of ±v; '
-        '"none" one Gaussian around 0, for domain walls near the transition; "one" '
-        "drops a mode on purpose",
+        '"none" one Gaussian around 0; "mixed" ±v and around 0 in shares that are '
+        'learned, for domain walls near the transition; "one" drops a mode on purpose',
     )
     symmetrize: Annotated[tuple[Group, ...], LISTED] = Field(
         default=(),
@@ -51,7 +51,7 @@ class AbstractModelSection(AbstractSection):
         description="one model for an interval of couplings: {kappa = [0.2, 0.25, "
         "0.3]} are where it has parameters of its own, in increasing order. One given "
         "twice is a transition: below it the prior stands around 0, above in both "
-        "wells",
+        'wells, unless they are "mixed"',
     )
 
 

@@ -11,6 +11,7 @@ from genlat import lattice
 from genlat.models.cnf import CNF
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
+from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.vector_field import SineField
 
 
@@ -48,17 +49,26 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
             field.mixing,
         ),
     )
-    mean = source.prior.mean
-    prior = eqx.tree_at(
-        lambda prior: prior.log_std,
-        GaussianPair(
-            np.ones(lattice_shape),
-            0.0 if mean is None else float(mean),
-            source.prior.wells,
-        ),
-        pad_kernel(source.prior.log_std, old, lattice_shape),
-    )
+    if isinstance(source.prior, PhaseMixture):
+        prior = PhaseMixture(
+            _enlarged(source.prior.broken, lattice_shape),
+            _enlarged(source.prior.symmetric, lattice_shape),
+            share=0.5,
+        )
+        prior = eqx.tree_at(lambda prior: prior.logit, prior, source.prior.logit)
+    else:
+        prior = _enlarged(source.prior, lattice_shape)
     return CNF(prior, new_field, n_steps=source.n_steps)
+
+
+def _enlarged(prior: GaussianPair, lattice_shape: tuple[int, ...]) -> GaussianPair:
+    mean = 0.0 if prior.mean is None else 1.0
+    return eqx.tree_at(
+        lambda prior: (prior.log_std, prior.mean),
+        GaussianPair(np.ones(lattice_shape), mean, prior.wells),
+        (pad_kernel(prior.log_std, prior.lattice_shape, lattice_shape), prior.mean),
+        is_leaf=lambda leaf: leaf is None,
+    )
 
 
 def enlarge_couplings(source: Flow, blank: Flow) -> Flow:

@@ -14,6 +14,7 @@ from genlat.training.objectives.base import (
     AbstractObjective,
     LossAndWeights,
     at_fixed_draws,
+    no_choices,
     no_density,
     no_flow,
     with_gradient_of,
@@ -27,7 +28,8 @@ class AlphaDivergence(AbstractObjective):
     -Var(w^α) / (2n E[w^α]²) / (α(α-1)) of the logarithm of a mean. Its derivative
     through draws and log q, Σ_i s_i ∂_θ log w_i / (α-1) with s_i ∝ w_i^α summing to 1,
     has a bias of O(1/n) too, and variance at q = p. At α = 2, D_α = -½ ln ESS. The path
-    gradient is biased: the dropped ∂_θ log q is weighted by w^α. For flows.
+    gradient is biased: the dropped ∂_θ log q is weighted by w^α. For flows without
+    discrete choices.
 
     **Source:** the objective of Li & Turner, arXiv:1602.02311, with log-weights
     shifted.
@@ -52,7 +54,7 @@ class AlphaDivergence(AbstractObjective):
         return _log_mean_power(log_w, self.alpha), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:
-        return no_density(model) or no_flow(model)
+        return no_density(model) or no_flow(model) or no_choices(model)
 
 
 class ReinforceAlphaDivergence(AbstractObjective):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.conditional import Trainable
+from genlat.models.phase_mixture import makes_choices
 
 LossAndWeights = tuple[Float[Array, ""], Float[Array, " n"]]
 
@@ -68,4 +69,13 @@ def no_flow(model: AbstractModel) -> str | None:
     return (
         f"the gradient goes through the draws, and those of {type(model).__name__} are "
         "not differentiable; use reinforce"
+    )
+
+
+def no_choices(model: AbstractModel) -> str | None:
+    if not makes_choices(model):
+        return None
+    return (
+        "the total gradient goes through the draws, and misses how often each phase of "
+        "the prior is drawn; use path or reinforce"
     )

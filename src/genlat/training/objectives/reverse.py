@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractFlow, AbstractModel
@@ -13,6 +13,7 @@ from genlat.training.objectives.base import (
     AbstractObjective,
     LossAndWeights,
     at_fixed_draws,
+    no_choices,
     no_density,
     no_flow,
     with_gradient_of,
@@ -22,8 +23,9 @@ from genlat.training.objectives.base import (
 class ReverseKL(AbstractObjective):
     """E_q[S + log q] = KL(q||p) - ln Z with the total (reparametrised) gradient.
 
-    Unbiased for flows. Differentiates the integrated divergence too, which lets coarse
-    integrators be exploited; `PathReverseKL` does not.
+    Unbiased for flows without discrete choices. Differentiates the integrated
+    divergence too, which lets coarse integrators be exploited; `PathReverseKL` does
+    not.
     """
 
     side: ClassVar[Literal["q", "p"]] = "q"
@@ -37,7 +39,7 @@ class ReverseKL(AbstractObjective):
         return -jnp.mean(log_w), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:
-        return no_density(model) or no_flow(model)
+        return no_density(model) or no_flow(model) or no_choices(model)
 
 
 class PathReverseKL(AbstractObjective):
@@ -45,7 +47,9 @@ class PathReverseKL(AbstractObjective):
 
     Of the total derivative it keeps the part through the configurations,
     E[(∂_φ log q + ∂_φ S) · ∂φ/∂θ], and drops the score term ∂_θ log q(φ), whose mean is
-    zero. At q = p it vanishes configuration by configuration. Unbiased for flows.
+    zero. At q = p it vanishes configuration by configuration. Discrete choices in
+    drawing, if any, get the score term of `ReinforceReverseKL` for their probabilities
+    (its baseline is that of the batch, or slice). Unbiased for flows.
 
     **Source:** Roeder et al., arXiv:1703.09194; Vaitl et al., arXiv:2206.09016.
     """
@@ -58,10 +62,11 @@ class PathReverseKL(AbstractObjective):
     ) -> LossAndWeights:
         phis, log_q, score = model.sample_batch_with_score(keys)
         still = lax.stop_gradient(phis)
-        log_w = -jax.vmap(action, in_axes=1)(still) - log_q
+        log_w = -jax.vmap(action, in_axes=1)(still) - lax.stop_gradient(log_q)
         gradient = score - jax.vmap(action.force, in_axes=1, out_axes=1)(still)
         along_path = jnp.sum(phis * gradient) / len(keys)
-        return with_gradient_of(along_path, -jnp.mean(log_w)), log_w
+        of_choices = _excess(log_w) @ log_q
+        return with_gradient_of(along_path + of_choices, -jnp.mean(log_w)), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:
         return no_density(model) or no_flow(model)
@@ -86,11 +91,9 @@ class ReinforceReverseKL(AbstractObjective):
     def __call__(
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
-        log_q, log_w = at_fixed_draws(model, action, keys)
+        log_q, log_w = at_fixed_draws(model, action, _several(keys))
         still = lax.stop_gradient(log_w)
-        # f_i - b_i = n/(n-1) (f_i - mean f)
-        excess = (jnp.mean(still) - still) / (len(_several(keys)) - 1)
-        return with_gradient_of(excess @ log_q, -jnp.mean(still)), still
+        return with_gradient_of(_excess(still) @ log_q, -jnp.mean(still)), still
 
     def why_unfit(self, model: AbstractModel) -> str | None:
         return no_density(model)
@@ -117,6 +120,14 @@ class LogVariance(AbstractObjective):
 
     def why_unfit(self, model: AbstractModel) -> str | None:
         return no_density(model)
+
+
+def _excess(log_w: Float[Array, " n"]) -> Float[Array, " n"]:
+    """(f_i - b_i)/n of f = -log w: with the baseline n/(n-1) (f_i - mean f).
+
+    0 for a single draw.
+    """
+    return (jnp.mean(log_w) - log_w) / max(len(log_w) - 1, 1)
 
 
 def _several(keys: Key[Array, " n"]) -> Key[Array, " n"]:

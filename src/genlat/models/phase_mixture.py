@@ -1,0 +1,139 @@
+"""Two Gaussian phases at once: ±v and fluctuations around 0, shares learned."""
+
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax import lax
+from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
+
+from genlat.models import fourier
+from genlat.models.base import AbstractFlow
+from genlat.models.gaussian import GaussianPair
+
+
+class PhaseMixture(AbstractFlow):
+    r"""q₀ = (1 - s) q_broken + s q_symmetric, s = σ(`logit`).
+
+    Near a transition in a finite volume both phases have their share, and neither
+    Gaussian reaches the other's: ±v has no domain walls, and a flow of one Gaussian
+    around 0 makes too few of them. The shares are learned: which phase a draw is of is
+    a discrete choice, so gradients through draws need a score term (`log_choice`).
+
+    **Arguments:**
+
+    - `broken`: the pair ±v.
+    - `symmetric`: centred at 0, on the same lattice.
+    - `share`: initial s, 0 < s < 1.
+
+    **Raises:** `ValueError` for other Gaussians or shares.
+    """
+
+    broken: GaussianPair
+    symmetric: GaussianPair
+    logit: Float[Array, ""]
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
+    normalized: ClassVar[bool] = True
+
+    def __init__(self, broken: GaussianPair, symmetric: GaussianPair, share: float):
+        if broken.lattice_shape != symmetric.lattice_shape:
+            raise ValueError(
+                f"phases on {broken.lattice_shape} and {symmetric.lattice_shape}"
+            )
+        if broken.mean is None or symmetric.mean is not None:
+            raise ValueError("wanted a pair ±v and a Gaussian around 0")
+        if not 0 < share < 1:
+            raise ValueError(f"share must be between 0 and 1, got {share}")
+        self.broken = broken
+        self.symmetric = symmetric
+        self.logit = jax.scipy.special.logit(jnp.asarray(share, jnp.float32))
+        self.lattice_shape = broken.lattice_shape
+
+    def as_pair(self) -> "PhaseMixture":
+        """Itself: its parameters have the same form at every coupling."""
+        return self
+
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        modes, log_q = self.sample_modes(keys)
+        return fourier.to_real(modes), log_q
+
+    def sample_batch_with_score(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[
+        Float[Array, "time n *space"],
+        Float[Array, " n"],
+        Float[Array, "time n *space"],
+    ]:
+        modes, log_q = self.sample_modes(keys)
+        still, frozen = lax.stop_gradient((modes, self))
+        score = fourier.to_real(frozen.score_modes(still))
+        log_q = lax.stop_gradient(log_q) + self.log_choice(keys)
+        return fourier.to_real(modes), log_q, score
+
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+        return self.log_prob_modes(fourier.to_modes(phis))
+
+    def sample_modes(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        """As those of `GaussianPair`, whose noise both phases share."""
+        broken, _ = self.broken.sample_modes(keys)
+        symmetric, _ = self.symmetric.sample_modes(keys)
+        modes = jnp.where(_as_factor(self._choose(keys), broken), symmetric, broken)
+        return modes, self.log_prob_modes(modes)
+
+    def log_prob_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, " n"]:
+        """log q of a batch in Fourier space, float64."""
+        return jnp.logaddexp(
+            jax.nn.log_sigmoid(-self.logit) + self.broken.log_prob_modes(modes),
+            jax.nn.log_sigmoid(self.logit) + self.symmetric.log_prob_modes(modes),
+        )
+
+    def score_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, "time n *space"]:
+        """∂ log q/∂modes: those of the phases, by their shares of q at `modes`."""
+        log_ratio = self.symmetric.log_prob_modes(modes) - self.broken.log_prob_modes(
+            modes
+        )
+        share = jax.nn.sigmoid(self.logit + log_ratio).astype(modes.dtype)
+        share = _as_factor(share, modes)
+        symmetric, broken = (
+            phase.score_modes(modes) for phase in (self.symmetric, self.broken)
+        )
+        return share * symmetric + (1 - share) * broken
+
+    def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:
+        """0, with the derivative of ln P of the phases drawn with these keys."""
+        wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+        sign = jnp.where(self._choose(keys), 1, -1)
+        log_p = jax.nn.log_sigmoid(sign * self.logit).astype(wide)
+        return log_p - lax.stop_gradient(log_p)
+
+    def _choose(self, keys: Key[Array, " n"]) -> Bool[Array, " n"]:
+        """Whether the draw of a key is of the symmetric phase."""
+        share = lax.stop_gradient(jax.nn.sigmoid(self.logit))
+        # a stream of its own beside those that `GaussianPair` splits from a key
+        draw = jax.vmap(lambda key: jr.uniform(jr.fold_in(key, 2)))
+        return draw(keys) < share
+
+
+def makes_choices(model: PyTree) -> bool:
+    """Whether drawing from a model involves discrete choices that depend on parameters.
+
+    Gradients through draws then miss the derivative of their probabilities.
+    """
+    leaves = jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, PhaseMixture))
+    return any(isinstance(leaf, PhaseMixture) for leaf in leaves)
+
+
+def _as_factor(values: Shaped[Array, " n"], modes: Array) -> Array:
+    """One number per configuration, in the layout of a batch."""
+    return values.reshape(1, -1, *(1,) * (modes.ndim - 2))
