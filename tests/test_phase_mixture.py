@@ -76,14 +76,18 @@ def test_draws_are_of_both_phases():
 def test_the_choice_has_the_derivative_of_its_probability():
     mixture, keys = a_mixture(), jr.split(jr.key(3), 5000)
 
+    def at(logit):
+        return eqx.tree_at(lambda m: m.logit, mixture, logit)
+
     def of_logit(logit):
-        moved = eqx.tree_at(lambda m: m.logit, mixture, logit)
-        return moved.log_choice(keys)
+        return at(logit).log_choice(keys)
 
     np.testing.assert_array_equal(of_logit(mixture.logit), 0)
     slope = np.asarray(jax.jacfwd(of_logit)(mixture.logit))
-    chosen = np.isclose(slope, 1 - SHARE)  # d ln s/dlogit = 1 - s, d ln(1-s) = -s
-    np.testing.assert_allclose(slope[~chosen], -SHARE, rtol=1e-6)
+    move = float(jax.grad(lambda x: at(x).share())(mixture.logit))
+    chosen = slope > 0
+    np.testing.assert_allclose(slope[chosen], move / SHARE, rtol=1e-6)
+    np.testing.assert_allclose(slope[~chosen], -move / (1 - SHARE), rtol=1e-6)
     pull = (np.mean(chosen) - SHARE) / math.sqrt(SHARE * (1 - SHARE) / 5000)
     assert abs(pull) < 4
     with_score = mixture.sample_batch_with_score(keys[:3])[1]
@@ -163,8 +167,13 @@ def test_training_finds_the_share_of_a_mixture():
     settings = loop.Settings(steps=300, batch=64, learning_rate=0.05)
     state = loop.init(model, settings, jr.key(0))
     state, _ = loop.run_chunk(state, target, PathReverseKL(), settings, 300)
-    share = float(jax.nn.sigmoid(state.model.prior.logit))
-    assert abs(share - 0.75) < 0.03
+    assert abs(float(state.model.prior.share()) - 0.75) < 0.03
+
+
+def test_no_phase_loses_all_of_its_share():
+    for logit, share in [(-60.0, 0.02), (60.0, 0.98)]:
+        lost = eqx.tree_at(lambda m: m.logit, a_mixture(), jnp.asarray(logit))
+        assert float(lost.share()) == pytest.approx(share, rel=1e-12)
 
 
 def test_transfer_carries_both_phases():
@@ -191,18 +200,18 @@ def test_of_a_theory_it_has_the_solutions_of_the_gap_equation():
     for phase, wanted in [(prior.broken, best), (prior.symmetric, around_0)]:
         variance = np.exp(2 * np.asarray(phase.log_std))[index]
         np.testing.assert_allclose(variance, wanted.variance, rtol=1e-5)
-    assert float(jax.nn.sigmoid(prior.logit)) == pytest.approx(0.1)
+    assert float(prior.share()) == pytest.approx(0.1)
     # no v at all: one Gaussian twice
     shallow = gaussian_prior.choose(section, Phi4((8, 8), 0.2, 0.022)).model()
     assert float(shallow.broken.mean) == 0
     np.testing.assert_array_equal(shallow.broken.log_std, shallow.symmetric.log_std)
-    assert float(jax.nn.sigmoid(shallow.logit)) == pytest.approx(0.9)
+    assert float(shallow.share()) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (lambda a, b: PhaseMixture(a, b, 0.0), "share must be between 0 and 1"),
+        (lambda a, b: PhaseMixture(a, b, 0.02), "share must be between 0.02 and 0.98"),
         (lambda a, b: PhaseMixture(b, b, 0.5), "a pair ±v and a Gaussian around 0"),
         (
             lambda a, b: PhaseMixture(a, GaussianPair(a_spectrum((5,))), 0.5),

@@ -106,10 +106,6 @@ lam = 0.1
             ),
             "train.micro_batch = 16: alpha with gradient total couples all",
         ),
-        (
-            f"{MODEL}nodes = {{kappa = [0.1, 0.2]}}\n[train]\nmicro_batch = 16",
-            "train.micro_batch = 16: a step of a conditional model is at one coupling",
-        ),
         (f"{MODEL}layers = 3", "model.layers = 3: not a field of this model; it has"),
         (f"{MODEL}symmetrize = 'sgn'", "should be 'sign', 'translations' or"),
         (f"{MODEL}symmetrize = ['sign', 'sign']", "names a group twice"),
@@ -202,7 +198,7 @@ def test_coupling_flows_train_in_slices_unless_told_otherwise(tmp_path):
     assert length(coupling, "batch=127") is None  # slices of one are no use
     assert length(coupling, "batch=128", "micro_batch=32") == 32
     assert length(coupling, "gradient='reinforce'") is None
-    assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") is None
+    assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") == 16
     assert length("", "batch=1024") is None
     assert length("", "batch=1024", "micro_batch=256") == 256
 

@@ -13,20 +13,28 @@ from genlat.models import fourier
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
 
+# m: what the share of a phase never falls below
+_LEAST = 0.02
+
 
 class PhaseMixture(AbstractFlow):
-    r"""q₀ = (1 - s) q_broken + s q_symmetric, s = σ(`logit`).
+    r"""q₀ = (1 - s) q_broken + s q_symmetric, s = m + (1 - 2m) σ(`logit`), m = 0.02.
 
     Near a transition in a finite volume both phases have their share, and neither
     Gaussian reaches the other's: ±v has no domain walls, and a flow of one Gaussian
     around 0 makes too few of them. The shares are learned: which phase a draw is of is
-    a discrete choice, so gradients through draws need a score term (`log_choice`).
+    a discrete choice, so gradients through draws need a score term (`log_choice`). No
+    share falls below m: a phase that is never drawn would learn nothing, and where p
+    has any of it the weights are bounded by 1/m times those of that phase alone.
+
+    **Source:** a floor under the shares is the defensive mixture of Hesterberg,
+    Technometrics 37, 185 (1995).
 
     **Arguments:**
 
     - `broken`: the pair ±v.
     - `symmetric`: centred at 0, on the same lattice.
-    - `share`: initial s, 0 < s < 1.
+    - `share`: initial s, m < s < 1 - m.
 
     **Raises:** `ValueError` for other Gaussians or shares.
     """
@@ -45,12 +53,19 @@ class PhaseMixture(AbstractFlow):
             )
         if broken.mean is None or symmetric.mean is not None:
             raise ValueError("wanted a pair ±v and a Gaussian around 0")
-        if not 0 < share < 1:
-            raise ValueError(f"share must be between 0 and 1, got {share}")
+        if not _LEAST < share < 1 - _LEAST:
+            allowed = f"between {_LEAST} and {1 - _LEAST}"
+            raise ValueError(f"share must be {allowed}, got {share}")
         self.broken = broken
         self.symmetric = symmetric
-        self.logit = jax.scipy.special.logit(jnp.asarray(share, jnp.float32))
+        free = jnp.asarray((share - _LEAST) / (1 - 2 * _LEAST), jnp.float32)
+        self.logit = jax.scipy.special.logit(free)
         self.lattice_shape = broken.lattice_shape
+
+    def share(self) -> Float[Array, ""]:
+        """s, float64."""
+        wide = jax.dtypes.canonicalize_dtype(jnp.float64)
+        return _LEAST + (1 - 2 * _LEAST) * jax.nn.sigmoid(self.logit.astype(wide))
 
     def as_pair(self) -> "PhaseMixture":
         """Itself: its parameters have the same form at every coupling."""
@@ -91,9 +106,10 @@ class PhaseMixture(AbstractFlow):
         self, modes: Float[Array, "time n *space"]
     ) -> Float[Array, " n"]:
         """log q of a batch in Fourier space, float64."""
+        share = self.share()
         return jnp.logaddexp(
-            jax.nn.log_sigmoid(-self.logit) + self.broken.log_prob_modes(modes),
-            jax.nn.log_sigmoid(self.logit) + self.symmetric.log_prob_modes(modes),
+            jnp.log1p(-share) + self.broken.log_prob_modes(modes),
+            jnp.log(share) + self.symmetric.log_prob_modes(modes),
         )
 
     def score_modes(
@@ -103,8 +119,8 @@ class PhaseMixture(AbstractFlow):
         log_ratio = self.symmetric.log_prob_modes(modes) - self.broken.log_prob_modes(
             modes
         )
-        share = jax.nn.sigmoid(self.logit + log_ratio).astype(modes.dtype)
-        share = _as_factor(share, modes)
+        logit = jax.scipy.special.logit(self.share())
+        share = _as_factor(jax.nn.sigmoid(logit + log_ratio).astype(modes.dtype), modes)
         symmetric, broken = (
             phase.score_modes(modes) for phase in (self.symmetric, self.broken)
         )
@@ -112,14 +128,13 @@ class PhaseMixture(AbstractFlow):
 
     def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:
         """0, with the derivative of ln P of the phases drawn with these keys."""
-        wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-        sign = jnp.where(self._choose(keys), 1, -1)
-        log_p = jax.nn.log_sigmoid(sign * self.logit).astype(wide)
+        share = self.share()
+        log_p = jnp.where(self._choose(keys), jnp.log(share), jnp.log1p(-share))
         return log_p - lax.stop_gradient(log_p)
 
     def _choose(self, keys: Key[Array, " n"]) -> Bool[Array, " n"]:
         """Whether the draw of a key is of the symmetric phase."""
-        share = lax.stop_gradient(jax.nn.sigmoid(self.logit))
+        share = lax.stop_gradient(self.share())
         # a stream of its own beside those that `GaussianPair` splits from a key
         draw = jax.vmap(lambda key: jr.uniform(jr.fold_in(key, 2)))
         return draw(keys) < share

@@ -159,6 +159,7 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
 
 
 def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
+    yield from _slices(train)
     reason = admissible.refusal(train.objective, train.gradient)
     reason = reason or _no_pull_back(config.model, train)
     if reason := reason or _misses_choices(config.model, train):
@@ -166,10 +167,8 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
         yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
-    if config.model is not None:
-        yield from _slices(config.model, train)
-        if config.model.nodes:
-            yield from _conditional(config.model, train)
+    if config.model is not None and config.model.nodes:
+        yield from _conditional(config.model, train)
     if not train.needs_data:
         return
     if train.anneal:
@@ -186,12 +185,12 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
         yield from _own_data(config.mcmc, train)
 
 
-def _slices(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
+def _slices(train: TrainSection) -> Iterator[Problem]:
     """The batch must be one that can be cut, and into whole slices."""
     size = train.micro_batch
     if size is None:
         return
-    if reason := slices.why_whole(model, train):
+    if reason := slices.why_whole(train):
         yield "train.micro_batch", size, reason
     elif train.batch % size:
         allowed = f"must divide train.batch = {train.batch}"

@@ -182,7 +182,8 @@ class TrainSection(AbstractSection):
     micro_batch: PositiveInt | None = Field(
         default=None,
         description="gradients are accumulated over slices of this many, which bounds "
-        "memory; by default at most 64 for coupling flows, the whole batch for cnf",
+        "memory; by default 16 for a model of many couplings, each slice at its own, "
+        "64 for coupling flows, the whole batch otherwise",
     )
     learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
     warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")

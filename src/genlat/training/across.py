@@ -1,8 +1,10 @@
 """Training one conditional model at all couplings of its interval."""
 
+import math
 from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
+import jax
 import jax.random as jr
 from jaxtyping import Array, Float, Key, ScalarLike
 
@@ -14,7 +16,7 @@ A = TypeVar("A", bound=AbstractAction)
 
 
 class AcrossCouplings(AbstractObjective):
-    """An objective on draws of q at random couplings, others in every step.
+    """An objective on draws of q at random couplings, others in every slice of a batch.
 
     Uniform over the intervals between the nodes of a `Conditional`, so its gradient is
     that of the mean loss over them, and unbiased where the objective's is.
@@ -31,7 +33,11 @@ class AcrossCouplings(AbstractObjective):
     objective: AbstractObjective
     names: tuple[str, ...] = eqx.field(static=True)
     side: ClassVar[Literal["q", "p"]] = "q"
-    is_additive: ClassVar[bool] = False
+
+    @property
+    def is_additive(self) -> bool:
+        """As the objective: a slice is as good an estimate as the batch."""
+        return self.objective.is_additive
 
     def __check_init__(self):
         if self.objective.side != "q":
@@ -49,7 +55,9 @@ class AcrossCouplings(AbstractObjective):
             coupling = model.coupling(position)
             action, model = with_coupling(action, name, coupling), model.at(coupling)
         assert not isinstance(model, Conditional)
-        return self.objective(model, action, keys)
+        loss, log_w = self.objective(model, action, keys)
+        # relative to the mean weight: other slices are of another Z
+        return loss, log_w - jax.nn.logsumexp(log_w) + math.log(len(keys))
 
     def why_unfit(self, model: Trainable) -> str | None:
         for _ in self.names:

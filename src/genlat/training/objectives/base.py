@@ -20,11 +20,12 @@ class AbstractObjective(eqx.Module):
     """A scalar loss of a batch, one key per configuration.
 
     `side` says of which density the batch's configurations are draws, `is_additive`
-    whether loss and gradient of a batch are the means of those of its slices.
+    whether loss and gradient of a batch are means over its configurations, so that
+    means over slices of it do as well.
     """
 
     side: eqx.AbstractClassVar[Literal["q", "p"]]
-    is_additive: eqx.AbstractClassVar[bool]
+    is_additive: eqx.AbstractVar[bool]
 
     @abstractmethod
     def __call__(
