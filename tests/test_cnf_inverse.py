@@ -55,3 +55,16 @@ def test_gradient_is_finite_and_close_in_single_precision():
     assert single.dtype == jnp.float32
     scale = float(jnp.max(jnp.abs(exact)))
     np.testing.assert_allclose(single, exact, atol=1e-5 * scale)
+
+
+def test_what_cannot_be_inverted_is_nan_not_a_number():
+    """A field so strong that a step is no contraction; weak ones beside it are fine."""
+    model = a_model((4, 6), n_steps=1, strength=6.0)
+    small, large = 1e-3 * jnp.ones((4, 1, 6)), 3 * jr.normal(jr.key(3), (4, 1, 6))
+    evaluate = eqx.filter_jit(lambda model, phis: model.log_prob_batch(phis))
+    log_q = evaluate(model, jnp.concatenate([small, large], axis=1))
+    assert jnp.isnan(log_q[1])
+    fine = evaluate(a_model((4, 6), n_steps=8), jnp.concatenate([small, large], axis=1))
+    assert jnp.all(jnp.isfinite(fine))
+    gradient = jax.jit(jax.grad(lambda x: model.log_prob_batch(x)[0]))(large)
+    assert not jnp.all(jnp.isfinite(gradient))

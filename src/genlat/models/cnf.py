@@ -240,29 +240,33 @@ def _invert_runge_kutta(
 
     The step is the identity plus O(h), so its inverse is the fixed point of
     start = end - change(start). The same step run backwards is off by O(h⁵) only;
-    from there one or two iterations move by no more than rounding. The loop is
-    not differentiated: `_differentiable_inverse` uses the implicit function theorem.
+    from there one or two iterations move by no more than rounding. Where the step is no
+    contraction they never settle: the log-determinant of that configuration is NaN. The
+    loop is not differentiated: `_differentiable_inverse` uses the implicit function
+    theorem.
     """
-    tolerance = 4 * jnp.finfo(end.dtype).eps
+    eps = jnp.finfo(end.dtype).eps
     scale = 1 + jnp.max(jnp.abs(end))
+    axes = (0, *range(2, end.ndim))
 
     def is_moving(carry):
-        _, _, shift, count = carry
-        return (shift > tolerance) & (count < 60)
+        _, _, shifts, count = carry
+        return (jnp.max(shifts) > 4 * eps) & (count < 60)
 
     def improve(carry):
         start, _, _, count = carry
         change, rate = _runge_kutta(start, stages, h)
         new = end - change
-        return new, rate, jnp.max(jnp.abs(new - start)) / scale, count + 1
+        return new, rate, jnp.max(jnp.abs(new - start), axis=axes) / scale, count + 1
 
     backwards = jax.tree.map(lambda x: x[::-1], stages)
     guess = end + _velocity_runge_kutta(end, backwards, -h)
     wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-    initial = (guess, jnp.zeros(end.shape[1], wide), jnp.inf, 0)
+    unknown = jnp.full(end.shape[1], jnp.inf, end.dtype)
+    initial = (guess, jnp.zeros(end.shape[1], wide), unknown, 0)
     # the log-determinant of the last iteration is at a start good to rounding
-    start, rate, _, _ = lax.while_loop(is_moving, improve, initial)
-    return start, rate
+    start, rate, shifts, _ = lax.while_loop(is_moving, improve, initial)
+    return start, jnp.where(shifts < 1e3 * eps, rate, jnp.nan)
 
 
 def _invert_forward(end, stages, h):
@@ -297,7 +301,8 @@ def _invert_backward(
         return new, jnp.max(jnp.abs(new - end_bar)), count + 1
 
     infinite = jnp.asarray(jnp.inf, start.dtype)
-    end_bar, _, _ = lax.while_loop(is_moving, improve, (source, infinite, 0))
+    end_bar, shift, _ = lax.while_loop(is_moving, improve, (source, infinite, 0))
+    end_bar = jnp.where(shift < 1e3 * tolerance, end_bar, jnp.nan)
     return end_bar, pull((-end_bar, rate_bar))[1]
 
 
