@@ -25,7 +25,7 @@ class AbstractObjective(eqx.Module):
     """
 
     side: eqx.AbstractClassVar[Literal["q", "p"]]
-    is_additive: eqx.AbstractVar[bool]
+    is_additive: eqx.AbstractClassVar[bool]
 
     @abstractmethod
     def __call__(
