@@ -66,9 +66,9 @@ class _Jet(NamedTuple):
 
 
 class _Term(NamedTuple):
-    """± e^a with the derivatives of ln|·|; or a factor apart that may be 0.
+    """A summand, `factor` times e^`log`: both with their first two derivatives in β.
 
-    The term is `factor` e^`log`, `factor` with derivatives of its own.
+    The factor may vanish and carries the sign.
     """
 
     factor: tuple[float, float, float]
