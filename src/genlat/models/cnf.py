@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from genlat.models import fourier
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair, Wells
-from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.models.vector_field import (
     Coefficients,
     SineField,
@@ -36,16 +36,14 @@ class CNF(AbstractFlow):
     arXiv:2110.02673.
     """
 
-    prior: GaussianPair | PhaseMixture
+    prior: AbstractPrior
     field: SineField
     n_steps: int = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
     normalized: ClassVar[bool] = True
 
-    def __init__(
-        self, prior: GaussianPair | PhaseMixture, field: SineField, *, n_steps: int
-    ):
+    def __init__(self, prior: AbstractPrior, field: SineField, *, n_steps: int):
         if prior.lattice_shape != field.lattice_shape:
             raise ValueError(
                 f"prior on {prior.lattice_shape}, field on {field.lattice_shape}"
@@ -61,7 +59,7 @@ class CNF(AbstractFlow):
         """The same flow, integrated with another number of steps."""
         return CNF(self.prior, self.field, n_steps=n_steps)
 
-    def with_prior(self, prior: GaussianPair | PhaseMixture) -> "CNF":
+    def with_prior(self, prior: AbstractPrior) -> "CNF":
         """The same flow of another prior."""
         return CNF(prior, self.field, n_steps=self.n_steps)
 

@@ -8,17 +8,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import lattice
-from genlat.models import fourier
-from genlat.models.base import AbstractFlow
+from genlat.models.prior import AbstractPrior
 
 Wells = Literal["both", "one"]
 
 
-class GaussianPair(AbstractFlow):
+class GaussianPair(AbstractPrior):
     r"""φ = ±v + χ with both signs equally likely, χ Gaussian with a symmetric spectrum.
 
     In the orthonormal real Fourier modes of the lattice all modes but the zero mode are
@@ -78,32 +76,9 @@ class GaussianPair(AbstractFlow):
             (self.log_std, jnp.zeros((), self.log_std.dtype)),
         )
 
-    def sample_batch(
-        self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
-        modes, log_q = self.sample_modes(keys)
-        return fourier.to_real(modes), log_q
-
-    def sample_batch_with_score(
-        self, keys: Key[Array, " n"]
-    ) -> tuple[
-        Float[Array, "time n *space"],
-        Float[Array, " n"],
-        Float[Array, "time n *space"],
-    ]:
-        modes, log_q = self.sample_modes(keys)
-        still, frozen = lax.stop_gradient((modes, self))
-        score = fourier.to_real(frozen.score_modes(still))
-        return fourier.to_real(modes), lax.stop_gradient(log_q), score
-
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        return self.log_prob_modes(fourier.to_modes(phis))
-
     def sample_modes(
         self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
-        """A batch in Fourier space, batch on axis 1, one key each, and its log q."""
-
         def draw(key: PRNGKeyArray):
             key_noise, key_sign = jr.split(key)
             noise = jr.normal(key_noise, self.lattice_shape, self.log_std.dtype)
@@ -119,7 +94,6 @@ class GaussianPair(AbstractFlow):
     def log_prob_modes(
         self, modes: Float[Array, "time n *space"]
     ) -> Float[Array, " n"]:
-        """log q of a batch in Fourier space, float64."""
         log_std = self._log_std_modes()
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)
         scaled = (modes * jnp.exp(-log_std)).astype(wide)
@@ -141,7 +115,6 @@ class GaussianPair(AbstractFlow):
     def score_modes(
         self, modes: Float[Array, "time n *space"]
     ) -> Float[Array, "time n *space"]:
-        """∂ log q/∂modes, in closed form."""
         precision = jnp.exp(-2 * self._log_std_modes())
         score = -modes * precision
         if self.mean is None:

@@ -9,15 +9,14 @@ import jax.random as jr
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from genlat.models import fourier
-from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
+from genlat.models.prior import AbstractPrior
 
 # m: what the share of a phase never falls below
 _LEAST = 0.02
 
 
-class PhaseMixture(AbstractFlow):
+class PhaseMixture(AbstractPrior):
     r"""q₀ = (1 - s) q_broken + s q_symmetric, s = m + (1 - 2m) σ(`logit`), m = 0.02.
 
     Near a transition in a finite volume both phases have their share, and neither
@@ -68,30 +67,8 @@ class PhaseMixture(AbstractFlow):
         return _LEAST + (1 - 2 * _LEAST) * jax.nn.sigmoid(self.logit.astype(wide))
 
     def as_pair(self) -> "PhaseMixture":
-        """Itself: its parameters have the same form at every coupling."""
+        """Itself."""
         return self
-
-    def sample_batch(
-        self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
-        modes, log_q = self.sample_modes(keys)
-        return fourier.to_real(modes), log_q
-
-    def sample_batch_with_score(
-        self, keys: Key[Array, " n"]
-    ) -> tuple[
-        Float[Array, "time n *space"],
-        Float[Array, " n"],
-        Float[Array, "time n *space"],
-    ]:
-        modes, log_q = self.sample_modes(keys)
-        still, frozen = lax.stop_gradient((modes, self))
-        score = fourier.to_real(frozen.score_modes(still))
-        log_q = lax.stop_gradient(log_q) + self.log_choice(keys)
-        return fourier.to_real(modes), log_q, score
-
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        return self.log_prob_modes(fourier.to_modes(phis))
 
     def sample_modes(
         self, keys: Key[Array, " n"]
@@ -105,7 +82,6 @@ class PhaseMixture(AbstractFlow):
     def log_prob_modes(
         self, modes: Float[Array, "time n *space"]
     ) -> Float[Array, " n"]:
-        """log q of a batch in Fourier space, float64."""
         share = self.share()
         return jnp.logaddexp(
             jnp.log1p(-share) + self.broken.log_prob_modes(modes),
@@ -127,7 +103,6 @@ class PhaseMixture(AbstractFlow):
         return share * symmetric + (1 - share) * broken
 
     def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:
-        """0, with the derivative of ln P of the phases drawn with these keys."""
         share = self.share()
         log_p = jnp.where(self._choose(keys), jnp.log(share), jnp.log1p(-share))
         return log_p - lax.stop_gradient(log_p)

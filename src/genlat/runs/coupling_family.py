@@ -8,7 +8,7 @@ from genlat.models import coupling_flow
 from genlat.models.base import AbstractFlow
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
-from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.runs.family import (
     AbstractFamily,
     Shape,
@@ -47,7 +47,7 @@ class CouplingFamily(AbstractFamily):
     def skeleton(self, lattice_shape: Shape, static: Static) -> Flow:
         return self._on(prior_skeleton(lattice_shape, static), jr.key(0))
 
-    def _on(self, prior: GaussianPair | PhaseMixture, key: PRNGKeyArray) -> Flow:
+    def _on(self, prior: AbstractPrior, key: PRNGKeyArray) -> Flow:
         assert isinstance(prior, GaussianPair)  # "mixed" is refused with the run file
         section = self.section
         return coupling_flow.build(

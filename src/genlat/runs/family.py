@@ -9,6 +9,7 @@ from jaxtyping import PRNGKeyArray
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.runs.gaussian_prior import Prior
 
 # what a checkpoint, which has arrays only, does not hold of a model
@@ -39,27 +40,27 @@ class AbstractFamily(ABC):
         """A model with the leaves of one that is on disk."""
 
 
-def carried_prior(
-    trained: GaussianPair | PhaseMixture, prior: Prior
-) -> GaussianPair | PhaseMixture:
+def carried_prior(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
     """The prior of a trained model, or `prior` if that is in other phases."""
     if isinstance(trained, PhaseMixture):
         return prior.model() if prior.symmetric is None else trained
     if prior.symmetric is not None:
         return prior.model()
+    assert isinstance(trained, GaussianPair)
     if (trained.mean is not None) == (prior.mean > 0):
         return trained.in_wells(prior.wells)
     return prior.model()
 
 
-def static_prior(prior: GaussianPair | PhaseMixture) -> Static:
+def static_prior(prior: AbstractPrior) -> Static:
     """What a checkpoint does not hold of a prior."""
     if isinstance(prior, PhaseMixture):
         return {"is_pair": True, "wells": "mixed"}
+    assert isinstance(prior, GaussianPair)
     return {"is_pair": prior.mean is not None, "wells": prior.wells}
 
 
-def prior_skeleton(lattice_shape: Shape, static: Static) -> GaussianPair | PhaseMixture:
+def prior_skeleton(lattice_shape: Shape, static: Static) -> AbstractPrior:
     """A prior with the leaves of one that is on disk."""
     ones = np.ones(lattice_shape)
     if static["wells"] == "mixed":

@@ -9,6 +9,7 @@ from genlat.actions import gap
 from genlat.actions.base import AbstractScalarAction
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.runs import theory
 from genlat.runs.errors import RequestError
 from genlat.runs.model_sections import CouplingSection, ModelSection
@@ -30,7 +31,7 @@ class Prior(NamedTuple):
     wells: Wells
     symmetric: Symmetric | None = None
 
-    def model(self) -> GaussianPair | PhaseMixture:
+    def model(self) -> AbstractPrior:
         """The density itself."""
         gaussian = GaussianPair(self.variance, self.mean, self.wells)
         if self.symmetric is None:

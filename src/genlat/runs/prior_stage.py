@@ -10,8 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
 from genlat.estimators import weights
-from genlat.models.gaussian import GaussianPair
-from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.runs import directory, gaussian_prior
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
@@ -42,7 +41,7 @@ def _measure(job: Job) -> dict[str, Any]:
 
 @eqx.filter_jit
 def _log_weights(
-    prior: GaussianPair | PhaseMixture, action: AbstractAction, keys: Key[Array, " n"]
+    prior: AbstractPrior, action: AbstractAction, keys: Key[Array, " n"]
 ) -> Float[Array, " n"]:
     phis, log_q = jax.vmap(prior.sample_and_log_prob)(keys)
     return -jax.vmap(action)(phis) - log_q

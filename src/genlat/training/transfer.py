@@ -12,6 +12,7 @@ from genlat.models.cnf import CNF
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 from genlat.models.vector_field import SineField
 
 
@@ -49,6 +50,7 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
             field.mixing,
         ),
     )
+    prior: AbstractPrior
     if isinstance(source.prior, PhaseMixture):
         prior = PhaseMixture(
             _enlarged(source.prior.broken, lattice_shape),
@@ -57,6 +59,7 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
         )
         prior = eqx.tree_at(lambda prior: prior.logit, prior, source.prior.logit)
     else:
+        assert isinstance(source.prior, GaussianPair)
         prior = _enlarged(source.prior, lattice_shape)
     return CNF(prior, new_field, n_steps=source.n_steps)
 

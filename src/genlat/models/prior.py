@@ -1,0 +1,61 @@
+"""What a flow starts from: a density that is known mode by mode."""
+
+from abc import abstractmethod
+
+from jax import lax
+from jaxtyping import Array, Float, Key
+
+from genlat.models import fourier
+from genlat.models.base import AbstractFlow
+
+
+class AbstractPrior(AbstractFlow):
+    """A density of the real Fourier modes, in the layout of a batch (`fourier`)."""
+
+    @abstractmethod
+    def sample_modes(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        """A batch in Fourier space, batch on axis 1, one key each, and its log q."""
+
+    @abstractmethod
+    def log_prob_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, " n"]:
+        """log q of a batch in Fourier space, float64."""
+
+    @abstractmethod
+    def score_modes(
+        self, modes: Float[Array, "time n *space"]
+    ) -> Float[Array, "time n *space"]:
+        """∂ log q/∂modes, in closed form."""
+
+    @abstractmethod
+    def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:
+        """0, float64, with the derivative of ln P of the discrete choices of a draw."""
+
+    @abstractmethod
+    def as_pair(self) -> "AbstractPrior":
+        """The same density with parameters of one form in both phases."""
+
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+        modes, log_q = self.sample_modes(keys)
+        return fourier.to_real(modes), log_q
+
+    def sample_batch_with_score(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[
+        Float[Array, "time n *space"],
+        Float[Array, " n"],
+        Float[Array, "time n *space"],
+    ]:
+        modes, log_q = self.sample_modes(keys)
+        still, frozen = lax.stop_gradient((modes, self))
+        score = fourier.to_real(frozen.score_modes(still))
+        log_q = lax.stop_gradient(log_q) + self.log_choice(keys)
+        return fourier.to_real(modes), log_q, score
+
+    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+        return self.log_prob_modes(fourier.to_modes(phis))
