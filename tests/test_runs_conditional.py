@@ -6,14 +6,17 @@ import pytest
 from genlat.runs import (
     conditioning,
     config,
+    directory,
     files,
     flow_model,
     pipeline,
     scan,
     scan_request,
+    theory,
     train_stage,
 )
 from genlat.runs.errors import RequestError
+from genlat.runs.job import Job
 from genlat.runs.screen import Screen
 
 TINY = """
@@ -169,6 +172,21 @@ def test_the_transition_changes_the_prior():
     sides = [side for _, side in seen]
     assert sides == ["below", "below", "above", "above"]
     assert [c["kappa"] for c, _ in seen] == [0.1, 0.2, 0.2, 0.3]
+
+
+def test_training_goes_on_with_other_integration_steps(scanned, run_file, tmp_path):
+    """As the run file says, and not as the run it starts from was integrated."""
+    out, found = scanned
+    source = out / found["points"][0]
+    overrides = [f"model.init={source}", "model.n_steps=5"]
+    given = config.load(run_file, overrides)
+    directory.create(tmp_path / "run", given)
+    job = Job(tmp_path / "run", given, theory.build(given.theory), QUIET)
+    model = flow_model.initial(job)
+    assert model.table.n_steps == 5
+    trained = flow_model.read(source)
+    assert trained.table.n_steps == 3
+    np.testing.assert_array_equal(model.table.field.kernel, trained.table.field.kernel)
 
 
 def test_both_phases_are_a_prior_at_every_node(run_file, tmp_path):

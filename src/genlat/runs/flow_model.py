@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import jax.random as jr
 
 from genlat import lattice
@@ -20,6 +21,7 @@ from genlat.runs import (
     source,
 )
 from genlat.runs.errors import RequestError
+from genlat.runs.family import Shape, Static
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.model_sections import ModelSection
@@ -46,7 +48,13 @@ def initial(job: Job) -> Trainable:
     else:
         path = Path(section.init)
         model = read(path)
-        if not section.nodes:
+        if section.nodes:
+            # its parameters, with this run's number of integration steps
+            static = families.of(section).static(_bare(model))
+            blank = _blank(section, job.config.theory.shape, static)
+            leaves = jax.tree.leaves(model)
+            model = jax.tree.unflatten(jax.tree.structure(blank), leaves)
+        else:
             nodes = _nodes(source.read_config(path))
             there = conditioning.at(model, nodes, job.config.theory)
             prior = gaussian_prior.choose(section, job.action)
@@ -80,12 +88,8 @@ def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
     static = directory.notes(path).get(NOTE)
     if static is None:
         return None
-    section = config.model
-    assert section is not None
-    one = families.of(section).skeleton(config.theory.shape, static)
-    model = conditioning.tabulate(
-        section.nodes, lambda couplings, side: _symmetrized(one, section)
-    )
+    assert config.model is not None
+    model = _blank(config.model, config.theory.shape, static)
     # the optimiser's state has the same shape whatever its settings
     skeleton = loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
     return checkpoint.load_newest(path / "checkpoints", skeleton)
@@ -108,6 +112,14 @@ def _untrained(job: Job, section: ModelSection) -> Trainable:
         return _symmetrized(flow, section)
 
     return conditioning.tabulate(section.nodes, build)
+
+
+def _blank(section: ModelSection, shape: Shape, static: Static) -> Trainable:
+    """A model with the leaves of one that is on disk."""
+    one = families.of(section).skeleton(shape, static)
+    return conditioning.tabulate(
+        section.nodes, lambda couplings, side: _symmetrized(one, section)
+    )
 
 
 def _nodes(config: RunConfig) -> dict[str, tuple[float, ...]]:
