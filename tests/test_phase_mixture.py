@@ -99,7 +99,7 @@ def test_path_gradient_learns_the_shares(is_symmetrized):
     """Against the score-function gradient, which takes log q as it is; 64 batches."""
     shape = (4, 2)
     action = Phi4(shape, 0.3, 0.1)
-    model = a_model(shape, strength=0.05).with_prior(a_mixture(shape))
+    model = a_model(shape, strength=0.05, n_steps=4).with_prior(a_mixture(shape))
     if is_symmetrized:
         model = Symmetrized(model, lattice.symmetry_group(shape, ("sign",)))
     flat, unravel = jax.flatten_util.ravel_pytree(model)
