@@ -16,7 +16,7 @@ from genlat.models.conditional import Conditional
 from genlat.models.gaussian import GaussianPair
 from genlat.training import loop
 from genlat.training.across import AcrossCouplings, with_coupling
-from genlat.training.objectives import ForwardKL, PathReverseKL
+from genlat.training.objectives import ForwardKL, PathReverseKL, ReverseKL
 from models_for_tests import a_model, a_spectrum
 
 NODES = (0.1, 0.2, 0.25, 0.25, 0.4)
@@ -180,6 +180,24 @@ def test_two_couplings_by_nesting():
     trained, _ = loop.run_chunk(state, Phi4((4, 4), 0.2, 0.2), objective, settings, 6)
     moved = trained.model.table.table.field.kernel != family.table.table.field.kernel
     assert np.all(np.any(moved, axis=(2, 3, 4)))
+
+
+def test_slices_are_at_couplings_of_their_own_and_their_weights_comparable():
+    """Of free fields and their exact priors: ESS 1 over slices of different ln Z."""
+    nodes = (0.05, 0.15)
+    models = [GaussianPair(best_symmetric(Phi4(SHAPE, k, 0.0)).variance) for k in nodes]
+    family, action = Conditional(models, nodes), Phi4(SHAPE, 0.1, 0.0)
+    objective = AcrossCouplings(ReverseKL(), ("kappa",))
+    losses, weights_of = [], []
+    for key in jr.split(jr.key(1), 3):
+        loss, log_w = objective(family, action, jr.split(key, 8))
+        losses.append(float(loss))
+        weights_of.append(log_w)
+    assert np.ptp(losses) > 1e-3  # ln Z of other couplings
+    assert weights.ess(np.concatenate(weights_of)) > 0.99
+    np.testing.assert_allclose(
+        [np.mean(np.exp(log_w)) for log_w in weights_of], 1, rtol=1e-10
+    )
 
 
 def test_a_conditional_model_is_trained_across_its_couplings_only(family):
