@@ -8,40 +8,49 @@ import math
 from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from genlat import lattice
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.ising import Ising
 
 
 def primary(
-    action: AbstractAction, phi: Float[Array, "*lattice"]
+    action: AbstractAction, phi: Shaped[Array, "*lattice"]
 ) -> dict[str, Float[Array, "..."]]:
     """Every observable of one configuration whose average is an expectation value.
 
-    `mag` = (1/V) Σφ and its powers, `phi2` = (1/V) Σφ², `hopping` = (1/V) Σ_x φ_x Σ_μ
-    φ_{x+μ}, `action_density` = S/V and its square, `schwinger_dyson` =
-    (1/V) Σ φ ∂S/∂φ, whose average is 1 in any theory with a flat measure, and
-    `two_point`, the correlator of zero-momentum slices (`slice_correlator`). All are
-    float64 but the last, which follows `phi`.
+    `mag` = (1/V) Σφ and its powers, `action_density` = S/V and its square, and
+    `two_point`, the correlator of zero-momentum slices (`slice_correlator`). Of a
+    scalar field also `phi2` = (1/V) Σφ², `hopping` = (1/V) Σ_x φ_x Σ_μ φ_{x+μ} and
+    `schwinger_dyson` = (1/V) Σ φ ∂S/∂φ, whose average is 1 in any theory with a flat
+    measure; of Ising spins `energy_density` = H/V. All are float64 but `two_point`,
+    which follows a floating-point `phi`.
     """
     volume = phi.size
     total = action(phi)
-    bonds = phi * lattice.forward_neighbour_sum(phi)
     mag = jnp.sum(phi, dtype=total.dtype) / volume
-    return {
+    is_integer = jnp.issubdtype(phi.dtype, jnp.integer)
+    measured = {
         "mag": mag,
         "abs_mag": jnp.abs(mag),
         "mag2": mag**2,
         "mag4": mag**4,
-        "phi2": jnp.sum(phi**2, dtype=total.dtype) / volume,
-        "hopping": jnp.sum(bonds, dtype=total.dtype) / volume,
         "action_density": total / volume,
         "action_density2": (total / volume) ** 2,
-        "schwinger_dyson": -jnp.sum(phi * action.force(phi), dtype=total.dtype)
-        / volume,
-        "two_point": slice_correlator(phi),
+        "two_point": slice_correlator(phi.astype(total.dtype) if is_integer else phi),
     }
+    if isinstance(action, AbstractScalarAction):
+        bonds = phi * lattice.forward_neighbour_sum(phi)
+        slope = -jnp.sum(phi * action.force(phi), dtype=total.dtype)
+        measured |= {
+            "phi2": jnp.sum(phi**2, dtype=total.dtype) / volume,
+            "hopping": jnp.sum(bonds, dtype=total.dtype) / volume,
+            "schwinger_dyson": slope / volume,
+        }
+    if isinstance(action, Ising):
+        measured["energy_density"] = action.energy(phi) / volume
+    return measured
 
 
 def slice_correlator(phi: Float[Array, "time *space"]) -> Float[Array, " lags"]:

@@ -1,4 +1,4 @@
-"""The interface of a theory, and what all scalar φ⁴ potentials share."""
+"""The interfaces of a theory, and what all scalar φ⁴ potentials share."""
 
 from abc import abstractmethod
 
@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from genlat import lattice
 
@@ -17,15 +17,19 @@ class AbstractAction(eqx.Module):
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
 
     @abstractmethod
-    def __call__(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+    def __call__(self, phi: Shaped[Array, "*lattice"]) -> Float[Array, ""]:
         """S(φ), dimensionless, of one configuration, summed in float64."""
+
+
+class AbstractContinuousAction(AbstractAction):
+    """An action of a field that can be moved by a little: it has a slope."""
 
     @abstractmethod
     def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
         """-∂S/∂φ, in the dtype of `phi`."""
 
 
-class AbstractScalarAction(AbstractAction):
+class AbstractScalarAction(AbstractContinuousAction):
     r"""Real scalar field with nearest-neighbour hopping and a quartic potential.
 
     $$S(\phi) = \sum_x \Big[ -2h\,\phi_x \sum_\mu \phi_{x+\hat\mu}

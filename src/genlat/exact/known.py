@@ -5,9 +5,11 @@ import numpy as np
 from genlat import lattice
 from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.actions.double_well import DoubleWell
+from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
 from genlat.exact import reference, single_site
 from genlat.exact.free_field import free_field
+from genlat.exact.ising import ising
 from genlat.exact.quadrature import COARSE, FINE
 from genlat.exact.transfer_matrix import MAX_WIDTH, narrow_lattice
 from genlat.exact.value import Known, compared
@@ -18,17 +20,18 @@ MAX_LOG_Z_ERROR = 1e-3  # a truncation worse than this is no reference
 def known(action: AbstractAction) -> dict[str, Known]:
     """Exact and tabulated values under the observable keys of `results.json`.
 
-    The free field in any dimension, independent sites (no hopping), chains and strips
-    up to four sites wide by transfer matrix, and else the table in
-    `genlat.exact.reference`. Empty where nothing is known. Values are those of the
-    action's own field. Milliseconds, a few seconds for strips of three and four.
+    Scalar theories: the free field in any dimension, independent sites (no hopping),
+    chains and strips up to four sites wide by transfer matrix, and else the table in
+    `genlat.exact.reference`. Ising models: `genlat.exact.ising`. Empty where nothing is
+    known. Values are those of the action's own field. Milliseconds, a few seconds for
+    strips of three and four, or slices of ten spins.
 
     **Arguments:** `action` with concrete couplings, not traced ones.
     """
+    if isinstance(action, Ising):
+        return _completed(ising(action), action.lattice_shape)
     if not isinstance(action, AbstractScalarAction):
         return {}
-    shape = action.lattice_shape
-    volume = lattice.volume(shape)
     values = _scalar(action)
     if not values and isinstance(action, Phi4):
         values = reference.tabulated(action)
@@ -36,6 +39,16 @@ def known(action: AbstractAction) -> dict[str, Known]:
         return {}
     # φ → -φ is a symmetry of every scalar action here
     values["mag"] = Known(0.0, 0.0, "symmetry φ → -φ")
+    if isinstance(action, DoubleWell) and "phi2" in values:
+        values["x2"] = values["phi2"]
+    return _completed(values, action.lattice_shape)
+
+
+def _completed(
+    values: dict[str, Known], lattice_shape: tuple[int, ...]
+) -> dict[str, Known]:
+    """With what follows from ln Z and ⟨S⟩/V."""
+    values, volume = dict(values), lattice.volume(lattice_shape)
     log_z, density = values.get("log_z"), values.get("action_density")
     if log_z is not None:
         values["free_energy_density"] = Known(
@@ -47,8 +60,6 @@ def known(action: AbstractAction) -> dict[str, Known]:
             log_z.error / volume + density.error,
             log_z.source,
         )
-    if isinstance(action, DoubleWell) and "phi2" in values:
-        values["x2"] = values["phi2"]
     return values
 
 

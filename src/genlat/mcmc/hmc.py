@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray, ScalarLike
 
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractContinuousAction
 from genlat.mcmc.base import AbstractTunableKernel, ChainInfo, ChainState
 from genlat.mcmc.loops import repeat
 from genlat.mcmc.noise import gaussian, uniform
@@ -52,7 +52,7 @@ class HMC(AbstractTunableKernel):
     **Raises:** `ValueError` for an argument out of its range.
     """
 
-    action: AbstractAction
+    action: AbstractContinuousAction
     step_size: Float[Array, ""]
     n_leapfrog: int = eqx.field(static=True)
     integrator: Integrator = eqx.field(static=True)
@@ -60,7 +60,7 @@ class HMC(AbstractTunableKernel):
 
     def __init__(
         self,
-        action: AbstractAction,
+        action: AbstractContinuousAction,
         step_size: ScalarLike = 0.1,
         n_leapfrog: int = 10,
         integrator: Integrator = "leapfrog",
@@ -121,7 +121,7 @@ class HMC(AbstractTunableKernel):
 
 def _kick_and_drift(
     phase: tuple[Float[Array, "*lattice"], Float[Array, "*lattice"]],
-    parameters: tuple[AbstractAction, Float[Array, ""]],
+    parameters: tuple[AbstractContinuousAction, Float[Array, ""]],
     fractions: Float[Array, "2"],
 ) -> tuple[Float[Array, "*lattice"], Float[Array, "*lattice"]]:
     phi, pi = phase

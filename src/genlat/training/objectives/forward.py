@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractAction, AbstractContinuousAction
 from genlat.models.base import AbstractModel
 from genlat.training.data import Data, checked_data, checked_symmetries, draw_batch
 from genlat.training.objectives.base import (
@@ -105,6 +105,7 @@ class PathForwardKL(AbstractObjective):
     def __call__(
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
+        assert isinstance(action, AbstractContinuousAction)  # so is all that pulls back
         phis = draw_batch(self.data, keys, self.augment)
         score = jax.vmap(action.force, in_axes=1, out_axes=1)(phis)
         assert isinstance(model, PullsBack)  # `why_unfit` has been asked

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key
 
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractAction, AbstractContinuousAction
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.training.objectives.base import (
     AbstractObjective,
@@ -60,6 +60,7 @@ class PathReverseKL(AbstractObjective):
     def __call__(
         self, model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
+        assert isinstance(action, AbstractContinuousAction)  # flows are of real fields
         phis, log_q, score = model.sample_batch_with_score(keys)
         still = lax.stop_gradient(phis)
         log_w = -jax.vmap(action, in_axes=1)(still) - lax.stop_gradient(log_q)
