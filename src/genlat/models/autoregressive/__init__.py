@@ -1,0 +1,1 @@
+"""Autoregressive models of spins ±1, with exact, normalised log q."""
