@@ -89,6 +89,32 @@ def checkerboard_mask(
     return np.indices(lattice_shape).sum(axis=0) % 2 == parity
 
 
+def colour_masks(
+    lattice_shape: tuple[int, ...],
+) -> Bool[np.ndarray, "colours *lattice"]:
+    """Classes of sites without neighbours among them: a checkerboard, or three classes.
+
+    Around an even extent the colour alternates. Around an odd one it runs 0, 1, 0, 1,
+    ..., 2, where no step is a multiple of 3; so are none of the sums modulo 3 over all
+    axes. A site is its own neighbour along an extent of 1, which is not meant.
+    """
+    check_shape(lattice_shape)
+    is_even = all(extent % 2 == 0 or extent == 1 for extent in lattice_shape)
+    total = np.zeros(lattice_shape, int)
+    for axis, extent in enumerate(lattice_shape):
+        colour = np.arange(extent) % 2
+        if extent % 2 and extent > 1:
+            colour[-1] = 2
+        total += np.expand_dims(
+            colour, tuple(i for i in range(len(lattice_shape)) if i != axis)
+        )
+    n_colours = 2 if is_even else 3
+    masks = total % n_colours == np.arange(n_colours).reshape(
+        -1, *(1 for _ in lattice_shape)
+    )
+    return masks[masks.reshape(n_colours, -1).any(axis=1)]
+
+
 def hopping_spectrum(lattice_shape: tuple[int, ...]) -> Float[np.ndarray, "*lattice"]:
     """Σ_μ cos p_μ with p_μ = 2π k_μ / L_μ, at index k: eigenvalues of the hopping."""
     cosines = [np.cos(2 * np.pi * np.arange(n) / n) for n in lattice_shape]

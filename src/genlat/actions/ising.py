@@ -60,6 +60,11 @@ class Ising(AbstractAction):
         """
         return self.beta * self.energy(phi)
 
+    @property
+    def may_have_field(self) -> bool:
+        """False if h is known to be 0; True where it is being traced."""
+        return is_traced(self.field) or float(self.field) != 0
+
     def energy(self, spins: Shaped[Array, "*lattice"]) -> Float[Array, ""]:
         """H of one configuration, in float64."""
         check_spins(spins)

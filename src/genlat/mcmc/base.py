@@ -3,13 +3,13 @@
 from abc import abstractmethod
 
 import equinox as eqx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 
 class ChainState(eqx.Module):
     """Current configuration and its action, kept so that no step computes it twice."""
 
-    phi: Float[Array, "*lattice"]
+    phi: Shaped[Array, "*lattice"]
     action: Float[Array, ""]
 
 
@@ -27,7 +27,7 @@ class AbstractKernel(eqx.Module):
     """
 
     @abstractmethod
-    def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
+    def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         """State of a chain that starts at `phi`."""
 
     @abstractmethod

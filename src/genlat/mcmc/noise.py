@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 # sin(πt/2) / t in powers of t², within a relative 6e-9 for |t| ≤ 1
@@ -34,6 +34,30 @@ def uniform(
     else:
         u = (x >> 8).astype(dtype) * 2.0**-24
     return u.reshape(shape)
+
+
+def words(
+    key_data: UInt32[Array, "words *chains"], n: int
+) -> UInt32[Array, "n *chains"]:
+    """Independent words of 32 random bits.
+
+    For what needs many and looks at each once: of 13 rounds, the fewest with which the
+    generator passes all of TestU01's batteries, and both words of a block are used.
+
+    **Arguments:** `key_data` as from `jax.random.key_data`, with the chains, if any, on
+    the last axis: where many chains are next to each other, their numbers are made so.
+    """
+    x, y = _threefry(key_data, jnp.uint32(0), (n + 1) // 2, rounds=13)
+    return jnp.concatenate([x, y])[:n]
+
+
+def folded(
+    key_data: UInt32[Array, "words *chains"], t: Int[Array, ""]
+) -> UInt32[Array, "two *chains"]:
+    """Data of another key for every t, with chains as in `words`."""
+    x, y = _threefry(key_data, t.astype(jnp.uint32), 1, rounds=20)
+    # apart from what it is used for: XLA would make it again for every number
+    return lax.optimization_barrier(jnp.concatenate([x, y]))
 
 
 def gaussian(
@@ -75,19 +99,32 @@ def _normal_from_bits(
 def _blocks(
     key: PRNGKeyArray, start: UInt32[Array, ""], n_blocks: int
 ) -> tuple[UInt32[Array, " blocks"], UInt32[Array, " blocks"]]:
-    """Threefry-2x32 of 20 rounds at counters (`start`, 0), (`start` + 1, 0), ...
+    return _threefry(jr.key_data(key), start, n_blocks, rounds=20)
+
+
+def _threefry(
+    key_data: UInt32[Array, "words *chains"],
+    start: UInt32[Array, ""],
+    n_blocks: int,
+    rounds: int,
+) -> tuple[UInt32[Array, "blocks *chains"], UInt32[Array, "blocks *chains"]]:
+    """Threefry-2x32 at counters (`start`, 0), (`start` + 1, 0), ...
 
     **Source:** Salmon et al., SC'11, doi:10.1145/2063384.2063405.
     """
-    words = jr.key_data(key)  # two for JAX's default generator, four for the others
-    schedule = (words[0], words[-1], words[0] ^ words[-1] ^ jnp.uint32(0x1BD11BDA))
-    x = start + lax.iota(jnp.uint32, n_blocks) + schedule[0]
-    y = jnp.broadcast_to(schedule[1], (n_blocks,))
-    for group in range(5):
-        for rotation in _ROTATIONS[group % 2]:
-            x = x + y
-            y = (y << rotation) | (y >> (32 - rotation))
-            y = y ^ x
-        x = x + schedule[(group + 1) % 3]
-        y = y + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
+    # two words for JAX's default generator, four for the others
+    first, last = key_data[:1], key_data[-1:]
+    schedule = (first, last, first ^ last ^ jnp.uint32(0x1BD11BDA))
+    shape = (n_blocks, *first.shape[1:])
+    x = lax.broadcasted_iota(jnp.uint32, shape, 0) + (start + schedule[0])
+    y = jnp.broadcast_to(schedule[1], shape)
+    for step in range(rounds):
+        group, place = divmod(step, 4)
+        rotation = _ROTATIONS[group % 2][place]
+        x = x + y
+        y = (y << rotation) | (y >> (32 - rotation))
+        y = y ^ x
+        if place == 3:
+            x = x + schedule[(group + 1) % 3]
+            y = y + schedule[(group + 2) % 3] + jnp.uint32(group + 1)
     return x, y

@@ -8,6 +8,7 @@ from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.noise import uniform
 from genlat.mcmc.sequence import Sequence
+from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
 
 
 class Reflection(AbstractKernel):
@@ -41,4 +42,4 @@ def visits_every_mode(kernel: AbstractKernel) -> bool:
     """
     if isinstance(kernel, Sequence):
         return any(visits_every_mode(part) for part in kernel.kernels)
-    return isinstance(kernel, SignCluster | Reflection)
+    return isinstance(kernel, SignCluster | Reflection | SwendsenWang | Wolff)

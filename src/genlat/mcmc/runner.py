@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray, ScalarLike
+from jaxtyping import Array, Float, Int, Int8, Key, PRNGKeyArray, ScalarLike, Shaped
 
 from genlat.actions.base import AbstractAction
 from genlat.mcmc.base import (
@@ -26,7 +26,7 @@ from genlat.mcmc.sequence import Sequence
 X = TypeVar("X")
 Y = TypeVar("Y")
 _LogSizes = list[Float[Array, " chains"]]
-Measure = Callable[[Float[Array, "*lattice"]], dict[str, Float[Array, "..."]]]
+Measure = Callable[[Shaped[Array, "*lattice"]], dict[str, Float[Array, "..."]]]
 
 # bytes of configurations that stay in a core's cache through a whole trajectory
 _BLOCK_BYTES = 1 << 17
@@ -64,9 +64,24 @@ def init_chains(
     raise ValueError(f"start must be 'cold' or 'hot', got {start!r}")
 
 
+def init_spins(
+    action: AbstractAction,
+    key: PRNGKeyArray,
+    n_chains: int,
+    *,
+    start: Literal["cold", "hot"] = "cold",
+) -> Int8[Array, "chains *lattice"]:
+    """Spins to start from: all up in even chains and down in odd ones, or at random.
+
+    **Raises:** `ValueError` for `n_chains` < 1 or an unknown start.
+    """
+    signs = init_chains(action, key, n_chains, dtype=jnp.float32, start=start)
+    return jnp.where(signs < 0, -1, 1).astype(jnp.int8)
+
+
 def thermalise(
     kernel: AbstractKernel,
-    phis: Float[Array, "chains *lattice"],
+    phis: Shaped[Array, "chains *lattice"],
     key: PRNGKeyArray,
     *,
     n_therm: int,
@@ -98,7 +113,7 @@ def thermalise(
 @eqx.filter_jit
 def _thermalise(
     kernel: AbstractKernel,
-    phis: Float[Array, "chains *lattice"],
+    phis: Shaped[Array, "chains *lattice"],
     keys: Key[Array, " chains"],
     n_therm: int,
 ) -> tuple[AbstractKernel, ChainState]:

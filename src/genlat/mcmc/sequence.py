@@ -1,7 +1,7 @@
 """Several kernels, one after the other."""
 
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from genlat.mcmc.base import (
     AbstractKernel,
@@ -27,7 +27,7 @@ class Sequence(AbstractKernel):
         if not self.kernels:
             raise ValueError("a sequence needs at least one kernel")
 
-    def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
+    def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         return self.kernels[0].init(phi)
 
     def step(
