@@ -9,6 +9,7 @@ import pytest
 
 from config_for_tests import GOOD, load, refusals
 from genlat import observables
+from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
 from genlat.runs import catalogue, config, memory, sections
 
@@ -20,7 +21,8 @@ def test_a_good_file_gets_its_defaults(tmp_path):
     assert run.theory.shape == (6, 4)
     assert run.mcmc is not None
     assert run.mcmc.kernel == ("hmc", "cluster")
-    assert run.estimate.observable_names == (*catalogue.PRIMARY, *catalogue.DERIVED)
+    expected = (*catalogue.primary_of("phi4"), *catalogue.DERIVED)
+    assert run.observable_names == expected
 
 
 def test_sections_are_optional(tmp_path):
@@ -39,7 +41,7 @@ shape = [6, 0]
 kappa = 0.21
 lam = -0.031
 [mcmc]
-kernel = ["hcm", "wolff"]
+kernel = ["hcm", "overrelaxation"]
 chain = 3
 [model]
 name = "gauge"
@@ -58,7 +60,7 @@ observables = ["absmag"]
         "theory.shape = 0: should be greater than 0",
         "theory.lam = -0.031: should be greater than or equal to 0",
         'mcmc.kernel = "hcm": unknown kernel; did you mean hmc?',
-        'mcmc.kernel = "wolff": not available in this version',
+        'mcmc.kernel = "overrelaxation": not available in this version',
         "mcmc.chain = 3: unknown field; did you mean chains?",
         'model.name = "gauge": not available in this version; this version has cnf',
         "train.minutes = 2.5: give either steps or minutes",
@@ -78,7 +80,7 @@ WELL = 'seed = 1\n[theory]\nname = "double_well"\n'
     [
         ("seed = 1", "theory: missing"),
         ("seed = 1\n[theory]\nshape = [6]", "theory.name: missing; one of phi4"),
-        ('seed = 1\n[theory]\nname = "ising"', "not available in this version"),
+        ('seed = 1\n[theory]\nname = "u1"', "not available in this version"),
         ('seed = 1\n[theory]\nname = "phi"', "did you mean phi4?"),
         (PHI4, "couplings have no default: give (kappa, lam)"),
         (f"{PHI4}kappa = 0.2", "theory.lam: missing"),
@@ -274,8 +276,12 @@ def test_samples_of_p_must_be_of_this_theory(tmp_path):
 
 
 def test_observable_names_are_those_measured():
-    action = Phi4((6, 4), 0.2, 0.1)
-    assert set(observables.primary(action, jnp.ones((6, 4)))) == set(catalogue.PRIMARY)
+    for name, action in (
+        ("phi4", Phi4((6, 4), 0.2, 0.1)),
+        ("ising", Ising((6, 4), 0.4)),
+    ):
+        measured = observables.primary(action, jnp.ones((6, 4)))
+        assert set(measured) == set(catalogue.primary_of(name))
     assert set(observables.DERIVED) == set(catalogue.DERIVED)
 
 

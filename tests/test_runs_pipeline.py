@@ -173,7 +173,7 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
 
     datasets = export.to_xarray(record)
     for dataset in (datasets[name] for name in ("chain", "flow", "nmcmc")):
-        assert set(catalogue.PRIMARY) <= set(dataset)
+        assert set(catalogue.primary_of("phi4")) <= set(dataset)
         assert dataset.attrs.items() >= {"kappa": 0.11, "seed": 3}.items()
 
     # asking again changes nothing

@@ -239,7 +239,7 @@ def _samples(record: Record) -> Drawing | None:
     rows = {_chain_name(record): record.chain, "flow": record.flow}
     shown = {
         # chain after chain, so that a few spread out are of different chains
-        name: arrays["phi"].reshape(-1, *shape)
+        name: arrays["phi"].reshape(-1, *shape).astype(np.float32)
         for name, arrays in rows.items()
         if "phi" in arrays and arrays["phi"].size
     }

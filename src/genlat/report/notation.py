@@ -27,6 +27,7 @@ FREE_ENERGY = {
     "entropy_density": "(⟨S⟩ + ln Z) / V",
 }
 SYMBOLS = FREE_ENERGY | {
+    "energy_density": "⟨H⟩ / V",
     "action_density": "⟨S⟩ / V",
     "action_density2": "⟨(S / V)²⟩",
     "mag": "⟨m⟩",

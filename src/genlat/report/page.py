@@ -11,7 +11,7 @@ from genlat.report.notation import COUPLINGS
 from genlat.runs import records
 from genlat.runs.records import Record
 
-THEORIES = {"phi4": "φ⁴ theory", "double_well": "Double well"}
+THEORIES = {"phi4": "φ⁴ theory", "double_well": "Double well", "ising": "Ising model"}
 VERDICTS = {
     "yes": "These numbers can be trusted: every check that this run can make has "
     "passed.",

@@ -9,14 +9,13 @@ from genlat.training import admissible
 # Names the design reserves for later versions: refused with a sentence of their own,
 # not as spelling mistakes.
 LATER: dict[str, tuple[str, ...]] = {
-    "theory": ("ising", "u1", "su2", "su3"),
+    "theory": ("u1", "su2", "su3"),
     "model": ("autoregressive", "hierarchical", "gauge", "trivializing"),
-    "kernel": ("wolff", "swendsen_wang", "heatbath", "overrelaxation"),
+    "kernel": ("overrelaxation",),
     "objective": (),
     "gradient": (),
     "method": (),
     "observable": (
-        "energy_density",
         "energy_gap",
         "x2",
         "plaquette",
@@ -28,6 +27,7 @@ LATER: dict[str, tuple[str, ...]] = {
 THEORIES = {
     "phi4": "real scalar φ⁴ in any dimension: form A, B or C by its couplings",
     "double_well": "quantum-mechanical double well, one axis",
+    "ising": "spins ±1 in any dimension, in a field",
 }
 MODELS = {
     "cnf": "continuous flow from the best Gaussian, exact likelihood",
@@ -37,10 +37,21 @@ MODELS = {
 }
 KERNELS = {
     "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
-    "metropolis": "local Metropolis in checkerboard order; even extents only",
+    "metropolis": "local Metropolis in checkerboard order; φ⁴: even extents only",
     "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
     "reflection": "φ → -φ with probability one half: the chain visits both signs",
+    "heatbath": "ising: every spin drawn anew given its neighbours",
+    "swendsen_wang": "ising: all clusters, each flipped or not",
+    "wolff": "ising: one cluster flipped, at the price of finding all",
 }
+_OF_FIELDS = ("hmc", "metropolis", "cluster", "reflection")
+KERNELS_OF: dict[str, tuple[str, ...]] = {
+    "phi4": _OF_FIELDS,
+    "double_well": _OF_FIELDS,
+    "ising": ("metropolis", "heatbath", "swendsen_wang", "wolff"),
+}
+# where a run file names none: the default of `[mcmc]`, but for
+DEFAULT_KERNEL: dict[str, tuple[str, ...]] = {"ising": ("swendsen_wang",)}
 OBJECTIVES = admissible.OBJECTIVES
 GRADIENTS = admissible.GRADIENTS
 METHODS = {
@@ -59,10 +70,16 @@ PRIMARY = {
     "mag4": "m⁴",
     "phi2": "(1/V) Σ φ²",
     "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
+    "energy_density": "H/V, of Ising spins",
     "action_density": "S/V",
     "action_density2": "(S/V)²",
     "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
     "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
+}
+_NOT_OF: dict[str, tuple[str, ...]] = {
+    "phi4": ("energy_density",),
+    "double_well": ("energy_density",),
+    "ising": ("phi2", "hopping", "schwinger_dyson"),
 }
 DERIVED = {
     "susceptibility": "V (⟨m²⟩ - ⟨|m|⟩²)",
@@ -76,6 +93,11 @@ FREE_ENERGY = {
     "free_energy_density": "-ln Z / V",
     "entropy_density": "(⟨S⟩ + ln Z) / V",
 }
+
+
+def primary_of(theory: str) -> tuple[str, ...]:
+    """The expectation values that are measured in a theory."""
+    return tuple(name for name in PRIMARY if name not in _NOT_OF[theory])
 
 
 def unknown_name(kind: str, name: Any, available: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -10,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from genlat import observables
 from genlat.actions import gap
+from genlat.actions.ising import Ising
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel, ChainState
 from genlat.mcmc.cluster import SignCluster
@@ -21,12 +23,21 @@ from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
 from genlat.mcmc.reflection import Reflection, visits_every_mode
 from genlat.mcmc.sequence import Sequence
+from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
+from genlat.mcmc.spins import IsingHeatBath, IsingMetropolis
 from genlat.runs import directory, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.sections import McmcSection
 
 BLOCK = 250  # kept samples per chain, about
+
+_OF_SPINS: dict[str, Callable[[Ising], AbstractKernel]] = {
+    "metropolis": IsingMetropolis,
+    "heatbath": IsingHeatBath,
+    "swendsen_wang": SwendsenWang,
+    "wolff": Wolff,
+}
 
 
 def name(job: Job) -> str:
@@ -108,15 +119,17 @@ def _fingerprint(job: Job) -> str:
 def _parts(job: Job) -> tuple[AbstractKernel, ...]:
     """The kernels of the run file, with step sizes yet to be tuned."""
     section = _section(job)
+    if isinstance(job.action, Ising):
+        return tuple(_OF_SPINS[name](job.action) for name in section.kernel)
     available = {
         "hmc": HMC(
-            job.action, n_leapfrog=section.n_leapfrog, integrator=section.integrator
+            job.scalar, n_leapfrog=section.n_leapfrog, integrator=section.integrator
         ),
-        "cluster": SignCluster(job.action),
-        "reflection": Reflection(job.action),
+        "cluster": SignCluster(job.scalar),
+        "reflection": Reflection(job.scalar),
     }
     if "metropolis" in section.kernel:  # refuses odd extents
-        available["metropolis"] = Metropolis(job.action)
+        available["metropolis"] = Metropolis(job.scalar)
     return tuple(available[name] for name in section.kernel)
 
 
@@ -154,16 +167,25 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
         state = jax.vmap(ChainState)(phis, actions)
         return _with_step_sizes(parts, arrays["state/step_sizes"]), state
     key_start, key_therm, _ = jr.split(job.key(Purpose.CHAIN), 3)
-    gaussian = gap.best_gaussian(job.action)
-    phis = runner.init_chains(
+    phis = _start(job, key_start)
+    kernel = parts[0] if len(parts) == 1 else Sequence(parts)
+    return runner.thermalise(kernel, phis, key_therm, n_therm=_section(job).therm)
+
+
+def _start(job: Job, key: PRNGKeyArray) -> Shaped[Array, "chains *lattice"]:
+    """Configurations to thermalise from: ordered, as the theory itself would be."""
+    n_chains = _section(job).chains
+    if isinstance(job.action, Ising):
+        start = "hot" if float(job.action.beta) < 0 else "cold"
+        return runner.init_spins(job.action, key, n_chains, start=start)
+    gaussian = gap.best_gaussian(job.scalar)
+    return runner.init_chains(
         job.action,
-        key_start,
-        _section(job).chains,
+        key,
+        n_chains,
         dtype=jnp.dtype(jnp.float64),
         scale=math.sqrt(gaussian.mean**2 + np.mean(gaussian.variance)),
     )
-    kernel = parts[0] if len(parts) == 1 else Sequence(parts)
-    return runner.thermalise(kernel, phis, key_therm, n_therm=_section(job).therm)
 
 
 def _block(
@@ -175,6 +197,7 @@ def _block(
     measure = jax.tree_util.Partial(observables.primary, job.action)
     begin, end = sum(lengths[:index]), sum(lengths[: index + 1])
     histories, snapshots = [], []
+    stored = np.int8 if isinstance(job.action, Ising) else np.float32
     for start in range(begin, end, stride):
         n = min(stride, end - start)
         state, history = runner.run_chunk(
@@ -189,10 +212,10 @@ def _block(
         histories.append(jax.tree.map(np.asarray, history))
         look = (start + n) // stride
         if every and n == stride and look % every == 0:
-            snapshots.append(np.asarray(state.phi, np.float32))
+            snapshots.append(np.asarray(state.phi, stored))
     history = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *histories)
     phis = np.asarray(state.phi)
-    empty = np.zeros((len(phis), 0, *phis.shape[1:]), np.float32)
+    empty = np.zeros((len(phis), 0, *phis.shape[1:]), stored)
     arrays = {
         name if name in ("acceptance", "delta_h") else f"observables/{name}": values
         for name, values in history.items()
@@ -211,11 +234,15 @@ def _label(job: Job) -> dict[str, Any]:
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),
-        "visits_every_mode": int(visits_every_mode(kernel) and not _is_frustrated(job)),
+        "visits_every_mode": int(visits_every_mode(kernel) and _has_two_modes(job)),
     }
 
 
-def _is_frustrated(job: Job) -> bool:
-    """Negative hopping around an odd extent: more modes than ± may exist."""
+def _has_two_modes(job: Job) -> bool:
+    """± and no others: no bonds that cannot all be content, and no field."""
+    if isinstance(job.action, Ising):
+        coupling, field = float(job.action.beta), float(job.action.field)
+    else:
+        coupling, field = float(job.scalar.hopping), 0.0
     is_odd = any(extent > 1 and extent % 2 for extent in job.config.theory.shape)
-    return is_odd and float(job.action.hopping) < 0
+    return field == 0 and not (is_odd and coupling < 0)

@@ -56,10 +56,19 @@ def check(data: dict[str, Any], source: str) -> RunConfig:
 
     **Raises:** `RequestError` with every problem found.
     """
-    config, problems = _validate(data)
+    config, problems = _validate(_with_kernel(data))
     if config is None or problems:
         raise RequestError([problem.line(source) for problem in problems])
     return config
+
+
+def _with_kernel(data: dict[str, Any]) -> dict[str, Any]:
+    """With the default kernel of this theory, where that is not the section's."""
+    theory, mcmc = data.get("theory"), data.get("mcmc")
+    if not (isinstance(theory, dict) and isinstance(mcmc, dict)) or "kernel" in mcmc:
+        return data
+    kernel = catalogue.DEFAULT_KERNEL.get(str(theory.get("name")))
+    return data if kernel is None else data | {"mcmc": mcmc | {"kernel": list(kernel)}}
 
 
 def _read(path: Path) -> dict[str, Any]:

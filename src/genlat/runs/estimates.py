@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from genlat import exact, observables
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractAction
 from genlat.estimators import autocorrelation, quantity, two_sided, weights
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.quantity import Quantity
@@ -165,7 +165,7 @@ def disagreement(measured: Arrays, names: tuple[str, ...]) -> dict[str, Any]:
     return {"observable": worst, "p_value": min(1.0, found[worst] * len(found))}
 
 
-def exactly(action: AbstractScalarAction) -> dict[str, dict[str, dict[str, Any]]]:
+def exactly(action: AbstractAction) -> dict[str, dict[str, dict[str, Any]]]:
     """What is known exactly, in the shape of `results.json`."""
     return {
         name: {

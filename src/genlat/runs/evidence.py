@@ -92,7 +92,7 @@ def path(job: Job) -> Findings:
     """ln Z by chains along the hopping, with the checks that the chains allow."""
     blocks = integration_stage.read(job)
     volume = lattice.volume(job.config.theory.shape)
-    start = integration_stage.log_z_start(job.action)
+    start = integration_stage.log_z_start(job.scalar)
     if not blocks:  # no hopping: independent sites, whose ln Z is exact
         known = estimates.free_energy(constant(start), volume, "hmc_integration")
         return Findings({"hmc_integration": known}, {}, {})
@@ -209,7 +209,7 @@ def _coupling(job: Job) -> tuple[str, float]:
     """The coupling that runs, and its value at the end."""
     if isinstance(job.action, Phi4):
         return "kappa", float(job.action.kappa)
-    return "hopping", float(job.action.hopping)
+    return "hopping", float(job.scalar.hopping)
 
 
 def _integral_row(
@@ -225,7 +225,7 @@ def _integral_row(
     """
     if len(fractions) < 3:
         return []
-    start = integration_stage.log_z_start(job.action)
+    start = integration_stage.log_z_start(job.scalar)
     integral = integration.thermodynamic(fractions, energies, start)
     chosen = sorted({*range(0, len(fractions), 2), len(fractions) - 1})
     coarse = integration.thermodynamic(
@@ -251,7 +251,7 @@ def _slope_row(job: Job, energy: Float[np.ndarray, "chains n"]) -> list[Json]:
     if job.config.mcmc is None:
         return []
     volume = lattice.volume(job.config.theory.shape)
-    scale = -2 * float(job.action.hopping) * volume
+    scale = -2 * float(job.scalar.hopping) * volume
     ours = quantity.mean(energy / scale, "path").estimate("hmc_integration")
     arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
     theirs = quantity.mean(arrays["hopping"], "chain").estimate(chain_stage.name(job))

@@ -35,7 +35,6 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings({}, {}, {})
-EVERY = tuple(catalogue.PRIMARY)  # chains are judged by all that was measured
 
 
 def chain(job: Job) -> Findings:
@@ -44,17 +43,17 @@ def chain(job: Job) -> Findings:
     blocks = chain_stage.read(job)
     arrays = store.joined(blocks, sample_axis=1)
     measured_ = measured(arrays)
-    names = job.config.estimate.observable_names
+    names = job.config.observable_names
     found = estimates.chain(measured_, names, job.config.theory.shape)
-    spent = seconds(blocks)
+    spent, every = seconds(blocks), _every(job)
     return Findings(
         {name: found},
         {
             "acceptance": {name: _acceptance(arrays["acceptance"])},
             "tau_int": _tau_int(
-                name, estimates.autocorrelation_times(measured_, EVERY)
+                name, estimates.autocorrelation_times(measured_, every)
             ),
-            "replicas": {name: estimates.disagreement(measured_, EVERY)},
+            "replicas": {name: estimates.disagreement(measured_, every)},
         },
         {"mcmc_seconds": spent, "ess_per_second": {name: _rate(found, spent)}},
     )
@@ -86,7 +85,7 @@ def flow(job: Job, model: AbstractFlow) -> Findings:
     cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / spent}
     if "nis" not in job.config.methods:
         return Findings({}, diagnostics, cost)
-    names = job.config.estimate.observable_names
+    names = job.config.observable_names
     found = estimates.nis(log_w, measured_, names, shape)
     return Findings({"nis": found}, diagnostics, cost)
 
@@ -100,9 +99,9 @@ def nmcmc(job: Job) -> Findings:
     arrays = store.joined(blocks, sample_axis=1)
     draws = measured(store.joined(flow_blocks, sample_axis=0))
     measured_ = estimates.gathered(draws, arrays["index"])
-    names = job.config.estimate.observable_names
+    names = job.config.observable_names
     found = estimates.chain(measured_, names, job.config.theory.shape)
-    times = estimates.autocorrelation_times(measured_, EVERY)
+    times = estimates.autocorrelation_times(measured_, _every(job))
     spent = seconds(blocks) + seconds(flow_blocks)
     return Findings(
         {"nmcmc": found},
@@ -122,6 +121,11 @@ def measured(arrays: Mapping[str, Float[np.ndarray, "..."]]) -> estimates.Arrays
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+
+
+def _every(job: Job) -> tuple[str, ...]:
+    """Chains are judged by all that was measured."""
+    return catalogue.primary_of(job.config.theory.name)
 
 
 def seconds(blocks: Sequence[store.Block]) -> float:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from genlat.runs import fit_model, memory, slices, source, training_set
+from genlat.runs import catalogue, fit_model, memory, slices, source, training_set
 from genlat.runs.fit_model import ABSENT, Problem
 from genlat.runs.model_sections import CouplingSection, ModelSection
 from genlat.runs.sections import (
     DoubleWellSection,
     EstimateSection,
+    IsingSection,
     McmcSection,
     Phi4Section,
     TheoryKind,
@@ -27,7 +28,7 @@ class Partial(NamedTuple):
     """The sections of a run file that are valid by themselves."""
 
     seed: int | None
-    theory: Phi4Section | DoubleWellSection | None
+    theory: TheoryKind | None
     mcmc: McmcSection | None
     model: ModelSection | None
     train: TrainSection | None
@@ -78,6 +79,8 @@ def _form(theory: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _unbounded(theory: TheoryKind) -> Iterator[Problem]:
     """Without a quartic term the quadratic one has to hold the field."""
+    if isinstance(theory, IsingSection):
+        return
     if isinstance(theory, DoubleWellSection):
         if theory.lam == 0 and theory.mu2 <= 0:
             yield "theory.mu2", theory.mu2, "must be > 0 when lam = 0: e^(-S) diverges"
@@ -96,11 +99,17 @@ def _unbounded(theory: TheoryKind) -> Iterator[Problem]:
 def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
     if mcmc is None:
         return
-    kernels = list(mcmc.kernel)
-    if "metropolis" in kernels and any(n % 2 and n > 1 for n in theory.shape):
+    kernels, is_ising = list(mcmc.kernel), isinstance(theory, IsingSection)
+    known = catalogue.KERNELS_OF[theory.name]
+    if foreign := [name for name in kernels if name not in known]:
+        allowed = f"{foreign[0]} is not for {theory.name}, which has {', '.join(known)}"
+        yield "mcmc.kernel", kernels, allowed
+        return
+    is_odd = any(n % 2 and n > 1 for n in theory.shape)
+    if "metropolis" in kernels and is_odd and not is_ising:
         allowed = f"metropolis needs even extents, shape is {list(theory.shape)}"
         yield "mcmc.kernel", kernels, allowed
-    if not {"hmc", "metropolis"} & set(kernels):
+    if not {"hmc", "metropolis"} & set(kernels) and not is_ising:
         yield "mcmc.kernel", kernels, "only signs change: add hmc"
     if len(set(kernels)) < len(kernels):
         yield "mcmc.kernel", kernels, "names a kernel twice"
@@ -278,10 +287,23 @@ def _data_of_another_run(
         yield "train.data", train.data, allowed
 
 
+def _of_theory(theory: TheoryKind, estimate: EstimateSection) -> Iterator[Problem]:
+    """Observables and methods that this theory has."""
+    known = ("default", *catalogue.primary_of(theory.name), *catalogue.DERIVED)
+    if foreign := [name for name in estimate.observables if name not in known]:
+        allowed = f"{foreign[0]} is not an observable of {theory.name}"
+        yield "estimate.observables", list(estimate.observables), allowed
+    if "hmc_integration" in estimate.methods and isinstance(theory, IsingSection):
+        allowed = "hmc_integration is for scalar fields, this theory is ising"
+        yield "estimate.methods", list(estimate.methods), allowed
+
+
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
     methods = method_names(estimate, config.mcmc)
+    if config.theory is not None:
+        yield from _of_theory(config.theory, estimate)
     if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed

@@ -8,7 +8,7 @@ from typing import Any
 
 from genlat.runs import source
 from genlat.runs.model_sections import CouplingSection, ModelSection
-from genlat.runs.sections import TheoryKind
+from genlat.runs.sections import IsingSection, TheoryKind
 
 # stands for the value of a field that is not in the file
 ABSENT = object()
@@ -19,6 +19,10 @@ Problem = tuple[str, Any, str]
 
 def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
     """What is wrong with a model for this theory."""
+    if isinstance(theory, IsingSection):
+        allowed = "is for continuous fields, the spins of ising are ±1"
+        yield "model.name", model.name, allowed
+        return
     if model.init != "scratch":
         reason = source.why_unfit(Path(model.init), theory, model)
         if reason is not None:

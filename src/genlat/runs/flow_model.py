@@ -57,7 +57,7 @@ def initial(job: Job) -> Trainable:
         else:
             nodes = _nodes(source.read_config(path))
             there = conditioning.at(model, nodes, job.config.theory)
-            prior = gaussian_prior.choose(section, job.action)
+            prior = gaussian_prior.choose(section, job.scalar)
             carried = families.of(section).carry(_bare(there), prior)
             model = _symmetrized(carried, section)
     static = families.of(section).static(_bare(model))
@@ -99,7 +99,7 @@ def _untrained(job: Job, section: ModelSection) -> Trainable:
     family, key = families.of(section), job.key(Purpose.MODEL)
 
     def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractFlow:
-        action, own = job.action, section
+        action, own = job.scalar, section
         for name, value in couplings.items():
             action = with_coupling(action, name, value)
         if side is not None and section.wells != "mixed":

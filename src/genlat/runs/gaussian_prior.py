@@ -85,7 +85,9 @@ def refuse_single_well(config: RunConfig) -> None:
     """
     if config.model is None or config.model.wells != "one":
         return
-    if gap.best_gaussian(theory.build(config.theory)).mean == 0:
+    action = theory.build(config.theory)
+    assert isinstance(action, AbstractScalarAction)  # others have no such models
+    if gap.best_gaussian(action).mean == 0:
         raise RequestError(
             'model.wells = "one": this theory has no second well to drop, its best '
             "Gaussian is centred at 0"

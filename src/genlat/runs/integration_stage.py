@@ -49,7 +49,7 @@ class Node(NamedTuple):
 
 def run(job: Job) -> None:
     """Fill `path-*.h5` until the target error is met, or the rounds are used up."""
-    if float(job.action.hopping) == 0:
+    if float(job.scalar.hopping) == 0:
         return  # independent sites: there is nothing to integrate
     rounds = job.config.integration.rounds
     blocks: list[store.Block] = []
@@ -93,7 +93,7 @@ def path_of(job: Job, nodes: list[Node]) -> integration.Path:
     """ln Z along the couplings, from the independent sites at t = 0."""
     fractions = np.array([node.fraction for node in nodes])
     energies = [node.energies for node in nodes]
-    return integration.along(fractions, energies, log_z_start(job.action))
+    return integration.along(fractions, energies, log_z_start(job.scalar))
 
 
 def log_z_start(action: AbstractScalarAction) -> float:
@@ -159,7 +159,7 @@ def _round(
 def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:
     """Chains at one coupling: continued, or started and thermalised."""
     section = job.config.integration
-    action = HoppingPath(job.action, fraction)
+    action = HoppingPath(job.scalar, fraction)
     key_therm, key_run = jr.split(key)
     own = [node for node in nodes if node.fraction == fraction]
     left = [node for node in nodes if node.fraction < fraction]

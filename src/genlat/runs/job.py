@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxtyping import PRNGKeyArray
 
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.runs import keys
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig
@@ -18,8 +18,14 @@ class Job:
 
     directory: Path
     config: RunConfig
-    action: AbstractScalarAction
+    action: AbstractAction
     screen: Screen
+
+    @property
+    def scalar(self) -> AbstractScalarAction:
+        """The action, for stages that `runs.fit` lets only scalar theories into."""
+        assert isinstance(self.action, AbstractScalarAction)
+        return self.action
 
     def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
         """The stream of random numbers for one purpose."""

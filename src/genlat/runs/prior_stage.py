@@ -28,7 +28,7 @@ def run(job: Job) -> None:
 
 def _measure(job: Job) -> dict[str, Any]:
     assert job.config.model is not None
-    prior = gaussian_prior.choose(job.config.model, job.action).model()
+    prior = gaussian_prior.choose(job.config.model, job.scalar).model()
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
     log_w = np.concatenate(
         [np.asarray(_log_weights(prior, job.action, row)) for row in keys]

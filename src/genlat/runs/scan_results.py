@@ -143,6 +143,12 @@ def _slope(request: Request) -> tuple[str, float] | None:
     if theory["name"] == "double_well" and field == "theory.mu2":
         spacing = theory.get("spacing", 1.0)
         return "phi2", -volume * spacing * theory["m0"] / 2
+    if theory["name"] == "ising":
+        of = {
+            "theory.beta": ("energy_density", -float(volume)),
+            "theory.field": ("mag", float(volume) * theory["beta"]),
+        }
+        return of.get(field)
     if theory["name"] != "phi4":
         return None
     if field == "theory.kappa":

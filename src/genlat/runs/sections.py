@@ -117,11 +117,31 @@ class DoubleWellSection(AbstractSection):
         return self.couplings
 
 
-TheoryKind = Phi4Section | DoubleWellSection
-THEORIES = (Phi4Section, DoubleWellSection)
+class IsingSection(AbstractSection):
+    """Ising model, S = βH with H = -Σ s_x s_{x+μ} - h Σ s_x."""
+
+    name: Literal["ising"]
+    shape: Shape
+    beta: float = Field(description="inverse temperature β; antiferromagnetic if < 0")
+    field: float = Field(default=0.0, description="magnetic field h")
+
+    @property
+    def couplings(self) -> tuple[str, ...]:
+        """Names of the couplings."""
+        return ("beta", "field")
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Couplings that a model can be a function of: all are arrays of the action."""
+        return self.couplings
+
+
+TheoryKind = Phi4Section | DoubleWellSection | IsingSection
+THEORIES = (Phi4Section, DoubleWellSection, IsingSection)
 TheorySection = Annotated[
     Annotated[Phi4Section, Tag(Phi4Section.__name__)]
-    | Annotated[DoubleWellSection, Tag(DoubleWellSection.__name__)],
+    | Annotated[DoubleWellSection, Tag(DoubleWellSection.__name__)]
+    | Annotated[IsingSection, Tag(IsingSection.__name__)],
     Discriminator(family_finder(THEORIES)),
 ]
 
@@ -130,12 +150,24 @@ class McmcSection(AbstractSection):
     """The baseline chain; without this section there is none."""
 
     kernel: Annotated[
-        tuple[Literal["hmc", "metropolis", "cluster", "reflection"], ...],
+        tuple[
+            Literal[
+                "hmc",
+                "metropolis",
+                "cluster",
+                "reflection",
+                "heatbath",
+                "swendsen_wang",
+                "wolff",
+            ],
+            ...,
+        ],
         LISTED,
         Field(min_length=1),
     ] = Field(
         default=("hmc", "cluster"),
-        description="one kernel, or several applied in sequence",
+        description="one kernel, or several applied in sequence; for ising "
+        "swendsen_wang by default",
     )
     chains: PositiveInt = Field(default=64, description="independent chains")
     samples: int = Field(default=2000, ge=10, description="kept per chain")
@@ -265,13 +297,6 @@ class EstimateSection(AbstractSection):
     )
     keep: NonNegativeInt = Field(default=256, description="draws of q stored on disk")
 
-    @property
-    def observable_names(self) -> tuple[str, ...]:
-        """The observables asked for, "default" spelt out."""
-        if "default" not in self.observables:
-            return self.observables
-        return (*catalogue.PRIMARY, *catalogue.DERIVED)
-
 
 class IntegrationSection(AbstractSection):
     """hmc_integration: HMC and cluster chains along the hopping."""
@@ -310,6 +335,13 @@ class RunConfig(AbstractSection):
     def methods(self) -> tuple[str, ...]:
         """The estimators of this run, "default" spelt out."""
         return method_names(self.estimate, self.mcmc)
+
+    @property
+    def observable_names(self) -> tuple[str, ...]:
+        """The observables asked for, "default" spelt out."""
+        if "default" not in self.estimate.observables:
+            return self.estimate.observables
+        return (*catalogue.primary_of(self.theory.name), *catalogue.DERIVED)
 
 
 def method_names(

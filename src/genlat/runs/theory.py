@@ -1,13 +1,16 @@
 """From the `[theory]` section of a run file to an action."""
 
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractAction
 from genlat.actions.double_well import DoubleWell
+from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.runs.sections import DoubleWellSection, Phi4Section
+from genlat.runs.sections import DoubleWellSection, IsingSection, TheoryKind
 
 
-def build(section: Phi4Section | DoubleWellSection) -> AbstractScalarAction:
+def build(section: TheoryKind) -> AbstractAction:
     """The action of a checked `[theory]` section, in its own form."""
+    if isinstance(section, IsingSection):
+        return Ising(section.shape, section.beta, section.field)
     if isinstance(section, DoubleWellSection):
         return DoubleWell(
             section.shape, section.m0, section.mu2, section.lam, section.spacing

@@ -1,0 +1,91 @@
+"""Ising run files: what is refused, and a chain alone from run file to report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from config_for_tests import load, refusals
+from genlat.report import page
+from genlat.runs import chain_stage, pipeline, store
+from genlat.runs.screen import Screen
+
+ISING = """
+seed = 3
+[theory]
+name = "ising"
+shape = [4, 3]
+beta = 0.4
+[mcmc]
+chains = 8
+samples = 60
+therm = 20
+keep = 64
+"""
+QUIET = Screen(quiet=True)
+
+
+def test_defaults(tmp_path):
+    run = load(tmp_path, ISING)
+    assert run.mcmc is not None
+    assert run.mcmc.kernel == ("swendsen_wang",)
+    assert "energy_density" in run.observable_names
+    assert not {"phi2", "hopping", "schwinger_dyson"} & set(run.observable_names)
+    # φ⁴ keeps its own, and a named kernel is not replaced
+    assert load(tmp_path, ISING, ["mcmc.kernel=wolff"]).mcmc.kernel == ("wolff",)
+    for kernel in ("metropolis", "heatbath"):  # odd extents are fine
+        load(tmp_path, ISING, [f"mcmc.kernel={kernel}", "theory.beta=-0.4"])
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            'mcmc.kernel=["hmc"]',
+            'mcmc.kernel = ["hmc"]: hmc is not for ising, which has metropolis',
+        ),
+        ("theory.kappa=0.2", "theory.kappa = 0.2: not a field of this theory; it has"),
+        ("theory.beta=nan", "theory.beta"),
+        ("theory.shape=[4, 0]", "theory.shape = 0: should be greater than 0"),
+        ('model.name="cnf"', 'model.name = "cnf": is for continuous fields, the spins'),
+        ('estimate.observables=["phi2"]', "phi2 is not an observable of ising"),
+        ('estimate.methods=["hmc_integration"]', "hmc_integration is for scalar field"),
+        ("train.anneal={kappa = 0.2}", "not a coupling of this theory: it has beta, f"),
+    ],
+)
+def test_refusals(tmp_path, override, expected):
+    (line,) = refusals(tmp_path, ISING, [override])
+    assert expected in line
+
+
+def test_spins_kernels_are_not_for_fields(tmp_path):
+    phi4 = 'seed = 1\n[theory]\nname = "phi4"\nshape = [4]\nkappa = 0.2\nlam = 0.1\n'
+    (line,) = refusals(tmp_path, f'{phi4}[mcmc]\nkernel = "wolff"')
+    assert "wolff is not for phi4, which has hmc, metropolis, cluster, refl" in line
+    assert "missing" in refusals(tmp_path, ISING.replace("beta = 0.4", ""))[0]
+
+
+def test_a_chain_from_run_file_to_report(tmp_path, monkeypatch):
+    """Exact values beside, spins stored as bytes, and resumed to the same numbers."""
+    monkeypatch.setattr(chain_stage, "BLOCK", 30)
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
+    out = tmp_path / "run"
+    results = pipeline.start(load(tmp_path, ISING), out, QUIET)
+    found = results["estimates"]
+    for name in ("energy_density", "abs_mag", "specific_heat", "binder"):
+        chain, exact = (found[name][key] for key in ("swendsen_wang", "exact"))
+        assert 0 < chain["error"] < 0.3
+        assert abs(chain["value"] - exact["value"]) < 5 * chain["error"], name
+    assert {"log_z", "entropy_density", "susceptibility"} <= set(found)
+    assert results["verdict"]["trust"] == "unknown"
+    block = store.read(store.path(out, "chain", 1))
+    assert block.arrays["phi"].dtype == block.arrays["state/phi"].dtype == np.int8
+    assert set(np.unique(block.arrays["phi"])) == {-1, 1}
+    assert block.attributes["visits_every_mode"] == 1
+    text = page.write(out).read_text(encoding="utf-8")
+    assert "Ising model, 4 × 3 lattice" in text
+    assert "⟨H⟩ / V" in text
+    store.path(out, "chain", 1).unlink()
+    (out / "results.json").unlink()
+    again = pipeline.resume(out, QUIET)
+    assert json.dumps(again["estimates"]) == json.dumps(found)
