@@ -8,11 +8,13 @@ from abc import abstractmethod
 from typing import Literal
 
 import equinox as eqx
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Key, Num, PRNGKeyArray
 
 
 class AbstractModel(eqx.Module):
     """A density q(φ) over configurations of `lattice_shape`. Knows no action.
+
+    Of spins ±1, which are integers, it is the probability.
 
     `likelihood` says what `log_q` is: exact, a biased or noisy approximation, or
     absent; `normalized` whether q integrates to 1. Estimators ask for what they need.
@@ -25,24 +27,24 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Num[Array, "time n *space"], Float[Array, " n"]]:
         """One configuration per key, and log q, float64.
 
         A draw depends on its own key alone, not on its place or the batch.
         """
 
     @abstractmethod
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
         """log q of given configurations, float64."""
 
     def sample_and_log_prob(
         self, key: PRNGKeyArray
-    ) -> tuple[Float[Array, "*lattice"], Float[Array, ""]]:
+    ) -> tuple[Num[Array, "*lattice"], Float[Array, ""]]:
         """One configuration and its log q, float64."""
         phis, log_q = self.sample_batch(key[None])
         return phis[:, 0], log_q[0]
 
-    def log_prob(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+    def log_prob(self, phi: Num[Array, "*lattice"]) -> Float[Array, ""]:
         """log q of a given configuration, float64."""
         return self.log_prob_batch(phi[:, None])[0]
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, Num
 
 from genlat import lattice
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractFlow, AbstractModel
 
 
-class Symmetrized(AbstractFlow):
+class AbstractSymmetrized(AbstractModel):
     r"""q_s(φ) = (1/|G|) Σ_{g ∈ G} q(g⁻¹ φ): a draw of q moved by a random element of G.
 
     Exactly invariant under G, and as well normalised as q. A q that fits one of the
@@ -26,6 +26,47 @@ class Symmetrized(AbstractFlow):
     **Source:** Hackett et al., arXiv:2107.00734 (mixtures); Nicoli et al.,
     arXiv:2302.14082 (Z₂, and what is lost without); symmetric by construction instead:
     Köhler et al., arXiv:2006.02425.
+    """
+
+    model: eqx.AbstractVar[AbstractModel]
+    group: eqx.AbstractVar[tuple[lattice.Symmetry, ...]]
+
+    def sample_batch(
+        self, keys: Key[Array, " n"]
+    ) -> tuple[Num[Array, "time n *space"], Float[Array, " n"]]:
+        key_draw, key_element = _split(keys)
+        phis, log_q = self.model.sample_batch(key_draw)
+        log_others = self.model.log_prob_batch(_images(phis, self._others()))
+        log_q_s = self._log_mean(jnp.concatenate([log_q, log_others]))
+        return self._move_randomly(key_element, phis), log_q_s
+
+    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+        return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))
+
+    def _others(self) -> tuple[lattice.Symmetry, ...]:
+        """Every element but the identity."""
+        return tuple(g for g in self.group if g @ g != g)
+
+    def _log_mean(self, log_qs: Float[Array, " all"]) -> Float[Array, " n"]:
+        """log of the mean over elements, which are the slower index."""
+        by_element = log_qs.reshape(len(self.group), -1)
+        total = jax.scipy.special.logsumexp(by_element, axis=0)
+        return total - math.log(len(self.group))
+
+    def _move_randomly(
+        self, keys: Key[Array, " n"], phis: Num[Array, "time n *space"]
+    ) -> Num[Array, "time n *space"]:
+        """A random element applied to every configuration, the same for equal keys."""
+        draw = jax.vmap(lambda key: jr.randint(key, (), 0, len(self.group)))
+        drawn = draw(keys)
+        sites, signs = _tables(self.group)
+        return jax.vmap(_move, in_axes=(1, 0, 0), out_axes=1)(
+            phis, jnp.asarray(sites)[drawn], jnp.asarray(signs)[drawn]
+        )
+
+
+class Symmetrized(AbstractSymmetrized, AbstractFlow):
+    """A symmetrised flow: see `AbstractSymmetrized`.
 
     **Arguments:**
 
@@ -44,31 +85,10 @@ class Symmetrized(AbstractFlow):
     normalized: ClassVar[bool] = True
 
     def __init__(self, model: AbstractFlow, group: tuple[lattice.Symmetry, ...]):
-        if model.likelihood != "exact" or not model.normalized:
-            raise ValueError(
-                "symmetrising needs an exact, normalised density, got "
-                f"{type(model).__name__}: likelihood {model.likelihood}, "
-                f"normalized {model.normalized}"
-            )
-        lattice.check_group(group)
-        if len(group) == 1:
-            raise ValueError("symmetrising needs more than the identity, got it alone")
-        if group[0].lattice_shape != model.lattice_shape:
-            raise ValueError(
-                f"group on {group[0].lattice_shape}, model on {model.lattice_shape}"
-            )
+        _check(model, group)
         self.model = model
         self.group = group
         self.lattice_shape = model.lattice_shape
-
-    def sample_batch(
-        self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
-        key_draw, key_element = _split(keys)
-        phis, log_q = self.model.sample_batch(key_draw)
-        log_others = self.model.log_prob_batch(_images(phis, self._others()))
-        log_q_s = self._log_mean(jnp.concatenate([log_q, log_others]))
-        return self._move_randomly(key_element, phis), log_q_s
 
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
@@ -101,28 +121,39 @@ class Symmetrized(AbstractFlow):
         moved_score = self._move_randomly(key_element, score)
         return moved, log_q_s, lax.stop_gradient(moved_score)
 
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))
 
-    def _others(self) -> tuple[lattice.Symmetry, ...]:
-        """Every element but the identity."""
-        return tuple(g for g in self.group if g @ g != g)
+class SymmetrizedSpins(AbstractSymmetrized):
+    """A symmetrised density whose draws have no derivative: `AbstractSymmetrized`.
 
-    def _log_mean(self, log_qs: Float[Array, " all"]) -> Float[Array, " n"]:
-        """log of the mean over elements, which are the slower index."""
-        by_element = log_qs.reshape(len(self.group), -1)
-        total = jax.scipy.special.logsumexp(by_element, axis=0)
-        return total - math.log(len(self.group))
+    **Arguments** and **Raises:** as `Symmetrized`, for any model.
+    """
 
-    def _move_randomly(
-        self, keys: Key[Array, " n"], phis: Float[Array, "time n *space"]
-    ) -> Float[Array, "time n *space"]:
-        """A random element applied to every configuration, the same for equal keys."""
-        draw = jax.vmap(lambda key: jr.randint(key, (), 0, len(self.group)))
-        drawn = draw(keys)
-        sites, signs = _tables(self.group)
-        return jax.vmap(_move, in_axes=(1, 0, 0), out_axes=1)(
-            phis, jnp.asarray(sites)[drawn], jnp.asarray(signs)[drawn]
+    model: AbstractModel
+    group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
+    normalized: ClassVar[bool] = True
+
+    def __init__(self, model: AbstractModel, group: tuple[lattice.Symmetry, ...]):
+        _check(model, group)
+        self.model = model
+        self.group = group
+        self.lattice_shape = model.lattice_shape
+
+
+def _check(model: AbstractModel, group: tuple[lattice.Symmetry, ...]) -> None:
+    if model.likelihood != "exact" or not model.normalized:
+        raise ValueError(
+            "symmetrising needs an exact, normalised density, got "
+            f"{type(model).__name__}: likelihood {model.likelihood}, "
+            f"normalized {model.normalized}"
+        )
+    lattice.check_group(group)
+    if len(group) == 1:
+        raise ValueError("symmetrising needs more than the identity, got it alone")
+    if group[0].lattice_shape != model.lattice_shape:
+        raise ValueError(
+            f"group on {group[0].lattice_shape}, model on {model.lattice_shape}"
         )
 
 
@@ -143,16 +174,16 @@ def _tables(
 
 
 def _move(
-    phi: Float[Array, "*lattice"], sites: Int[Array, " volume"], sign: Int[Array, ""]
-) -> Float[Array, "*lattice"]:
+    phi: Num[Array, "*lattice"], sites: Int[Array, " volume"], sign: Int[Array, ""]
+) -> Num[Array, "*lattice"]:
     """g φ for the element of one row."""
     image = phi.ravel().at[sites].get(unique_indices=True, mode="promise_in_bounds")
     return sign.astype(phi.dtype) * image.reshape(phi.shape)
 
 
 def _images(
-    phis: Float[Array, "time n *space"], elements: tuple[lattice.Symmetry, ...]
-) -> Float[Array, "time images *space"]:
+    phis: Num[Array, "time n *space"], elements: tuple[lattice.Symmetry, ...]
+) -> Num[Array, "time images *space"]:
     """All images of a batch: those under the first element first."""
     time, n, *space = phis.shape
     move_batch = jax.vmap(_move, in_axes=(1, None, None), out_axes=1)
