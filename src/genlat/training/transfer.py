@@ -1,4 +1,6 @@
-"""Warm starts: a trained flow as the first guess on a larger lattice."""
+"""Warm starts: a trained model as the first guess on a larger lattice."""
+
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -9,6 +11,7 @@ from jaxtyping import Array, Float
 
 from genlat import lattice
 from genlat.models.cnf import CNF
+from genlat.models.coarse_to_fine import AbstractBlock, CoarseToFine, Learned
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
@@ -98,6 +101,35 @@ def enlarge_couplings(source: Flow, blank: Flow) -> Flow:
                 f"parameters {leaf.shape} do not fit {like.shape} on {new}"
             )
     return jax.tree.unflatten(jax.tree.structure(blank), carried)
+
+
+def refine(source: CoarseToFine, blank: CoarseToFine) -> CoarseToFine:
+    """`blank`, on a larger lattice, with the networks of `source`.
+
+    Levels are counted from the finest, where the spins do not know the lattice's size.
+    A level that the source lacks, or has on too small a lattice, is the next finer one:
+    near a critical point all scales look alike. What no level of the source has stays
+    as it is.
+    """
+    levels = []
+    for number, level in enumerate(reversed(blank.levels)):
+        own_and_finer = source.levels[::-1][number::-1]
+        levels.append(tuple(_found(block, own_and_finer) for block in level))
+    return eqx.tree_at(lambda model: model.levels, blank, tuple(reversed(levels)))
+
+
+def _found(
+    wanted: AbstractBlock, levels: Sequence[Sequence[AbstractBlock]]
+) -> AbstractBlock:
+    """`wanted` with the networks of the first block that sees the same, if any."""
+    if not isinstance(wanted, Learned):
+        return wanted
+    for found in (block for level in levels for block in level):
+        same = isinstance(found, Learned) and found.offsets == wanted.offsets
+        if same and found.starts == wanted.starts:
+            leaves = jax.tree.leaves(found)
+            return jax.tree.unflatten(jax.tree.structure(wanted), leaves)
+    return wanted
 
 
 def _check_larger(old: tuple[int, ...], new: tuple[int, ...]) -> None:
