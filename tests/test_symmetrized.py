@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genlat import lattice
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractContinuousAction
 from genlat.lattice import Symmetry, symmetry_group
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
@@ -286,7 +286,7 @@ def test_draws_follow_the_density():
     assert largest_pull(signs) > 10
 
 
-class Mixed(AbstractAction):
+class Mixed(AbstractContinuousAction):
     """-log q of a given model: the theory for which it is the optimum."""
 
     model: AbstractFlow
