@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from genlat.actions.ising import Ising
-from genlat.models.coarse_to_fine import CoarseToFine, Learned
+from genlat.models.autoregressive.blocks import Learned
+from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
 from genlat.training import transfer
 
 sample = eqx.filter_jit(lambda model, keys: model.sample_batch(keys))

@@ -10,7 +10,7 @@ from genlat.training import admissible
 # not as spelling mistakes.
 LATER: dict[str, tuple[str, ...]] = {
     "theory": ("u1", "su2", "su3"),
-    "model": ("autoregressive", "hierarchical", "gauge", "trivializing"),
+    "model": ("gauge", "trivializing"),
     "kernel": ("overrelaxation",),
     "objective": (),
     "gradient": (),
@@ -34,6 +34,10 @@ MODELS = {
     "realnvp": "coupling flow of affine layers",
     "nice": "coupling flow of additive layers: every layer keeps volume",
     "spline": "coupling flow of rational-quadratic splines",
+    "coarse_to_fine": "ising: spins on ever finer sublattices, heat baths at the end",
+    "pixelcnn": "ising: spins one by one, by masked convolutions",
+    "made": "ising: spins one by one, by masked dense layers",
+    "hierarchical": "ising: frames of spins inside each other, heat baths at the end",
 }
 KERNELS = {
     "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",

@@ -3,10 +3,12 @@
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
+from genlat.actions.base import AbstractAction
 from genlat.models import cnf
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.models.cnf import CNF
 from genlat.models.vector_field import SineField
+from genlat.runs import gaussian_prior
 from genlat.runs.family import (
     AbstractFamily,
     Shape,
@@ -15,7 +17,6 @@ from genlat.runs.family import (
     prior_skeleton,
     static_prior,
 )
-from genlat.runs.gaussian_prior import Prior
 from genlat.runs.model_sections import CnfSection
 from genlat.training import transfer
 
@@ -26,7 +27,8 @@ class CnfFamily(AbstractFamily):
     def __init__(self, section: CnfSection):
         self.section = section
 
-    def build(self, prior: Prior, key: PRNGKeyArray) -> CNF:
+    def build(self, action: AbstractAction, key: PRNGKeyArray) -> CNF:
+        prior = gaussian_prior.choose(self.section, action)
         section = self.section
         model = cnf.build(
             prior.variance,
@@ -40,13 +42,14 @@ class CnfFamily(AbstractFamily):
         )
         return model.with_prior(prior.model())
 
-    def carry(self, trained: AbstractFlow, prior: Prior) -> CNF:
+    def carry(self, trained: AbstractModel, action: AbstractAction) -> CNF:
         assert isinstance(trained, CNF)
+        prior = gaussian_prior.choose(self.section, action)
         model = transfer.enlarge(trained, prior.variance.shape)
         model = model.with_steps(self.section.n_steps)
         return model.with_prior(carried_prior(model.prior, prior))
 
-    def static(self, model: AbstractFlow) -> Static:
+    def static(self, model: AbstractModel) -> Static:
         assert isinstance(model, CNF)
         return static_prior(model.prior)
 

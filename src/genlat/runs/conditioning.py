@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Literal
 
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.models.conditional import Conditional, Trainable
 from genlat.runs.sections import TheoryKind
 
 Side = Literal["below", "above"] | None
 """Of the transition, the node given twice; None where there is none."""
 
-Build = Callable[[dict[str, float], Side], AbstractFlow]
+Build = Callable[[dict[str, float], Side], AbstractModel]
 """The model of one node: couplings by name, and where it stands."""
 
 

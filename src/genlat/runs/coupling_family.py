@@ -4,11 +4,13 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
+from genlat.actions.base import AbstractAction
 from genlat.models import coupling_flow
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.prior import AbstractPrior
+from genlat.runs import gaussian_prior
 from genlat.runs.family import (
     AbstractFamily,
     Shape,
@@ -17,7 +19,6 @@ from genlat.runs.family import (
     prior_skeleton,
     static_prior,
 )
-from genlat.runs.gaussian_prior import Prior
 from genlat.runs.model_sections import CouplingSection
 from genlat.training import transfer
 
@@ -28,11 +29,13 @@ class CouplingFamily(AbstractFamily):
     def __init__(self, section: CouplingSection):
         self.section = section
 
-    def build(self, prior: Prior, key: PRNGKeyArray) -> Flow:
+    def build(self, action: AbstractAction, key: PRNGKeyArray) -> Flow:
+        prior = gaussian_prior.choose(self.section, action)
         return self._on(prior.model(), key)
 
-    def carry(self, trained: AbstractFlow, prior: Prior) -> Flow:
+    def carry(self, trained: AbstractModel, action: AbstractAction) -> Flow:
         assert isinstance(trained, Flow)
+        prior = gaussian_prior.choose(self.section, action)
         shape = prior.variance.shape
         if trained.lattice_shape != shape:
             blank = self.skeleton(shape, static_prior(trained.prior))
@@ -40,7 +43,7 @@ class CouplingFamily(AbstractFamily):
         carried = carried_prior(trained.prior, prior)
         return eqx.tree_at(lambda flow: flow.prior, trained, carried)
 
-    def static(self, model: AbstractFlow) -> Static:
+    def static(self, model: AbstractModel) -> Static:
         assert isinstance(model, Flow)
         return static_prior(model.prior)
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from genlat.models.base import AbstractFlow
+from genlat.actions.base import AbstractAction
+from genlat.models.base import AbstractModel
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
@@ -21,22 +22,22 @@ class AbstractFamily(ABC):
     """Models are made anew, from a trained one, and as skeletons of what is on disk."""
 
     @abstractmethod
-    def build(self, prior: Prior, key: PRNGKeyArray) -> AbstractFlow:
-        """An untrained model."""
+    def build(self, action: AbstractAction, key: PRNGKeyArray) -> AbstractModel:
+        """An untrained model of this theory."""
 
     @abstractmethod
-    def carry(self, trained: AbstractFlow, prior: Prior) -> AbstractFlow:
-        """A trained model as the first guess for the theory of `prior`.
+    def carry(self, trained: AbstractModel, action: AbstractAction) -> AbstractModel:
+        """A trained model as the first guess for this theory.
 
-        It keeps its prior unless `prior` is in the other phase.
+        A flow keeps its prior unless the one of this theory is in the other phase.
         """
 
     @abstractmethod
-    def static(self, model: AbstractFlow) -> Static:
+    def static(self, model: AbstractModel) -> Static:
         """What a checkpoint does not hold of `model`, for JSON."""
 
     @abstractmethod
-    def skeleton(self, lattice_shape: Shape, static: Static) -> AbstractFlow:
+    def skeleton(self, lattice_shape: Shape, static: Static) -> AbstractModel:
         """A model with the leaves of one that is on disk."""
 
 

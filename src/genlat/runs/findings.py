@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from genlat import lattice
 from genlat.estimators import autocorrelation, tails, weights
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.runs import (
     catalogue,
     chain_stage,
@@ -59,7 +59,7 @@ def chain(job: Job) -> Findings:
     )
 
 
-def flow(job: Job, model: AbstractFlow) -> Findings:
+def flow(job: Job, model: AbstractModel) -> Findings:
     """Draws of the model: their weights, and importance sampling."""
     blocks = sample_stage.read_flow(job)
     log_w = sample_stage.log_weights(blocks)

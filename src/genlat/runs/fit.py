@@ -9,7 +9,13 @@ import pydantic
 
 from genlat.runs import catalogue, fit_model, memory, slices, source, training_set
 from genlat.runs.fit_model import ABSENT, Problem
-from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.model_sections import (
+    AbstractFlowSection,
+    AbstractSpinSection,
+    CnfSection,
+    CouplingSection,
+    ModelSection,
+)
 from genlat.runs.sections import (
     DoubleWellSection,
     EstimateSection,
@@ -170,6 +176,7 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
 def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     yield from _slices(train)
     reason = admissible.refusal(train.objective, train.gradient)
+    reason = reason or _no_derivative(config.model, train)
     reason = reason or _no_pull_back(config.model, train)
     if reason := reason or _misses_choices(config.model, train):
         yield "train.gradient", train.gradient, reason
@@ -218,6 +225,24 @@ def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
         yield "train.anneal", train.anneal, allowed
 
 
+def _no_derivative(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why gradients through draws are beyond a model of spins."""
+    if not isinstance(model, AbstractSpinSection):
+        return None
+    if train.objective == "forward_kl" and train.gradient == "total":
+        return None
+    if train.objective in ("forward_kl", "symmetric_kl"):
+        use = "forward_kl with total, or reverse_kl with reinforce"
+    elif train.gradient == "reinforce":
+        return None
+    else:
+        use = "reinforce"
+    return (
+        f"{train.objective}: the spins that a {model.name} draws have no derivative; "
+        f"use {use}"
+    )
+
+
 def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None:
     """Why the path gradient of an average over samples of p is beyond a model."""
     if model is None or not train.needs_data or train.gradient != "path":
@@ -233,7 +258,7 @@ def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None
 
 def _misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
     """Why gradients through draws cannot train the shares of a prior's phases."""
-    is_mixed = model is not None and model.wells == "mixed"
+    is_mixed = isinstance(model, AbstractFlowSection) and model.wells == "mixed"
     through_draws = train.objective != "forward_kl" and train.gradient == "total"
     if not (is_mixed and through_draws):
         return None
@@ -308,7 +333,9 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
     named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
-    if estimate.n_steps is not None and isinstance(config.model, CouplingSection):
+    is_integrated = config.model is None or isinstance(config.model, CnfSection)
+    if estimate.n_steps is not None and not is_integrated:
+        assert config.model is not None
         allowed = f"a {config.model.name} is not integrated: leave it out"
         yield "estimate.n_steps", estimate.n_steps, allowed
     if named and config.model is None:

@@ -6,8 +6,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from genlat.models.autoregressive import classes
 from genlat.runs import source
-from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.model_sections import (
+    AbstractFlowSection,
+    AbstractSpinSection,
+    CoarseToFineSection,
+    CouplingSection,
+    ModelSection,
+    PixelCnnSection,
+)
 from genlat.runs.sections import IsingSection, TheoryKind
 
 # stands for the value of a field that is not in the file
@@ -19,8 +27,13 @@ Problem = tuple[str, Any, str]
 
 def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
     """What is wrong with a model for this theory."""
-    if isinstance(theory, IsingSection):
-        allowed = "is for continuous fields, the spins of ising are ±1"
+    is_of_spins = isinstance(model, AbstractSpinSection)
+    if isinstance(theory, IsingSection) != is_of_spins:
+        allowed = (
+            f"is for spins ±1, {theory.name} has a continuous field"
+            if is_of_spins
+            else "is for continuous fields, the spins of ising are ±1"
+        )
         yield "model.name", model.name, allowed
         return
     if model.init != "scratch":
@@ -31,6 +44,8 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         yield "model.symmetrize", list(model.symmetrize), "names a group twice"
     if isinstance(model, CouplingSection):
         yield from _coupling(theory, model)
+    if isinstance(theory, IsingSection):
+        yield from _spins(theory, model)
     yield from _nodes(theory, model)
 
 
@@ -47,8 +62,34 @@ def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         if not any(steps) or min(steps) < 0 or is_triple or 0 in (steps[0], steps[-1]):
             allowed = "wants couplings in increasing order; one inside may come twice"
             yield field, value, allowed
-    if model.nodes and model.wells == "one":
+    is_flow = isinstance(model, AbstractFlowSection)
+    if model.nodes and is_flow and model.wells == "one":
         yield "model.wells", model.wells, "a conditional model has no single well"
+
+
+def _spins(theory: IsingSection, model: ModelSection) -> Iterator[Problem]:
+    """What the networks of spins ask of a lattice, and of a field."""
+    shape, extent = list(theory.shape), theory.shape[0]
+    is_flat = len(shape) == 2
+    if model.name != "made" and not is_flat:
+        yield "model.name", model.name, f"wants two extents, shape is {shape}: use made"
+    elif isinstance(model, CoarseToFineSection):
+        try:
+            classes.coarsest(theory.shape)
+        except ValueError as error:
+            yield "theory.shape", shape, str(error)
+    elif isinstance(model, PixelCnnSection):
+        k = model.half_kernel
+        if k >= shape[0] or 2 * k + 1 > shape[1]:
+            allowed = f"kernels of {2 * k + 1} do not fit the shape {shape}"
+            yield "model.half_kernel", k, allowed
+    elif model.name == "hierarchical":
+        if shape != [extent, extent] or extent < 2 or extent & (extent - 1):
+            allowed = f"wants a square of extent 2, 4, 8, ..., shape is {shape}"
+            yield "model.name", model.name, allowed
+        if theory.field:
+            allowed = "hierarchical has heat baths without field: use another model"
+            yield "theory.field", theory.field, allowed
 
 
 def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:

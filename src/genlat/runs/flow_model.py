@@ -7,24 +7,27 @@ import jax
 import jax.random as jr
 
 from genlat import lattice
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.cnf import CNF
 from genlat.models.conditional import Conditional, Trainable
 from genlat.models.flow import Flow
-from genlat.models.symmetrized import Symmetrized
+from genlat.models.symmetrized import (
+    AbstractSymmetrized,
+    Symmetrized,
+    SymmetrizedSpins,
+)
 from genlat.runs import (
     checkpoint,
     conditioning,
     directory,
     families,
-    gaussian_prior,
     source,
 )
 from genlat.runs.errors import RequestError
 from genlat.runs.family import Shape, Static
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
-from genlat.runs.model_sections import ModelSection
+from genlat.runs.model_sections import AbstractFlowSection, ModelSection
 from genlat.runs.sections import RunConfig
 from genlat.training import loop
 from genlat.training.across import with_coupling
@@ -57,8 +60,7 @@ def initial(job: Job) -> Trainable:
         else:
             nodes = _nodes(source.read_config(path))
             there = conditioning.at(model, nodes, job.config.theory)
-            prior = gaussian_prior.choose(section, job.scalar)
-            carried = families.of(section).carry(_bare(there), prior)
+            carried = families.of(section).carry(_bare(there), job.action)
             model = _symmetrized(carried, section)
     static = families.of(section).static(_bare(model))
     directory.note(job.directory, NOTE, static)
@@ -76,10 +78,10 @@ def read(path: Path) -> Trainable:
     return state.model
 
 
-def trained_flow(state: loop.TrainState, config: RunConfig) -> AbstractFlow:
+def trained(state: loop.TrainState, config: RunConfig) -> AbstractModel:
     """The model of a training state, a conditional one at the run's couplings."""
     model = conditioning.at(state.model, _nodes(config), config.theory)
-    assert isinstance(model, AbstractFlow)  # training is of flows only
+    assert isinstance(model, AbstractModel)
     return model
 
 
@@ -96,20 +98,20 @@ def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
 
 
 def _untrained(job: Job, section: ModelSection) -> Trainable:
-    family, key = families.of(section), job.key(Purpose.MODEL)
+    key = job.key(Purpose.MODEL)
 
-    def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractFlow:
-        action, own = job.scalar, section
+    def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractModel:
+        action, own = job.action, section
         for name, value in couplings.items():
             action = with_coupling(action, name, value)
-        if side is not None and section.wells != "mixed":
+        is_mixed = isinstance(section, AbstractFlowSection) and section.wells == "mixed"
+        if side is not None and not is_mixed:
             wells = "none" if side == "below" else "both"
             own = section.model_copy(update={"wells": wells})
-        flow = family.build(gaussian_prior.choose(own, action), key)
-        if couplings:  # the same parameters at every node
-            assert isinstance(flow, CNF | Flow)
-            flow = eqx.tree_at(lambda flow: flow.prior, flow, flow.prior.as_pair())
-        return _symmetrized(flow, section)
+        model = families.of(own).build(action, key)
+        if couplings and isinstance(model, CNF | Flow):  # the same leaves at every node
+            model = eqx.tree_at(lambda flow: flow.prior, model, model.prior.as_pair())
+        return _symmetrized(model, section)
 
     return conditioning.tabulate(section.nodes, build)
 
@@ -126,16 +128,17 @@ def _nodes(config: RunConfig) -> dict[str, tuple[float, ...]]:
     return {} if config.model is None else config.model.nodes
 
 
-def _symmetrized(model: AbstractFlow, section: ModelSection) -> AbstractFlow:
+def _symmetrized(model: AbstractModel, section: ModelSection) -> AbstractModel:
     if not section.symmetrize:
         return model
     group = lattice.symmetry_group(model.lattice_shape, section.symmetrize)
-    return Symmetrized(model, group)
+    if isinstance(model, AbstractFlow):
+        return Symmetrized(model, group)
+    return SymmetrizedSpins(model, group)
 
 
-def _bare(model: Trainable) -> AbstractFlow:
-    """The flow inside of a mixture, or of all the nodes."""
-    while isinstance(model, Conditional | Symmetrized):
+def _bare(model: Trainable) -> AbstractModel:
+    """The model inside of a mixture, or of all the nodes."""
+    while isinstance(model, Conditional | AbstractSymmetrized):
         model = model.table if isinstance(model, Conditional) else model.model
-    assert isinstance(model, AbstractFlow)
     return model

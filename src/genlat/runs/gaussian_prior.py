@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.actions import gap
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
 from genlat.runs import theory
 from genlat.runs.errors import RequestError
-from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.model_sections import AbstractFlowSection, CouplingSection
 from genlat.runs.sections import RunConfig
 
 
@@ -40,12 +40,13 @@ class Prior(NamedTuple):
         return PhaseMixture(gaussian.as_pair(), around_0, self.symmetric.share)
 
 
-def choose(section: ModelSection, action: AbstractScalarAction) -> Prior:
-    """The prior of an untrained model of this theory.
+def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
+    """The prior of an untrained flow of this theory.
 
     `prior = "normal"` has independent sites around 0 of the variance ⟨φ²⟩ that the best
     Gaussian has in either phase: one wide mode where that one has two.
     """
+    assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
     if is_normal(section):
         best = gap.best_gaussian(action)
         total = float(np.mean(best.variance)) + best.mean**2
@@ -73,7 +74,7 @@ def _both_phases(action: AbstractScalarAction) -> Prior:
 _MINOR_SHARE = 0.1
 
 
-def is_normal(section: ModelSection) -> bool:
+def is_normal(section: AbstractFlowSection) -> bool:
     """Whether the sites of the prior are independent."""
     return isinstance(section, CouplingSection) and section.prior == "normal"
 
@@ -83,7 +84,8 @@ def refuse_single_well(config: RunConfig) -> None:
 
     **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0.
     """
-    if config.model is None or config.model.wells != "one":
+    model = config.model
+    if not isinstance(model, AbstractFlowSection) or model.wells != "one":
         return
     action = theory.build(config.theory)
     assert isinstance(action, AbstractScalarAction)  # others have no such models

@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.model_sections import (
+    AbstractSpinSection,
+    CoarseToFineSection,
+    CouplingSection,
+    DenseSpinSection,
+    ModelSection,
+    PixelCnnSection,
+)
 
 Shape = tuple[int, ...]
 
@@ -34,7 +41,9 @@ def training_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int
     and derivatives of the four stages of one step; a coupling flow the activations of
     every layer. The images of a symmetrised model pass through it side by side.
     """
-    if isinstance(model, CouplingSection):
+    if isinstance(model, AbstractSpinSection):
+        numbers = 3 * _spin_numbers(lattice_shape, model)
+    elif isinstance(model, CouplingSection):
         numbers = model.layers * _layer_numbers(lattice_shape, model, sum(model.hidden))
         numbers += _neighbourhood_numbers(lattice_shape, model)
     else:
@@ -45,7 +54,9 @@ def training_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int
 
 def sampling_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int:
     """One batch of samples: no derivatives, so one stage or layer at a time."""
-    if isinstance(model, CouplingSection):
+    if isinstance(model, AbstractSpinSection):
+        numbers = _spin_numbers(lattice_shape, model)
+    elif isinstance(model, CouplingSection):
         numbers = _layer_numbers(lattice_shape, model, max(model.hidden, default=1))
         numbers += _neighbourhood_numbers(lattice_shape, model)
     else:
@@ -80,6 +91,19 @@ def _neighbourhood_numbers(lattice_shape: Shape, model: CouplingSection) -> int:
     kernel = model.kernel_size ** len(lattice_shape)
     widest = max(_OUTPUTS[model.name], *model.hidden)
     return 2 * kernel * widest * math.prod(lattice_shape)
+
+
+def _spin_numbers(lattice_shape: Shape, model: AbstractSpinSection) -> int:
+    """What a network of spins holds of one configuration: what it sees, all layers."""
+    volume = math.prod(lattice_shape)
+    if isinstance(model, CoarseToFineSection):
+        seen = math.ceil(math.pi * model.reach**2)
+        return volume * (seen + 2 * model.depth * model.width)
+    if isinstance(model, PixelCnnSection):
+        window = (2 * model.half_kernel + 1) * (model.half_kernel + 1)
+        return volume * model.width * (window + 2 * model.depth)
+    assert isinstance(model, DenseSpinSection)
+    return volume * (1 + 2 * model.depth * model.width)
 
 
 def measurement_bytes(lattice_shape: Shape) -> int:

@@ -35,12 +35,6 @@ class AbstractModelSection(AbstractSection):
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
     )
-    wells: Literal["both", "one", "none", "mixed"] = Field(
-        default="both",
-        description='prior in the broken phase: "both" is the exact mixture of ±v; '
-        '"none" one Gaussian around 0; "mixed" ±v and around 0 in shares that are '
-        'learned, for domain walls near the transition; "one" drops a mode on purpose',
-    )
     symmetrize: Annotated[tuple[Group, ...], LISTED] = Field(
         default=(),
         description='groups whose images are mixed exactly: "sign", "translations", '
@@ -55,7 +49,18 @@ class AbstractModelSection(AbstractSection):
     )
 
 
-class CnfSection(AbstractModelSection):
+class AbstractFlowSection(AbstractModelSection):
+    """A flow of continuous fields, which starts from a Gaussian prior."""
+
+    wells: Literal["both", "one", "none", "mixed"] = Field(
+        default="both",
+        description='prior in the broken phase: "both" is the exact mixture of ±v; '
+        '"none" one Gaussian around 0; "mixed" ±v and around 0 in shares that are '
+        'learned, for domain walls near the transition; "one" drops a mode on purpose',
+    )
+
+
+class CnfSection(AbstractFlowSection):
     """A continuous flow; without a [model] the chain runs alone."""
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = (
@@ -81,7 +86,7 @@ class CnfSection(AbstractModelSection):
     n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
 
 
-class CouplingSection(AbstractModelSection):
+class CouplingSection(AbstractFlowSection):
     """A coupling flow: realnvp (affine), nice (additive) or spline."""
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = (
@@ -123,11 +128,71 @@ class CouplingSection(AbstractModelSection):
     )
 
 
-ModelSection = CnfSection | CouplingSection
+class AbstractSpinSection(AbstractModelSection):
+    """A normalised probability of spins ±1, drawn in an order."""
 
-FAMILIES = (CnfSection, CouplingSection)
+
+class CoarseToFineSection(AbstractSpinSection):
+    """Spins on ever finer sublattices, each given the coarser ones."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = ("width", "depth", "reach")
+
+    name: Literal["coarse_to_fine"] = Field(description="family of the model")
+    width: PositiveInt = Field(default=32, description="of the hidden layers")
+    depth: PositiveInt = Field(default=2, description="hidden layers")
+    reach: float = Field(
+        default=3.5,
+        ge=1,
+        description="known spins within this distance are seen, in units of a level",
+    )
+
+
+class PixelCnnSection(AbstractSpinSection):
+    """Spins one by one in raster order, by masked convolutions."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = ("half_kernel", "depth", "width", "block")
+
+    name: Literal["pixelcnn"] = Field(description="family of the model")
+    half_kernel: PositiveInt = Field(
+        default=3, description="k, for kernels of extent 2k + 1"
+    )
+    depth: int = Field(default=3, ge=2, description="masked convolutions")
+    width: PositiveInt = Field(default=32, description="channels in between")
+    block: Literal["plain", "residual", "gated"] = Field(
+        default="residual", description="what is around a convolution"
+    )
+
+
+class DenseSpinSection(AbstractSpinSection):
+    """Fully connected masked networks: made one by one, hierarchical frame by frame."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = ("depth", "width")
+
+    name: Literal["made", "hierarchical"] = Field(description="family of the model")
+    depth: PositiveInt = Field(default=2, description="dense layers")
+    width: PositiveInt = Field(default=32, description="hidden units per spin")
+
+
+ModelSection = (
+    CnfSection
+    | CouplingSection
+    | CoarseToFineSection
+    | PixelCnnSection
+    | DenseSpinSection
+)
+
+FAMILIES = (
+    CnfSection,
+    CouplingSection,
+    CoarseToFineSection,
+    PixelCnnSection,
+    DenseSpinSection,
+)
 AnyModel = Annotated[
     Annotated[CnfSection, Tag(CnfSection.__name__)]
-    | Annotated[CouplingSection, Tag(CouplingSection.__name__)],
+    | Annotated[CouplingSection, Tag(CouplingSection.__name__)]
+    | Annotated[CoarseToFineSection, Tag(CoarseToFineSection.__name__)]
+    | Annotated[PixelCnnSection, Tag(PixelCnnSection.__name__)]
+    | Annotated[DenseSpinSection, Tag(DenseSpinSection.__name__)],
     Discriminator(family_finder(FAMILIES, default="cnf")),
 ]

@@ -23,6 +23,7 @@ from genlat.runs import (
     training_data,
 )
 from genlat.runs.job import Job, now
+from genlat.runs.model_sections import AbstractFlowSection
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig
 
@@ -64,7 +65,8 @@ def _stages(job: Job) -> dict[str, Any]:
     if job.config.mcmc is not None:
         chain_stage.run(job)
     if job.config.model is not None:
-        prior_stage.run(job)
+        if isinstance(job.config.model, AbstractFlowSection):
+            prior_stage.run(job, job.config.model)
         model = train_stage.run(job)
         sample_stage.run(job, model)
         if target_stage.is_wanted(job):

@@ -14,21 +14,21 @@ from genlat.models.prior import AbstractPrior
 from genlat.runs import directory, gaussian_prior
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
+from genlat.runs.model_sections import AbstractFlowSection
 
 DRAWS, BATCH = 20_000, 500
 
 
-def run(job: Job) -> None:
+def run(job: Job, section: AbstractFlowSection) -> None:
     """Note the ESS and ln Z of the prior, once, and say the ESS."""
     if "prior" not in directory.notes(job.directory):
-        directory.note(job.directory, "prior", _measure(job))
+        directory.note(job.directory, "prior", _measure(job, section))
     ess = directory.notes(job.directory)["prior"]["ess"]
     job.screen.say(f"the Gaussian prior alone has an ESS of {ess['value']:.3g}")
 
 
-def _measure(job: Job) -> dict[str, Any]:
-    assert job.config.model is not None
-    prior = gaussian_prior.choose(job.config.model, job.scalar).model()
+def _measure(job: Job, section: AbstractFlowSection) -> dict[str, Any]:
+    prior = gaussian_prior.choose(section, job.action).model()
     keys = jr.split(job.key(Purpose.PRIOR), (DRAWS // BATCH, BATCH))
     log_w = np.concatenate(
         [np.asarray(_log_weights(prior, job.action, row)) for row in keys]

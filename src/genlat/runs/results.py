@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genlat import lattice
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.runs import (
     chain_stage,
     conditioning,
@@ -27,7 +27,7 @@ SCHEMA = "genlat.results/1"
 Json = dict[str, Any]
 
 
-def write(run: job.Job, model: AbstractFlow | None) -> Json:
+def write(run: job.Job, model: AbstractModel | None) -> Json:
     """Estimate everything, judge it, write `results.json` whole, and return it."""
     parts = []
     if run.config.mcmc is not None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.runs import directory, integrated, integrator, sampling, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
@@ -17,7 +17,7 @@ BLOCK = 10_000  # draws of a block, about
 PILOT = 4096
 
 
-def run(job: Job, model: AbstractFlow) -> None:
+def run(job: Job, model: AbstractModel) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
     steps = integrated.n_steps(model)
     if steps is not None and integrated.NOTE not in directory.notes(job.directory):
@@ -28,7 +28,7 @@ def run(job: Job, model: AbstractFlow) -> None:
         _nmcmc(job)
 
 
-def _choose_steps(job: Job, model: AbstractFlow, start: int) -> integrator.Choice:
+def _choose_steps(job: Job, model: AbstractModel, start: int) -> integrator.Choice:
     estimate = job.config.estimate
     n = min(PILOT, estimate.samples)
     key = job.key(Purpose.PILOT)
@@ -66,7 +66,7 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
     return not weights.non_finite(log_w) and bool(np.any(np.isfinite(log_w)))
 
 
-def _flow(job: Job, model: AbstractFlow) -> None:
+def _flow(job: Job, model: AbstractModel) -> None:
     estimate = job.config.estimate
     # whole batches, so that a block never draws what the next one throws away
     size = estimate.batch * max(1, BLOCK // estimate.batch)

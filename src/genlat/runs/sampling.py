@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Key, Num, PRNGKeyArray
 
 from genlat import observables
 from genlat.actions.base import AbstractAction
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 
 
 class Draws(NamedTuple):
     """Independent draws of q, on the host."""
 
-    phis: Float[np.ndarray, "n *lattice"]
+    phis: Num[np.ndarray, "n *lattice"]
     log_q: Float[np.ndarray, " n"]
     action: Float[np.ndarray, " n"]
     observables: dict[str, Float[np.ndarray, "n ..."]]
@@ -30,7 +30,7 @@ class Draws(NamedTuple):
 
 
 def draw(
-    model: AbstractFlow,
+    model: AbstractModel,
     action: AbstractAction,
     key: PRNGKeyArray,
     first: int,
@@ -54,7 +54,7 @@ def draw(
 
 @eqx.filter_jit
 def _batch(
-    model: AbstractFlow, action: AbstractAction, keys: Key[Array, " n"]
+    model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
 ) -> Draws:
     phis, log_q = model.sample_batch(keys)
     total = jax.vmap(action, in_axes=1)(phis)

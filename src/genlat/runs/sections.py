@@ -215,7 +215,7 @@ class TrainSection(AbstractSection):
         default=None,
         description="gradients are accumulated over slices of this many, which bounds "
         "memory; by default 16 for a model of many couplings, each slice at its own, "
-        "64 for coupling flows, the whole batch otherwise",
+        "64 for coupling flows and spins, the whole batch otherwise",
     )
     learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
     warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")

@@ -7,7 +7,12 @@ from typing import Any
 
 import pydantic
 
-from genlat.runs.model_sections import CouplingSection, ModelSection
+from genlat.runs.model_sections import (
+    CouplingSection,
+    DenseSpinSection,
+    ModelSection,
+    PixelCnnSection,
+)
 from genlat.runs.sections import RunConfig, TheoryKind
 
 
@@ -40,9 +45,8 @@ def why_unfit(
         return "holds no trained model yet: it has no checkpoint"
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
-    is_dense = isinstance(model, CouplingSection) and model.conditioner == "dense"
-    if is_dense and config.theory.shape != theory.shape:
-        return f"fully connected networks stay on theirs, {list(config.theory.shape)}"
+    if _knows_its_lattice(model) and config.theory.shape != theory.shape:
+        return f"such networks stay on their lattice, {list(config.theory.shape)}"
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 
@@ -81,6 +85,12 @@ def _config_or_reason(directory: Path) -> RunConfig | str:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _knows_its_lattice(model: ModelSection) -> bool:
+    if isinstance(model, CouplingSection):
+        return model.conditioner == "dense"
+    return isinstance(model, PixelCnnSection | DenseSpinSection)
 
 
 def _other_theory(config: RunConfig, theory: TheoryKind) -> str | None:

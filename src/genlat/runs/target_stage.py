@@ -12,10 +12,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from genlat.actions.base import AbstractAction
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.runs import directory, integrated, store, stored_chains, training_set
 from genlat.runs.job import Job
 from genlat.runs.sections import needs_samples
@@ -38,7 +38,7 @@ def is_wanted(job: Job) -> bool:
     return config.model is not None and needs_samples(config.estimate, config.mcmc)
 
 
-def run(job: Job, model: AbstractFlow) -> None:
+def run(job: Job, model: AbstractModel) -> None:
     """Fill `target-*.h5`, one block for every block of the chain.
 
     **Raises:** `RequestError` for an ensemble of another theory.
@@ -86,7 +86,7 @@ def _fingerprint(job: Job) -> str:
     )
 
 
-def _block(job: Job, model: AbstractFlow, chain: store.Block) -> store.Block:
+def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
     begin = time.perf_counter()
     phis = chain.arrays["phi"]
     if training_set.is_evaluated(job.config.train, job.config.estimate):
@@ -107,9 +107,9 @@ def _block(job: Job, model: AbstractFlow, chain: store.Block) -> store.Block:
 
 
 def evaluate(
-    model: AbstractFlow,
+    model: AbstractModel,
     action: AbstractAction,
-    phis: Float[np.ndarray, "n *lattice"],
+    phis: Num[np.ndarray, "n *lattice"],
     batch: int,
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """log q and S of configurations, in batches of one size, the last filled up."""
@@ -127,7 +127,7 @@ def evaluate(
 
 @eqx.filter_jit
 def _evaluate(
-    model: AbstractFlow, action: AbstractAction, phis: Float[Array, "n *lattice"]
+    model: AbstractModel, action: AbstractAction, phis: Num[Array, "n *lattice"]
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     log_q = model.log_prob_batch(jnp.moveaxis(phis, 0, 1))
     return log_q, jax.vmap(action)(phis)

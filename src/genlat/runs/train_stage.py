@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractModel
 from genlat.runs import (
     checkpoint,
     directory,
@@ -28,7 +28,7 @@ from genlat.training.across import AcrossCouplings
 LONGEST_CHUNK, SHORTEST_CHUNK = 50, 10
 
 
-def run(job: Job) -> AbstractFlow:
+def run(job: Job) -> AbstractModel:
     """The trained model: from the newest sound checkpoint, or from the start.
 
     The samples of p of a chunk of steps, where the objective wants any, depend on the
@@ -74,7 +74,7 @@ def run(job: Job) -> AbstractFlow:
             done += n
             checkpoint.save(checkpoints, done, state)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
-    return flow_model.trained_flow(state, job.config)
+    return flow_model.trained(state, job.config)
 
 
 def chunk_length(steps: int) -> int:

@@ -14,9 +14,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from genlat.actions.base import AbstractAction
+from genlat.actions.ising import Ising
 from genlat.estimators import autocorrelation
 from genlat.runs import directory, stored_chains, theory, training_set
 from genlat.runs.errors import RequestError
@@ -28,7 +29,7 @@ from genlat.training import data
 NOTE = "training_data"
 LOADED = 2**28  # bytes of configurations in memory at once
 
-Rows = Float[np.ndarray, "n *lattice"]
+Rows = Num[np.ndarray, "n *lattice"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,8 @@ class TrainingData:
         Everything where it fits into `LOADED` bytes, otherwise as much as fits, chosen
         at random by seed and step.
         """
-        each = 4 * math.prod(self._job.config.theory.shape)
+        is_spins = isinstance(self._job.action, Ising)
+        each = (1 if is_spins else 4) * math.prod(self._job.config.theory.shape)
         n, total = max(1, LOADED // each), sum(self._sizes)
         if total > n:
             rng = np.random.default_rng(
@@ -159,7 +161,7 @@ def diagnostics(run_directory: Path) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Block:
-    phi: Float[np.ndarray, "chains n *lattice"]
+    phi: Num[np.ndarray, "chains n *lattice"]
     fingerprint: str
 
 
@@ -175,7 +177,7 @@ def _blocks(config: RunConfig, own: Path) -> Iterator[_Block]:
 
 @eqx.filter_jit
 def _measure(
-    action: AbstractAction, phis: Float[Array, "n *lattice"]
+    action: AbstractAction, phis: Num[Array, "n *lattice"]
 ) -> Float[Array, "2 n"]:
     """The action and |m| of every configuration."""
     mean = jnp.mean(phis.reshape(len(phis), -1), axis=1)

@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Key, Num, PRNGKeyArray
 
 from genlat import lattice
 
-Data = Float[np.ndarray, "size *lattice"] | Float[Array, "size *lattice"]
+Data = Num[np.ndarray, "size *lattice"] | Num[Array, "size *lattice"]
 SYMMETRIES = ("sign", "translations", "point_group")
 
 
 def split_chains(
-    phis: Float[np.ndarray, "chains n *lattice"], held_out: float
+    phis: Num[np.ndarray, "chains n *lattice"], held_out: float
 ) -> tuple[
-    Float[np.ndarray, "training n *lattice"], Float[np.ndarray, "held_out n *lattice"]
+    Num[np.ndarray, "training n *lattice"], Num[np.ndarray, "held_out n *lattice"]
 ]:
     """Chains to train on, and the last ones, held out for the evaluation.
 
@@ -39,8 +39,8 @@ def split_chains(
     return phis[:-n_held_out], phis[-n_held_out:]
 
 
-def checked_data(data: Data) -> Float[Array, "size *lattice"]:
-    """Configurations in single precision.
+def checked_data(data: Data) -> Num[Array, "size *lattice"]:
+    """Configurations in single precision, or as spins are, in int8.
 
     **Raises:** `ValueError` for none, or values that are not finite.
     """
@@ -49,7 +49,8 @@ def checked_data(data: Data) -> Float[Array, "size *lattice"]:
     n_bad = np.count_nonzero(~np.isfinite(data))
     if n_bad:
         raise ValueError(f"data must be finite, got {n_bad} values that are not")
-    return jnp.asarray(data, jnp.float32)
+    is_spins = np.issubdtype(data.dtype, np.integer)
+    return jnp.asarray(data, jnp.int8 if is_spins else jnp.float32)
 
 
 def checked_symmetries(augment: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,10 +66,10 @@ def checked_symmetries(augment: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def draw_batch(
-    data: Float[Array, "size *lattice"],
+    data: Num[Array, "size *lattice"],
     keys: Key[Array, " n"],
     augment: tuple[str, ...],
-) -> Float[Array, "time n *space"]:
+) -> Num[Array, "time n *space"]:
     """One configuration of `data` per key, with replacement, each moved at random.
 
     "sign" multiplies by ±1, "translations" shifts by any vector, "point_group" reflects
@@ -78,7 +79,7 @@ def draw_batch(
     shape = data.shape[1:]
     sites = _point_group_sites(shape)
 
-    def draw(key: PRNGKeyArray) -> Float[Array, "*lattice"]:
+    def draw(key: PRNGKeyArray) -> Num[Array, "*lattice"]:
         key_index, key_sign, key_shift, key_point = jr.split(key, 4)
         phi = data[jr.randint(key_index, (), 0, len(data))]
         if "point_group" in augment:

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from genlat import lattice
+from genlat.models.autoregressive.blocks import AbstractBlock, Learned
+from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
 from genlat.models.cnf import CNF
-from genlat.models.coarse_to_fine import AbstractBlock, CoarseToFine, Learned
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture

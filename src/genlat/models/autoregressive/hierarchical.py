@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int, Int8, Key, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Int8, Key, Num, PRNGKeyArray, ScalarLike
 
 from genlat import lattice
 from genlat.models.autoregressive import spins
@@ -52,7 +52,7 @@ class HAN(AbstractModel):
         lattice_shape: tuple[int, ...],
         key: PRNGKeyArray,
         *,
-        beta: float,
+        beta: ScalarLike,
         depth: int,
         width: int,
     ):
@@ -72,6 +72,10 @@ class HAN(AbstractModel):
         )
         self.beta = jnp.asarray(beta, jnp.float32)
         self.lattice_shape = tuple(lattice_shape)
+
+    def with_networks_of(self, other: "HAN") -> "HAN":
+        """The heat bath of this model with the networks of another."""
+        return eqx.tree_at(lambda model: model.nets, self, other.nets)
 
     def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
         """log q of given spins.

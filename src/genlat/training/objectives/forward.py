@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from genlat.actions.base import AbstractAction, AbstractContinuousAction
 from genlat.models.base import AbstractModel
@@ -30,7 +30,7 @@ class ForwardKL(AbstractObjective):
 
     **Arguments:**
 
-    - `data`: configurations `(n, *lattice)`, kept in single precision.
+    - `data`: configurations `(n, *lattice)`, kept in single precision, spins in int8.
     - `augment`: any of "sign", "translations", "point_group"; they must be symmetries
       of the theory.
 
@@ -38,7 +38,7 @@ class ForwardKL(AbstractObjective):
     unknown symmetry.
     """
 
-    data: Float[Array, "n *lattice"]
+    data: Num[Array, "n *lattice"]
     augment: tuple[str, ...] = eqx.field(static=True)
     side: ClassVar[Literal["q", "p"]] = "p"
     is_additive: ClassVar[bool] = True
@@ -93,7 +93,7 @@ class PathForwardKL(AbstractObjective):
     **Arguments** and **Raises:** as `ForwardKL`.
     """
 
-    data: Float[Array, "n *lattice"]
+    data: Num[Array, "n *lattice"]
     augment: tuple[str, ...] = eqx.field(static=True)
     side: ClassVar[Literal["q", "p"]] = "p"
     is_additive: ClassVar[bool] = True
