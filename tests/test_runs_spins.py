@@ -135,7 +135,15 @@ def test_every_family_trains_from_a_run_file(tmp_path, name, settings):
     )
     kernel = ["model.half_kernel=1"] if name == "pixelcnn" else []
     symmetry = ['model.symmetrize=["sign"]'] if name == "made" else []
-    run = load(tmp_path, text, [*kernel, *symmetry])
+    methods = ['estimate.methods=["default", "variational"]']
+    run = load(tmp_path, text, [*kernel, *symmetry, *methods])
     results = pipeline.start(run, tmp_path / "run", QUIET)
     assert results["diagnostics"]["ess"]["value"] > 0.2
     agrees(results, ["log_z"], ["nis"])
+    # averages over q as they are do not: that is what reweighting is for
+    log_z = results["estimates"]["log_z"]
+    missed = log_z["exact"]["value"] - log_z["variational"]["value"]
+    assert missed > 5 * log_z["variational"]["error"]
+    kl = 16 * results["diagnostics"]["kl_per_site"]["value"]
+    assert missed == pytest.approx(kl, abs=4 * log_z["nis"]["error"])
+    assert not any("variational" in x for x in results["diagnostics"]["pulls"]["log_z"])

@@ -86,6 +86,7 @@ def colour(method: str) -> str:
         "log q on p": PURPLE,
         "sampling": VERMILION,
         "training": PURPLE,
+        "variational": MUTED,
     }.get(method, BLUE)
 
 

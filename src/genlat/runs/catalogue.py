@@ -60,6 +60,7 @@ OBJECTIVES = admissible.OBJECTIVES
 GRADIENTS = admissible.GRADIENTS
 METHODS = {
     "nis": "neural importance sampling: reweighting by e^(-S)/q",
+    "variational": "averages over q as they are: biased, beside those corrected",
     "nmcmc": "neural Markov chain: independence Metropolis with q as proposal",
     "p_estimator": "ln Z and the mode weight from samples of p with their log q",
     "bar": "ln Z by Bennett's acceptance ratio, from samples of q and of p",

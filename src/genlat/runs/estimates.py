@@ -65,6 +65,34 @@ def nis(
     return found
 
 
+def variational(
+    log_w: Float[np.ndarray, " n"],
+    measured: Arrays,
+    names: tuple[str, ...],
+    lattice_shape: tuple[int, ...],
+) -> Found:
+    """Averages over q itself, as if it were p: what reweighting corrects.
+
+    The free energy is E_q[S + ln q], above -ln Z, the entropy that of q. The errors say
+    nothing of the difference between q and p.
+
+    **Source:** Wu, Wang, Zhang, Phys. Rev. Lett. 122, 080602, arXiv:1809.10606; its
+    bias in Nicoli et al., Phys. Rev. E 101, 023304, arXiv:1910.13496.
+    """
+    found = nis(np.zeros_like(log_w), measured, names, lattice_shape)
+    del found["free_energy_density_upper"]
+    volume = int(np.prod(lattice_shape))
+    log_z = quantity.mean(log_w[None], two_sided.Q)
+    entropy = quantity.mean(
+        log_w[None] + volume * measured["action_density"][None], two_sided.Q
+    )
+    found |= free_energy(log_z, volume, "variational")
+    found["entropy_density"] = (entropy / volume).estimate("variational")
+    return {
+        name: dataclasses.replace(x, method="variational") for name, x in found.items()
+    }
+
+
 def from_p(
     log_w_p: Float[np.ndarray, "chains n"],
     action: Float[np.ndarray, "chains n"],
@@ -184,10 +212,10 @@ def pulls(by_method: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
     Methods that share their draws are closer than this says: a large pull counts, a
     small one proves nothing. Observables with several components are left out, and
-    methods without a finite error.
+    methods without a finite error or, as averages over q itself, with a bias.
     """
     found = {}
-    methods = list(by_method)
+    methods = [name for name in by_method if name != "variational"]
     for index, first in enumerate(methods):
         for second in methods[index + 1 :]:
             a, b = by_method[first], by_method[second]

@@ -83,11 +83,14 @@ def flow(job: Job, model: AbstractModel) -> Findings:
         "weights": {"largest_share": share, "pareto_k": pareto_k},
     }
     cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / spent}
-    if "nis" not in job.config.methods:
-        return Findings({}, diagnostics, cost)
+    made_by = {"nis": estimates.nis, "variational": estimates.variational}
     names = job.config.observable_names
-    found = estimates.nis(log_w, measured_, names, shape)
-    return Findings({"nis": found}, diagnostics, cost)
+    found = {
+        method: make(log_w, measured_, names, shape)
+        for method, make in made_by.items()
+        if method in job.config.methods
+    }
+    return Findings(found, diagnostics, cost)
 
 
 def nmcmc(job: Job) -> Findings:

@@ -266,7 +266,15 @@ class EstimateSection(AbstractSection):
     batch: PositiveInt = Field(default=500, description="configurations drawn at once")
     methods: Annotated[
         tuple[
-            Literal["default", "nis", "nmcmc", "p_estimator", "bar", "hmc_integration"],
+            Literal[
+                "default",
+                "nis",
+                "nmcmc",
+                "p_estimator",
+                "bar",
+                "hmc_integration",
+                "variational",
+            ],
             ...,
         ],
         LISTED,
