@@ -136,6 +136,19 @@ def test_on_a_larger_lattice_the_fine_levels_are_what_they_were():
     assert all(np.asarray(leaf).tobytes() in leaves for leaf in jax.tree.leaves(large))
 
 
+def test_a_field_is_turned_on_with_the_networks_of_the_symmetric_model():
+    source = a_model((4, 4))
+    blank = CoarseToFine((4, 4), 0.4, 0.2, width=5, biased=True, key=jr.key(8))
+    carried = transfer.refine(source, blank)
+    spins = all_spins((4, 4))[:, ::97]
+    # all but the heat baths: biases start at zero
+    np.testing.assert_allclose(
+        per_level(carried, spins)[:2], per_level(source, spins)[:2], rtol=1e-6
+    )
+    back = transfer.refine(a_model((4, 4), biased=True), source)
+    assert not any(block.biases for block in networks(back))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

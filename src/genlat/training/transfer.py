@@ -110,7 +110,7 @@ def refine(source: CoarseToFine, blank: CoarseToFine) -> CoarseToFine:
     Levels are counted from the finest, where the spins do not know the lattice's size.
     A level that the source lacks, or has on too small a lattice, is the next finer one:
     near a critical point all scales look alike. What no level of the source has stays
-    as it is.
+    as it is, and so do biases where only one of the models has any.
     """
     levels = []
     for number, level in enumerate(reversed(blank.levels)):
@@ -126,10 +126,15 @@ def _found(
     if not isinstance(wanted, Learned):
         return wanted
     for found in (block for level in levels for block in level):
-        same = isinstance(found, Learned) and found.offsets == wanted.offsets
-        if same and found.starts == wanted.starts:
-            leaves = jax.tree.leaves(found)
-            return jax.tree.unflatten(jax.tree.structure(wanted), leaves)
+        if not isinstance(found, Learned):
+            continue
+        if (found.starts, found.offsets) == (wanted.starts, wanted.offsets):
+            biases = found.biases if len(found.biases) == len(wanted.biases) else None
+            return eqx.tree_at(
+                lambda block: (block.weights, block.direct, block.biases),
+                wanted,
+                (found.weights, found.direct, biases or wanted.biases),
+            )
     return wanted
 
 
