@@ -152,7 +152,9 @@ def test_a_field_is_turned_on_with_the_networks_of_the_symmetric_model():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lattice_shape": (4,)}, "two extents, got"),
+        ({"lattice_shape": (4,)}, "two extents of at least 1, got"),
+        ({"lattice_shape": (0, 4)}, "two extents of at least 1, got"),
+        ({"beta": float("nan")}, "finite, got beta = nan"),
         ({"lattice_shape": (14, 14)}, "leaves 7 x 7: at most 36"),
         ({"width": 0}, "at least 1, got 0"),
         ({"reach": 0.5}, "at least 1, got 32, 2, 0.5"),

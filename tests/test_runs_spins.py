@@ -3,7 +3,8 @@
 import pytest
 
 from config_for_tests import load, refusals
-from genlat.runs import pipeline
+from genlat.runs import flow_model, pipeline, theory
+from genlat.runs.job import Job
 from genlat.runs.screen import Screen
 
 ISING = """
@@ -66,10 +67,39 @@ def changed(**lines):
             "theory.field = 0.1: hierarchical has heat baths without field",
         ),
         (["model.nodes={kappa = [0.2, 0.3]}"], "a model can be a function of beta, fi"),
+        (["theory.field=0.1"], 'train.augment = ["sign", "translations", "point_group'),
+        (
+            ["theory.field=0.1", 'model.symmetrize=["sign"]'],
+            'model.symmetrize = ["sign"]: a field breaks s → -s',
+        ),
+        (
+            ["model={name = 'hierarchical', nodes = {field = [0.0, 0.1]}}"],
+            "theory.field = 0.0: hierarchical has heat baths without field",
+        ),
+        (
+            ["model={name = 'made', depth = 3}", "theory.shape=[64, 64]"],
+            "model.width = 32: its weights need 340 GiB of memory",
+        ),
+        (["train.anneal={field = 0.2}"], "ends without field, where models are even"),
     ],
 )
 def test_refusals(tmp_path, overrides, expected):
     assert expected in " ".join(refusals(tmp_path, ISING, overrides))
+
+
+def test_the_default_gradient_is_one_that_spins_have(tmp_path):
+    start, _, _ = ISING.partition("[train]")
+    assert load(tmp_path, start).train.gradient == "reinforce"
+    on_data = f"{start}[train]\nobjective = 'forward_kl'"
+    assert load(tmp_path, on_data).train.gradient == "total"
+
+
+def test_one_model_for_an_interval_of_fields(tmp_path):
+    """Biases at all nodes, though one of them is 0."""
+    overrides = ["model.nodes={field = [0.0, 0.1]}", "train.steps=0", *REINFORCE]
+    run = load(tmp_path, ISING, [*overrides, "train.augment=[]"])
+    model = flow_model.initial(Job(tmp_path, run, theory.build(run.theory), QUIET))
+    assert model.at(0.0).is_biased
 
 
 def test_models_of_spins_are_for_ising_alone(tmp_path):

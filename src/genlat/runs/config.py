@@ -56,19 +56,28 @@ def check(data: dict[str, Any], source: str) -> RunConfig:
 
     **Raises:** `RequestError` with every problem found.
     """
-    config, problems = _validate(_with_kernel(data))
+    config, problems = _validate(_with_defaults(data))
     if config is None or problems:
         raise RequestError([problem.line(source) for problem in problems])
     return config
 
 
-def _with_kernel(data: dict[str, Any]) -> dict[str, Any]:
-    """With the default kernel of this theory, where that is not the section's."""
-    theory, mcmc = data.get("theory"), data.get("mcmc")
-    if not (isinstance(theory, dict) and isinstance(mcmc, dict)) or "kernel" in mcmc:
-        return data
-    kernel = catalogue.DEFAULT_KERNEL.get(str(theory.get("name")))
-    return data if kernel is None else data | {"mcmc": mcmc | {"kernel": list(kernel)}}
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of this theory, where those are not the sections'.
+
+    Spins have kernels of their own, and draws without a derivative.
+    """
+    theory, mcmc, train = (data.get(name) for name in ("theory", "mcmc", "train"))
+    name = str(theory.get("name")) if isinstance(theory, dict) else ""
+    if name in catalogue.DEFAULT_KERNEL and isinstance(mcmc, dict):
+        kernel = list(catalogue.DEFAULT_KERNEL[name])
+        data = data | {"mcmc": {"kernel": kernel} | mcmc}
+    if name == "ising" and "model" in data and isinstance(train, dict | None):
+        train = train or {}
+        is_on_data = train.get("objective") == "forward_kl"
+        gradient = "total" if is_on_data else "reinforce"
+        data = data | {"train": {"gradient": gradient} | train}
+    return data
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from genlat.runs.model_sections import (
     AbstractSpinSection,
     CnfSection,
     CouplingSection,
+    DenseSpinSection,
     ModelSection,
 )
 from genlat.runs.sections import (
@@ -130,6 +131,14 @@ def _memory(config: Partial) -> Iterator[Problem]:
         field = "train.batch" if size is None else "train.micro_batch"
         count = config.train.batch if size is None else size
         yield from _batch(field, count, one, available)
+    if isinstance(config.model, DenseSpinSection):
+        need = memory.weight_bytes(config.theory.shape, config.model)
+        if need > available:
+            have = memory.spelt(available)
+            allowed = (
+                f"its weights need {memory.spelt(need)} of memory, {have} are free"
+            )
+            yield "model.width", config.model.width, allowed
     if config.model is not None and config.estimate is not None:
         one = memory.sampling_bytes(config.theory.shape, config.model, batch=1)
         yield from _batch("estimate.batch", config.estimate.batch, one, available)
@@ -155,6 +164,12 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
 def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
     """Annealing starts in the same theory, at couplings that it allows."""
     couplings = theory.couplings
+    if isinstance(theory, IsingSection):
+        if "sign" in train.augment and theory.field:
+            yield "train.augment", list(train.augment), "a field breaks s → -s"
+        if "field" in train.anneal and not theory.field:
+            allowed = "ends without field, where models are even: leave it out"
+            yield "train.anneal.field", train.anneal["field"], allowed
     for name, value in train.anneal.items():
         if name not in couplings:
             allowed = f"not a coupling of this theory: it has {', '.join(couplings)}"

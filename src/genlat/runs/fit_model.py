@@ -87,9 +87,11 @@ def _spins(theory: IsingSection, model: ModelSection) -> Iterator[Problem]:
         if shape != [extent, extent] or extent < 2 or extent & (extent - 1):
             allowed = f"wants a square of extent 2, 4, 8, ..., shape is {shape}"
             yield "model.name", model.name, allowed
-        if theory.field:
+        if theory.field or "field" in model.nodes:
             allowed = "hierarchical has heat baths without field: use another model"
             yield "theory.field", theory.field, allowed
+    if "sign" in model.symmetrize and (theory.field or "field" in model.nodes):
+        yield "model.symmetrize", list(model.symmetrize), "a field breaks s → -s"
 
 
 def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:

@@ -104,9 +104,9 @@ def _untrained(job: Job, section: ModelSection) -> Trainable:
         action, own = job.action, section
         for name, value in couplings.items():
             action = with_coupling(action, name, value)
-        is_mixed = isinstance(section, AbstractFlowSection) and section.wells == "mixed"
-        if side is not None and not is_mixed:
-            wells = "none" if side == "below" else "both"
+        if side is not None and isinstance(section, AbstractFlowSection):
+            of_phase = "none" if side == "below" else "both"
+            wells = "mixed" if section.wells == "mixed" else of_phase
             own = section.model_copy(update={"wells": wells})
         model = families.of(own).build(action, key)
         if couplings and isinstance(model, CNF | Flow):  # the same leaves at every node

@@ -93,11 +93,25 @@ def _neighbourhood_numbers(lattice_shape: Shape, model: CouplingSection) -> int:
     return 2 * kernel * widest * math.prod(lattice_shape)
 
 
+def weight_bytes(lattice_shape: Shape, model: DenseSpinSection) -> int:
+    """Weights of dense networks in training: with gradient, Adam's two and a mask.
+
+    Those of other models are nothing beside a batch.
+    """
+    n_spins = math.prod(lattice_shape)
+    if model.name == "hierarchical":
+        n_spins = 2 * max(lattice_shape)  # the frame, which is the largest network
+    units = n_spins * model.width
+    if model.depth == 1:
+        return 5 * n_spins**2 * _SINGLE
+    return 5 * (2 * n_spins * units + (model.depth - 2) * units**2) * _SINGLE
+
+
 def _spin_numbers(lattice_shape: Shape, model: AbstractSpinSection) -> int:
     """What a network of spins holds of one configuration: what it sees, all layers."""
     volume = math.prod(lattice_shape)
     if isinstance(model, CoarseToFineSection):
-        seen = math.ceil(math.pi * model.reach**2)
+        seen = min(math.ceil(math.pi * model.reach**2), volume)
         return volume * (seen + 2 * model.depth * model.width)
     if isinstance(model, PixelCnnSection):
         window = (2 * model.half_kernel + 1) * (model.half_kernel + 1)

@@ -32,7 +32,7 @@ def why_unfit(
 ) -> str | None:
     """Why the model trained in `directory` cannot start this run, if it cannot.
 
-    It must be a flow of the same architecture for the same kind of theory in the same
+    It must be a model of the same architecture for the same kind of theory in the same
     number of dimensions; other couplings and larger extents are what `init` is for.
     """
     config = _config_or_reason(directory)
@@ -46,7 +46,7 @@ def why_unfit(
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
     if _knows_its_lattice(model) and config.theory.shape != theory.shape:
-        return f"such networks stay on their lattice, {list(config.theory.shape)}"
+        return f"{model.name} stays on its lattice, {list(config.theory.shape)}"
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 

@@ -60,7 +60,7 @@ class SpinFamily(AbstractFamily):
                 action.field,
                 **size,
                 reach=section.reach,
-                biased=_has_field(action),
+                biased=self._is_biased(action),
                 key=key,
             )
         if isinstance(section, PixelCnnSection):
@@ -75,6 +75,7 @@ class SpinFamily(AbstractFamily):
             return MADE(shape, key, **size)
         return HAN(shape, key, beta=action.beta, **size)
 
-
-def _has_field(action: Ising) -> bool:
-    return bool(action.field != 0)
+    def _is_biased(self, action: Ising) -> bool:
+        """Whether the theory, or one of the nodes, has a field."""
+        nodes = self.section.nodes.get("field", ())
+        return bool(action.field != 0) or any(node != 0 for node in nodes)

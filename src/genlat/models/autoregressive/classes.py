@@ -29,8 +29,8 @@ def coarsest(lattice_shape: tuple[int, ...]) -> Site:
 
     **Raises:** `ValueError` for other than two extents, or too many sites left.
     """
-    if len(lattice_shape) != 2:
-        raise ValueError(f"wanted two extents, got {lattice_shape}")
+    if len(lattice_shape) != 2 or min(lattice_shape) < 1:
+        raise ValueError(f"wanted two extents of at least 1, got {lattice_shape}")
     first, second = lattice_shape
     while first % 2 == 0 and second % 2 == 0:
         first, second = first // 2, second // 2

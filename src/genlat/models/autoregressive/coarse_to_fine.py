@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Int8, Key, Num, PRNGKeyArray, ScalarLike
 
 from genlat.models.autoregressive import classes, spins
@@ -74,6 +75,9 @@ class CoarseToFine(AbstractModel):
                 f"width, depth and reach must be at least 1, got {width}, {depth}, "
                 f"{reach}"
             )
+        for name, coupling in (("beta", beta), ("field", field)):
+            if not np.all(np.isfinite(np.asarray(coupling))):
+                raise ValueError(f"couplings must be finite, got {name} = {coupling}")
         couplings = {
             "beta": jnp.asarray(beta, float),
             "field": jnp.asarray(field, float),
