@@ -22,13 +22,19 @@ def test_figures_draw_their_numbers():
         assert density[-1] * (edges[-1] - edges[-2]) == pytest.approx(share)
 
     noisy = 5.0 + random.normal(size=5000)
+    curves, levels = (np.arange(5000) / 7, noisy, noisy / 10), {"prior_ess": None}
     drawn = figures.training(
-        np.arange(5000) / 7, noisy, noisy / 10, log_z=-5.2, prior_ess=None
+        *curves, objective="reverse_kl", log_z=-5.2, **levels
     ).axes[0]
     pale, average, level = drawn.lines
     assert len(pale.get_xdata()) <= figures.POINTS
     assert level.get_ydata()[0] == 5.2
     assert np.std(average.get_ydata()) == pytest.approx(1 / np.sqrt(101), rel=0.3)
+    drawn = figures.training(
+        *curves, objective="forward_kl", log_z=-5.2, **levels
+    ).axes[0]
+    assert len(drawn.lines) == 2  # maximum likelihood does not lead to -ln Z
+    assert drawn.get_ylabel() == r"loss  $-E_p[\ln q]$"
 
 
 def test_far_pulls_stand_out():

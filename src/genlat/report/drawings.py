@@ -177,14 +177,18 @@ def _training(record: Record) -> Drawing | None:
     log_z = _estimates(record).get("log_z", {})
     best = log_z.get("exact") or log_z.get("nis") or {}
     prior = record.results.get("diagnostics", {}).get("prior", {}).get("ess", {})
+    train = record.results.get("config", {}).get("train", {})
+    objective = train.get("objective", "reverse_kl")
     return Drawing(
         "training",
         "Training",
         "A progress bar, not a result: single batches in pale and their running mean, "
-        "with the coarse integration steps of training, which may push the loss below "
-        "−ln Z; what the model is worth is the ESS of the final samples.",
+        "of a continuous flow with the coarse integration steps of training, which may "
+        "push the loss below −ln Z; what the model is worth is the ESS of the final "
+        "samples.",
         figures.training(
             *(record.metrics[name] for name in ("seconds", "loss", "ess")),
+            objective=objective,
             log_z=best.get("value"),
             prior_ess=prior.get("value"),
         ),

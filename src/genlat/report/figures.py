@@ -27,22 +27,29 @@ class Decay(NamedTuple):
     unit: str
 
 
+LOSSES = {"reverse_kl": r"$E_q[\ln q + S]$", "forward_kl": r"$-E_p[\ln q]$"}
+
+
 @house.styled
 def training(
     seconds: Float[np.ndarray, " steps"],
     loss: Float[np.ndarray, " steps"],
     ess: Float[np.ndarray, " steps"],
     *,
+    objective: str,
     log_z: float | None,
     prior_ess: float | None,
 ) -> Figure:
-    """Loss and ESS of the training batches against wall time, and where they lead."""
+    """Loss and ESS of the training batches against wall time, and where they lead.
+
+    Only the reverse KL leads to -ln Z.
+    """
     figure = Figure(figsize=(house.WIDTH, 4.4))
     top, bottom = figure.subplots(2, 1, sharex=True)
     _noisy(top, seconds, loss, house.BLUE)
-    if log_z is not None:
+    if log_z is not None and objective == "reverse_kl":
         _level(top, -log_z, r"$-\ln Z$")
-    top.set_ylabel(r"loss  $E_q[\ln q + S]$")
+    top.set_ylabel(f"loss  {LOSSES.get(objective, '')}".strip())
     _noisy(bottom, seconds, ess, house.VERMILION)
     if prior_ess is not None:
         _level(bottom, prior_ess, "best Gaussian, untrained")
