@@ -1,6 +1,21 @@
 """Policy of the test run: float64, no silent rank promotion."""
 
+from pathlib import Path
+
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Linux grants a process 65530; XLA takes some for every compiled function, keeps them,
+# and crashes where there are no more
+MOST_MAPS = 30_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_functions_are_let_go():
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()

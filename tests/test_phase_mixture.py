@@ -13,7 +13,7 @@ from jax import lax
 
 from genlat import lattice
 from genlat.actions import gap
-from genlat.actions.base import AbstractAction
+from genlat.actions.base import AbstractContinuousAction
 from genlat.actions.phi4 import Phi4
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture, makes_choices
@@ -146,7 +146,7 @@ def test_gradients_through_draws_are_refused():
         assert objective.why_unfit(model) is None
 
 
-class Mixture(AbstractAction):
+class Mixture(AbstractContinuousAction):
     """The action of a known density: Z = 1."""
 
     density: PhaseMixture
