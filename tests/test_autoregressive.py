@@ -144,7 +144,9 @@ def test_gradient_is_that_of_differences_and_reaches_every_parameter(name):
 
     @eqx.filter_jit
     def value_and_grad(model):
-        loss = lambda m: jnp.sum(weight * m.log_prob_batch(spins))  # noqa: E731
+        def loss(model):
+            return jnp.sum(weight * model.log_prob_batch(spins))
+
         return eqx.filter_value_and_grad(loss)(model)
 
     leaves, tree = jax.tree.flatten(model)

@@ -17,7 +17,10 @@ def test_starts_uniform_and_sees_earlier_neighbours_around_the_torus():
     @jax.jit
     def facts(spins):
         model = PixelCNN((4, 5), jr.key(0), **OPTIONS)
-        first = lambda s: model._first(s).sum(-1)[:, 0]  # noqa: E731
+
+        def first(spins):
+            return model._first(spins).sum(-1)[:, 0]
+
         return model.log_prob_batch(spins), jax.jacobian(first)(spins)
 
     log_q, by_spins = facts(jnp.ones((4, 1, 5)))

@@ -22,7 +22,10 @@ ACTION = Ising(SHAPE, 0.3, 0.2)
 def a_poor_proposal():
     """Heat baths of another β and field: no weight is 1."""
     model = CoarseToFine(SHAPE, -0.2, 0.5, width=2, biased=True, key=jr.key(0))
-    biases = lambda model: [level[0].biases[-1] for level in model.levels]  # noqa: E731
+
+    def biases(model):
+        return [level[0].biases[-1] for level in model.levels]
+
     return eqx.tree_at(biases, model, replace_fn=lambda bias: bias + 0.4)
 
 

@@ -176,4 +176,10 @@ def test_every_family_trains_from_a_run_file(tmp_path, name, settings):
     assert missed > 5 * log_z["variational"]["error"]
     kl = 16 * results["diagnostics"]["kl_per_site"]["value"]
     assert missed == pytest.approx(kl, abs=4 * log_z["nis"]["error"])
+    # its entropy is that of q: -E_q[ln q]
+    entropy, action, free_energy = (
+        results["estimates"][name]["variational"]["value"]
+        for name in ("entropy_density", "action_density", "free_energy_density")
+    )
+    assert entropy == pytest.approx(action - free_energy, rel=1e-9)
     assert not any("variational" in x for x in results["diagnostics"]["pulls"]["log_z"])
