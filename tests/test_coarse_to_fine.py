@@ -121,6 +121,34 @@ def test_gradients_reach_every_network_and_no_coupling():
     assert all(bath.beta == 0 and bath.field == 0 for bath in baths)
 
 
+def test_likelihood_trains_every_level_by_itself():
+    """A level's part of log q moves with its own networks alone: ∂ is block diagonal.
+
+    So maximum likelihood of all levels at once is that of one level after another.
+    """
+    model = a_model((8, 8))
+    spins = model.sample_batch(jr.split(jr.key(5), 20))[0]
+
+    def part(level):
+        def mean(model):
+            return jnp.mean(model.log_prob_of_levels(spins)[level])
+
+        return eqx.filter_grad(mean)(model)
+
+    norms = np.array(
+        [
+            [
+                sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(own) if x.ndim)
+                for own in part(level).levels
+            ]
+            for level in range(len(model.levels))
+        ]
+    )
+    assert len(norms) == 4
+    assert np.all(np.diag(norms) > 1e-8)
+    assert np.all(norms[~np.eye(4, dtype=bool)] == 0)
+
+
 def test_on_a_larger_lattice_the_fine_levels_are_what_they_were():
     small = a_model((16, 16))
     blank = CoarseToFine((32, 32), 0.37, width=5, key=jr.key(8))

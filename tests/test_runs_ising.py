@@ -7,7 +7,8 @@ import pytest
 
 from config_for_tests import load, refusals
 from genlat.report import page
-from genlat.runs import chain_stage, pipeline, store
+from genlat.runs import chain_stage, memory, pipeline, store, theory
+from genlat.runs.job import Job
 from genlat.runs.screen import Screen
 
 ISING = """
@@ -50,12 +51,47 @@ def test_defaults(tmp_path):
         ('model.name="cnf"', 'model.name = "cnf": is for continuous fields, the spins'),
         ('estimate.observables=["phi2"]', "phi2 is not an observable of ising"),
         ('estimate.methods=["hmc_integration"]', "hmc_integration is for scalar field"),
+        ("mcmc.n_leapfrog=5", "mcmc.n_leapfrog = 5: is of hmc, which is not among th"),
+        ('mcmc.integrator="minimum_norm"', "is of hmc, which is not among the kernels"),
         ("train.anneal={kappa = 0.2}", "not a coupling of this theory: it has beta, f"),
     ],
 )
 def test_refusals(tmp_path, override, expected):
     (line,) = refusals(tmp_path, ISING, [override])
     assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("shape", "beta", "field", "expected"),
+    [
+        ("[4, 3]", 0.4, 0.0, True),
+        ("[4, 3]", 0.4, 0.1, True),
+        ("[4, 3]", -0.4, 0.0, False),  # frustrated
+        ("[4, 4]", -0.4, 0.0, True),
+        ("[4, 4]", -0.4, 0.1, False),  # the field and the bonds disagree
+    ],
+)
+def test_which_chains_are_evidence_of_all_modes(tmp_path, shape, beta, field, expected):
+    overrides = [
+        f"theory.shape={shape}",
+        f"theory.beta={beta}",
+        f"theory.field={field}",
+    ]
+    run = load(tmp_path, ISING, overrides)
+    job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+    assert chain_stage._label(job)["visits_every_mode"] == expected
+    for kernel in ("metropolis", "heatbath"):
+        run = load(tmp_path, ISING, [*overrides, f"mcmc.kernel={kernel}"])
+        job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+        assert chain_stage._label(job)["visits_every_mode"] == 0
+
+
+def test_a_stored_spin_is_a_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2 * 12 * 1000)
+    lines = refusals(tmp_path, ISING, ["mcmc.keep=1001"])
+    assert any("mcmc.keep = 1001" in x and "at most 1000 fit" in x for x in lines)
+    lines = refusals(tmp_path, ISING, ["mcmc.keep=1000"])
+    assert not any("mcmc.keep" in x for x in lines)
 
 
 def test_spins_kernels_are_not_for_fields(tmp_path):

@@ -16,7 +16,6 @@ from genlat.runs import (
     checkpoint,
     config,
     directory,
-    files,
     flow_model,
     gaussian_prior,
     pipeline,
@@ -34,6 +33,7 @@ from genlat.runs.job import Job
 from genlat.runs.model_sections import CouplingSection
 from genlat.runs.screen import Screen
 from genlat.training import loop
+from kills_for_tests import through_kills
 
 TINY = """
 seed = 5
@@ -121,10 +121,6 @@ def test_a_symmetrised_coupling_flow(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-class KilledError(Exception):
-    """Stands for a kill: nothing in the program catches it."""
-
-
 def digests(phis):
     return {hashlib.sha256(np.ascontiguousarray(phi)).hexdigest() for phi in phis}
 
@@ -169,27 +165,12 @@ def test_training_on_chains_survives_kills_and_never_sees_those_held_out(
         record.target["action"], jax.vmap(jax.vmap(action))(phi[6:]), rtol=1e-5
     )
 
-    killed, n_kills = tmp_path / "killed", 0
+    killed = tmp_path / "killed"
     directory.create(killed, run)
     directory.note(killed, "started", "then")
-    whole, left = files.whole, 0
-
-    def cut(path):
-        nonlocal left
-        if left == 0:
-            raise KilledError
-        left -= 1
-        return whole(path)
-
-    results = None
-    monkeypatch.setattr(files, "whole", cut)
-    while results is None:
-        left = 3
-        try:
-            results = pipeline.resume(killed, QUIET)
-        except KilledError:
-            n_kills += 1
-            assert n_kills < 30
+    results, n_kills = through_kills(
+        monkeypatch, lambda: pipeline.resume(killed, QUIET), lambda _: 3
+    )
     assert n_kills > 2
     assert numbers(results) == numbers(expected)
     losses = [

@@ -19,7 +19,6 @@ from genlat.runs import (
     config,
     directory,
     export,
-    files,
     flow_model,
     pipeline,
     records,
@@ -31,6 +30,7 @@ from genlat.runs import (
 from genlat.runs.errors import DamagedError, DivergedError, RequestError
 from genlat.runs.job import Job
 from genlat.runs.screen import Screen
+from kills_for_tests import through_kills
 
 TINY = """
 seed = 3
@@ -182,39 +182,17 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     assert (out / "results.json").read_bytes() == before
 
 
-class KilledError(Exception):
-    """Stands for a kill: nothing in the program catches it."""
-
-
 def test_no_kill_changes_a_number(tmp_path, monkeypatch):
     """Cut the run again and again, on the commit of its second to fourth file."""
     plain = tmp_path / "plain"
     expected = numbers(pipeline.start(run_config(tmp_path), plain, QUIET))
 
-    killed, n_kills = tmp_path / "killed", 0
-    config_ = run_config(tmp_path)
-    whole, left = files.whole, 0
-
-    def cut(path):
-        """Let `left` files through, and die on writing the next."""
-        nonlocal left
-        if left == 0:
-            path.with_name(f".{path.name}.part").write_bytes(b"half of a file")
-            raise KilledError
-        left -= 1
-        return whole(path)
-
-    directory.create(killed, config_)
+    killed = tmp_path / "killed"
+    directory.create(killed, run_config(tmp_path))
     directory.note(killed, "started", "then")
-    results = None
-    monkeypatch.setattr(files, "whole", cut)
-    while results is None:
-        left = 1 + n_kills % 3
-        try:
-            results = pipeline.resume(killed, QUIET)
-        except KilledError:
-            n_kills += 1
-            assert n_kills < 60
+    results, n_kills = through_kills(
+        monkeypatch, lambda: pipeline.resume(killed, QUIET), lambda n: 1 + n % 3
+    )
     assert n_kills > 4
     assert numbers(results) == expected
     a, b = records.read(plain), records.read(killed)

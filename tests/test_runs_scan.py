@@ -19,6 +19,7 @@ from genlat.runs import (
 )
 from genlat.runs.errors import DamagedError, DivergedError, RequestError
 from genlat.runs.screen import Screen
+from kills_for_tests import through_kills
 
 TINY = """
 seed = 3
@@ -162,35 +163,17 @@ def test_a_second_process_is_kept_out(finished):
         scan.resume(out, QUIET, pytest.fail)
 
 
-class KilledError(Exception):
-    """Stands for a kill: nothing in the program catches it."""
-
-
 def test_no_kill_changes_a_number(finished, run_file, monkeypatch):
     """Cut the scan every few files, also between the files of a directory's birth."""
     out, expected = finished[0].with_name("killed"), finished[1]
     request = scan_request.plan(run_file, "theory.kappa=0.24:0.26:0.01", [], 10)
-    whole, left, n_kills, found = files.whole, 0, 0, None
-
-    def cut(path):
-        """Let `left` files through, and die on writing the next."""
-        nonlocal left
-        if left == 0:
-            path.with_name(f".{path.name}.part").write_bytes(b"half of a file")
-            raise KilledError
-        left -= 1
-        return whole(path)
-
     (out / "points").mkdir(parents=True)
     scan_request.write(out, request)
-    monkeypatch.setattr(files, "whole", cut)
-    while found is None:
-        left = 4 + n_kills % 5
-        try:
-            found = scan.resume(out, QUIET, lambda _: None)
-        except KilledError:
-            n_kills += 1
-            assert n_kills < 60
+    found, n_kills = through_kills(
+        monkeypatch,
+        lambda: scan.resume(out, QUIET, lambda _: None),
+        lambda n: 4 + n % 5,
+    )
     assert n_kills > 5
     assert numbers(found) == numbers(expected)
 

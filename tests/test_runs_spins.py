@@ -67,6 +67,10 @@ def changed(**lines):
             "theory.field = 0.1: hierarchical has heat baths without field",
         ),
         (["model.nodes={kappa = [0.2, 0.3]}"], "a model can be a function of beta, fi"),
+        (
+            ["model.nodes={beta = [0.3, 0.4, 0.4, 0.5]}", *REINFORCE],
+            "names a coupling twice: spins have no prior to change",
+        ),
         (["theory.field=0.1"], 'train.augment = ["sign", "translations", "point_group'),
         (
             ["theory.field=0.1", 'model.symmetrize=["sign"]'],

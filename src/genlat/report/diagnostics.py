@@ -90,11 +90,13 @@ def _training_data(data: Json | None) -> list[Row]:
     """What was learned from, none of which the model is held against."""
     if data is None:
         return []
-    value = f"{data['n']:,} of {data['chains']} chains"
-    meaning = (
-        f"worth {data['independent']:,.0f} independent configurations; "
-        f"{data['held_out_chains']} chains were held out"
-    )
+    if "chains" in data:
+        value = f"{data['n']:,} of {data['chains']} chains"
+        rest = f"{data['held_out_chains']} chains were held out"
+    else:
+        value = f"{data['n']:,} draws of {data['generations']} generations of the model"
+        rest = f"weights to the power {data['exponent']:.2g}; 1 is p itself"
+    meaning = f"worth {data['independent']:,.0f} independent configurations; {rest}"
     return [["Training data", value, meaning]]
 
 

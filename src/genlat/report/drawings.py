@@ -54,7 +54,7 @@ def _magnetisation(record: Record) -> Drawing | None:
     return Drawing(
         "magnetisation",
         "Magnetisation",
-        "Where the chain and the reweighted flow have different shapes or different "
+        "Where the chain and the reweighted model have different shapes or different "
         "peaks, one of them misses a part of the field space.",
         figures.magnetisation(chain, flow),
     )
@@ -240,7 +240,7 @@ def _slowest(
 
 def _samples(record: Record) -> Drawing | None:
     shape = tuple(record.config.get("theory", {}).get("shape", ()))
-    rows = {_chain_name(record): record.chain, "flow": record.flow}
+    rows = {_chain_name(record): record.chain, "model": record.flow}
     shown = {
         # chain after chain, so that a few spread out are of different chains
         name: arrays["phi"].reshape(-1, *shape).astype(np.float32)

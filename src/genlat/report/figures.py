@@ -94,7 +94,7 @@ def magnetisation(
     chain: tuple[str, Float[np.ndarray, " samples"]] | None,
     flow: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None,
 ) -> Figure:
-    """Densities of m: the chain (name, values) and the flow (values, log-weights)."""
+    """Densities of m: the chain (name, values) and the model (values, log-weights)."""
     figure = Figure(figsize=(house.WIDTH, 3.3))
     axes = figure.subplots()
     values = [*([chain[1]] if chain else []), *([flow[0]] if flow else [])]
@@ -111,9 +111,9 @@ def magnetisation(
         w = np.exp(log_w - np.max(log_w))
         reweighted, _ = np.histogram(mag, edges, density=True, weights=w)
         dashes = {"color": house.PURPLE, "linestyle": (0, (2, 1.5))}
-        axes.stairs(raw, edges, **dashes, linewidth=1.3, label="flow, raw")
+        axes.stairs(raw, edges, **dashes, linewidth=1.3, label="model, raw")
         line = {"color": house.VERMILION, "linewidth": 1.3}
-        axes.stairs(reweighted, edges, **line, label="flow, reweighted")
+        axes.stairs(reweighted, edges, **line, label="model, reweighted")
     axes.set(xlabel="magnetisation $m$", ylabel="density", ylim=0)
     house.key(axes)
     return figure

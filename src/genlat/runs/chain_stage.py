@@ -239,10 +239,14 @@ def _label(job: Job) -> dict[str, Any]:
 
 
 def _has_two_modes(job: Job) -> bool:
-    """± and no others: no bonds that cannot all be content, and no field."""
+    """± and no others: bonds that can all be content, and no field against them.
+
+    In a field that all spins can follow one sign is heavier, and clusters have their
+    own heat baths in it.
+    """
     if isinstance(job.action, Ising):
         coupling, field = float(job.action.beta), float(job.action.field)
     else:
         coupling, field = float(job.scalar.hopping), 0.0
     is_odd = any(extent > 1 and extent % 2 for extent in job.config.theory.shape)
-    return field == 0 and not (is_odd and coupling < 0)
+    return coupling >= 0 or not (is_odd or field)

@@ -24,7 +24,7 @@ def _tuple(value: Any) -> Any:
 
 def _absolute(path: str) -> str:
     """A path that still means the same when the run is resumed from elsewhere."""
-    return path if path in ("scratch", "chain") else str(Path(path).absolute())
+    return path if path in ("scratch", "chain", "own") else str(Path(path).absolute())
 
 
 LISTED = BeforeValidator(_tuple)

@@ -120,6 +120,10 @@ def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
         yield "mcmc.kernel", kernels, "only signs change: add hmc"
     if len(set(kernels)) < len(kernels):
         yield "mcmc.kernel", kernels, "names a kernel twice"
+    for name in ("n_leapfrog", "integrator") if "hmc" not in kernels else ():
+        value = getattr(mcmc, name)
+        if value != McmcSection.model_fields[name].default:
+            yield f"mcmc.{name}", value, "is of hmc, which is not among the kernels"
 
 
 def _memory(config: Partial) -> Iterator[Problem]:
@@ -147,7 +151,8 @@ def _memory(config: Partial) -> Iterator[Problem]:
     if config.mcmc is not None:
         one = memory.chain_bytes(config.theory.shape, config.mcmc.samples)
         yield from _batch("mcmc.chains", config.mcmc.chains, one, available)
-        one = memory.snapshot_bytes(volume)
+        is_spins = isinstance(config.theory, IsingSection)
+        one = memory.snapshot_bytes(volume, is_spins=is_spins)
         yield from _batch("mcmc.keep", config.mcmc.keep, one, available)
 
 
@@ -205,7 +210,7 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     if train.anneal:
         allowed = f"{train.objective} trains on samples of p, which do not move with it"
         yield "train.anneal", train.anneal, allowed
-    if config.model is None or config.theory is None:
+    if config.model is None or config.theory is None or train.on_own_draws:
         return
     if train.data != "chain":
         yield from _data_of_another_run(config, config.theory, train)

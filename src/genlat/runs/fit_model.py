@@ -62,6 +62,8 @@ def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         if not any(steps) or min(steps) < 0 or is_triple or 0 in (steps[0], steps[-1]):
             allowed = "wants couplings in increasing order; one inside may come twice"
             yield field, value, allowed
+        elif 0 in steps and isinstance(theory, IsingSection):
+            yield field, value, "names a coupling twice: spins have no prior to change"
     is_flow = isinstance(model, AbstractFlowSection)
     if model.nodes and is_flow and model.wells == "one":
         yield "model.wells", model.wells, "a conditional model has no single well"

@@ -20,6 +20,8 @@ class Purpose(enum.IntEnum):
     INTEGRATION = 9
     RESAMPLING = 10
     TRAINING_DATA = 11
+    REPLAY = 12
+    REPLAY_CHOICE = 13
 
 
 def make(seed: int, purpose: Purpose) -> PRNGKeyArray:

@@ -236,7 +236,18 @@ class TrainSection(AbstractSection):
     data: RunDirectory = Field(
         default="chain",
         description='forward_kl, symmetric_kl: samples of p to train on: "chain" for '
-        "this run's own, or the directory of a run of the same theory",
+        'this run\'s own, the directory of a run of the same theory, or "own" for the '
+        "model's own draws, reweighted",
+    )
+    draws: int = Field(
+        default=4096,
+        ge=100,
+        description='data = "own": configurations of a generation, of which there is '
+        "one for every chunk of at most 50 steps",
+    )
+    generations: PositiveInt = Field(
+        default=4,
+        description='data = "own": the last ones, replayed together by their weights',
     )
     held_out: float = Field(
         default=0.25,
@@ -255,6 +266,11 @@ class TrainSection(AbstractSection):
     def needs_data(self) -> bool:
         """Whether the objective is an average over samples of p."""
         return "data" in admissible.NEEDS[self.objective]
+
+    @property
+    def on_own_draws(self) -> bool:
+        """Whether these are the model's own draws, reweighted."""
+        return self.needs_data and self.data == "own"
 
 
 class EstimateSection(AbstractSection):

@@ -87,13 +87,18 @@ def read_all(directory: Path, name: str, fingerprint: str | None = None) -> list
     **Raises:** `DamagedError` for a block that is not what was written, or that another
     run wrote: its attribute `fingerprint` differs from the one given.
     """
-    blocks = []
-    for path in paths(directory, name):
-        block = read(path)
-        if fingerprint not in (None, block.attributes.get("fingerprint")):
-            raise DamagedError(f"{path}: belongs to another run; remove it")
-        blocks.append(block)
-    return blocks
+    return [read_own(path, fingerprint) for path in paths(directory, name)]
+
+
+def read_own(path: Path, fingerprint: str | None) -> Block:
+    """One block, as `read_all` reads them.
+
+    **Raises:** as `read_all`.
+    """
+    block = read(path)
+    if fingerprint not in (None, block.attributes.get("fingerprint")):
+        raise DamagedError(f"{path}: belongs to another run; remove it")
+    return block
 
 
 def joined(

@@ -192,10 +192,13 @@ def _diagnostics(found: Json) -> list[str]:
         lines.append(f"ESS {_brief(forward)} forward, of {source}")
     if data := found.get("training_data"):
         worth = f"worth {data['independent']:.0f} independent ones"
-        lines.append(
-            f"trained on {data['n']:,} samples of p from {data['chains']} chains, "
-            f"{worth}; {data['held_out_chains']} chains held out"
-        )
+        if "chains" in data:
+            source = f"{data['n']:,} samples of p from {data['chains']} chains"
+            rest = f"{data['held_out_chains']} chains held out"
+        else:
+            source = f"{data['n']:,} draws of its own, by their weights"
+            rest = f"in the end weights to the power {data['exponent']:.2g}"
+        lines.append(f"trained on {source}, {worth}; {rest}")
     if weight := found.get("mode_weight"):
         is_evidence = weight.get("is_evidence", False)
         note = "" if is_evidence else ", no evidence: the kernel may miss modes too"

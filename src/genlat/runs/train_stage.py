@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.models.base import AbstractModel
+from genlat.models.conditional import Trainable
 from genlat.runs import (
     checkpoint,
     directory,
     flow_model,
     metrics,
+    own_draws,
     slices,
     theory,
     training_data,
@@ -51,14 +53,14 @@ def run(job: Job) -> AbstractModel:
     lines = metrics.truncate(job.directory, done)
     clock = lines[-1]["seconds"] if lines else 0.0
     start = time.perf_counter() - clock
-    objective_at = _objectives(job) if done < settings.steps else None
     chunk = chunk_length(settings.steps)
+    objective_at = _objectives(job, chunk) if done < settings.steps else None
     annealing = _annealing(job, settings.steps)
     with job.screen.progress("training", settings.steps, done) as advance:
         while done < settings.steps:
             n = min(chunk, settings.steps - done)
             assert objective_at is not None
-            objective = objective_at(done)
+            objective = objective_at(done, state.model)
             if reason := objective.why_unfit(state.model):
                 raise RequestError(f"train.gradient: {reason}")
             state, found = loop.run_chunk(
@@ -112,7 +114,7 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
     """How many steps fit into `minutes`, compilation included; at least one chunk."""
     begin = time.perf_counter()
     state = loop.init(flow_model.initial(job), settings, job.key(Purpose.CALIBRATION))
-    objective = _objectives(job)(0)
+    objective = _objectives(job, LONGEST_CHUNK)(0, state.model)
     annealing = _annealing(job, settings.steps)
 
     def seconds() -> float:
@@ -133,8 +135,10 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
     return steps
 
 
-def _objectives(job: Job) -> Callable[[int], objectives.AbstractObjective]:
-    """The objective of the chunk that begins with a step.
+def _objectives(
+    job: Job, chunk: int
+) -> Callable[[int, Trainable], objectives.AbstractObjective]:
+    """The objective of the chunk that begins with a step, of the model it begins with.
 
     **Raises:** `RequestError` for samples of p that cannot be trained on.
     """
@@ -148,9 +152,16 @@ def _objectives(job: Job) -> Callable[[int], objectives.AbstractObjective]:
         assert job.config.model is not None
         if nodes := job.config.model.nodes:
             objective = AcrossCouplings(objective, tuple(nodes))
-        return lambda step: objective
-    samples = training_data.TrainingData(job)
-    return lambda step: build(data=jnp.asarray(samples.at(step)), augment=train.augment)
+        return lambda step, model: objective
+
+    def on(samples: training_data.Rows) -> objectives.AbstractObjective:
+        return build(data=jnp.asarray(samples), augment=train.augment)
+
+    if train.on_own_draws:
+        own = own_draws.OwnDraws(job)
+        return lambda step, model: on(own.at(step // chunk, model))
+    stored = training_data.TrainingData(job)
+    return lambda step, model: on(stored.at(step))
 
 
 def _annealing(job: Job, steps: int) -> loop.Annealing | None:

@@ -86,7 +86,7 @@ def refuse_foreign(config: RunConfig) -> None:
 
     **Raises:** as `survey`.
     """
-    is_foreign = config.train.needs_data and config.train.data != "chain"
+    is_foreign = config.train.needs_data and config.train.data not in ("chain", "own")
     if config.model is not None and is_foreign:
         survey(config, Path(config.train.data), theory.build(config.theory))
 

@@ -20,7 +20,9 @@ def split(chains: int, held_out: float) -> int | None:
 
 def is_evaluated(train: TrainSection, estimate: EstimateSection) -> bool:
     """Whether the samples of p are those of the ensemble that training draws from."""
-    return train.needs_data and _place(train.data) == _place(estimate.p_samples)
+    if not train.needs_data or train.on_own_draws:
+        return False
+    return _place(train.data) == _place(estimate.p_samples)
 
 
 def _place(name: str) -> str:

@@ -1,0 +1,33 @@
+"""Kills, again and again, on the commit of a file, until the work is done."""
+
+from genlat.runs import files
+
+
+class KilledError(Exception):
+    """Stands for a kill: nothing in the program catches it."""
+
+
+def through_kills(monkeypatch, attempt, n_files):
+    """What `attempt()` returns in the end, and how often it was killed.
+
+    `n_files(n_kills)` are committed before the next kill, which leaves half a file.
+    """
+    whole, left, n_kills = files.whole, 0, 0
+
+    def cut(path):
+        nonlocal left
+        if left == 0:
+            path.with_name(f".{path.name}.part").write_bytes(b"half of a file")
+            raise KilledError
+        left -= 1
+        return whole(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "whole", cut)
+        while True:
+            left = n_files(n_kills)
+            try:
+                return attempt(), n_kills
+            except KilledError:
+                n_kills += 1
+                assert n_kills < 60
