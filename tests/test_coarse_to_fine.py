@@ -126,7 +126,7 @@ def test_likelihood_trains_every_level_by_itself():
 
     So maximum likelihood of all levels at once is that of one level after another.
     """
-    model = a_model((8, 8))
+    model = a_model((8, 8), biased=True)
     spins = model.sample_batch(jr.split(jr.key(5), 20))[0]
 
     def part(level):
