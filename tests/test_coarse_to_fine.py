@@ -126,27 +126,29 @@ def test_likelihood_trains_every_level_by_itself():
 
     So maximum likelihood of all levels at once is that of one level after another.
     """
-    model = a_model((8, 8), biased=True)
-    spins = model.sample_batch(jr.split(jr.key(5), 20))[0]
+    model = a_model((4, 4), biased=True)
+    spins = all_spins((4, 4))[:, ::4001]
+    arrays, rest = eqx.partition(model, eqx.is_inexact_array)
 
-    def part(level):
-        def mean(model):
-            return jnp.mean(model.log_prob_of_levels(spins)[level])
+    @jax.jit
+    @jax.jacrev
+    def parts(arrays):
+        found = eqx.combine(arrays, rest).log_prob_of_levels(spins)
+        return jnp.stack([jnp.mean(part) for part in found])
 
-        return eqx.filter_grad(mean)(model)
-
+    # axis 0 of every leaf: of which level the derivative is
     norms = np.array(
         [
-            [
-                sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(own) if x.ndim)
-                for own in part(level).levels
-            ]
-            for level in range(len(model.levels))
+            sum(
+                np.sum(np.square(x).reshape(3, -1), axis=1)
+                for x in jax.tree.leaves(own)
+                if x.ndim > 1  # networks; couplings are not trained
+            )
+            for own in parts(arrays).levels
         ]
     )
-    assert len(norms) == 4
     assert np.all(np.diag(norms) > 1e-8)
-    assert np.all(norms[~np.eye(4, dtype=bool)] == 0)
+    assert np.all(norms[~np.eye(3, dtype=bool)] == 0)
 
 
 def test_on_a_larger_lattice_the_fine_levels_are_what_they_were():
