@@ -11,7 +11,7 @@ from config_for_tests import GOOD, load, refusals
 from genlat import observables
 from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.runs import catalogue, config, memory, sections
+from genlat.runs import catalogue, config, memory, sections, theory_sections
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -166,7 +166,7 @@ def test_refusals(tmp_path, text, expected):
 )
 def test_forms(tmp_path, couplings, form):
     theory = load(tmp_path, PHI4 + couplings).theory
-    assert isinstance(theory, sections.Phi4Section)
+    assert isinstance(theory, theory_sections.Phi4Section)
     assert theory.form == form
 
 

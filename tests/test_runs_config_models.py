@@ -187,20 +187,35 @@ def test_training_chains_are_those_that_the_data_are_split_into():
 
 
 def test_coupling_flows_train_in_slices_unless_told_otherwise(tmp_path):
-    def length(model, *train):
-        text = MODEL.replace("[6, 5]", "[6, 4]") + model
+    def length(model, *train, shape=(6, 4)):
+        text = MODEL.replace("[6, 5]", str(list(shape))) + model
         built = load(tmp_path, text, [f"train.{field}" for field in train])
-        return slices.length(built.model, built.train)
+        return slices.length(built.model, built.train, built.theory)
 
     coupling = "name = 'realnvp'"
     assert length(coupling, "batch=1024") == 64
     assert length(coupling, "batch=96") == 48
+    for shape, best in [((8, 8), 32), ((16, 16), 8), ((64, 8), 4), ((128, 64), 4)]:
+        assert length(coupling, "batch=128", shape=shape) == best
+    dense = f"{coupling}\nconditioner = 'dense'"
+    assert length(dense, "batch=128", shape=(16, 16)) == 64
     assert length(coupling, "batch=127") is None  # slices of one are no use
     assert length(coupling, "batch=128", "micro_batch=32") == 32
     assert length(coupling, "gradient='reinforce'") is None
     assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") == 16
     assert length("", "batch=1024") is None
     assert length("", "batch=1024", "micro_batch=256") == 256
+
+
+def test_draws_at_once_unless_told_otherwise(tmp_path):
+    def at_once(model, *estimate):
+        text = MODEL.replace("[6, 5]", "[16, 8]") + model
+        run = load(tmp_path, text, [f"estimate.{field}" for field in estimate])
+        return slices.draws_at_once(run.model, run.estimate, run.theory)
+
+    assert at_once("name = 'realnvp'") == 16
+    assert at_once("name = 'realnvp'", "batch=70") == 70
+    assert at_once("name = 'cnf'") == 500
 
 
 def test_memory_of_a_slice_is_what_training_needs(tmp_path, monkeypatch):

@@ -16,7 +16,8 @@ import pytest
 
 from genlat.runs import checkpoint, directory, files, metrics, records, store
 from genlat.runs.errors import DamagedError, RequestError
-from genlat.runs.sections import Phi4Section, RunConfig
+from genlat.runs.sections import RunConfig
+from genlat.runs.theory_sections import Phi4Section
 
 
 def block(seed=0, n=50):

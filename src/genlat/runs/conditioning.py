@@ -6,7 +6,7 @@ from typing import Literal
 
 from genlat.models.base import AbstractModel
 from genlat.models.conditional import Conditional, Trainable
-from genlat.runs.sections import TheoryKind
+from genlat.runs.theory_sections import TheoryKind
 
 Side = Literal["below", "above"] | None
 """Of the transition, the node given twice; None where there is none."""

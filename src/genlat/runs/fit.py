@@ -18,15 +18,17 @@ from genlat.runs.model_sections import (
     ModelSection,
 )
 from genlat.runs.sections import (
-    DoubleWellSection,
     EstimateSection,
-    IsingSection,
     McmcSection,
-    Phi4Section,
-    TheoryKind,
     TrainSection,
     method_names,
     needs_samples,
+)
+from genlat.runs.theory_sections import (
+    DoubleWellSection,
+    IsingSection,
+    Phi4Section,
+    TheoryKind,
 )
 from genlat.training import admissible
 
@@ -131,7 +133,7 @@ def _memory(config: Partial) -> Iterator[Problem]:
     volume, available = math.prod(config.theory.shape), memory.available_bytes()
     if config.model is not None and config.train is not None:
         one = memory.training_bytes(config.theory.shape, config.model, batch=1)
-        size = slices.length(config.model, config.train)
+        size = slices.length(config.model, config.train, config.theory)
         field = "train.batch" if size is None else "train.micro_batch"
         count = config.train.batch if size is None else size
         yield from _batch(field, count, one, available)
@@ -145,7 +147,8 @@ def _memory(config: Partial) -> Iterator[Problem]:
             yield "model.width", config.model.width, allowed
     if config.model is not None and config.estimate is not None:
         one = memory.sampling_bytes(config.theory.shape, config.model, batch=1)
-        yield from _batch("estimate.batch", config.estimate.batch, one, available)
+        count = slices.draws_at_once(config.model, config.estimate, config.theory)
+        yield from _batch("estimate.batch", count, one, available)
         one = memory.measurement_bytes(config.theory.shape)
         yield from _batch("estimate.samples", config.estimate.samples, one, available)
     if config.mcmc is not None:

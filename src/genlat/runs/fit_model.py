@@ -16,7 +16,7 @@ from genlat.runs.model_sections import (
     ModelSection,
     PixelCnnSection,
 )
-from genlat.runs.sections import IsingSection, TheoryKind
+from genlat.runs.theory_sections import IsingSection, TheoryKind
 
 # stands for the value of a field that is not in the file
 ABSENT = object()

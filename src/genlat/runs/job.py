@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxtyping import PRNGKeyArray
 
 from genlat.actions.base import AbstractAction, AbstractScalarAction
-from genlat.runs import keys
+from genlat.runs import keys, slices
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig
 
@@ -26,6 +26,14 @@ class Job:
         """The action, for stages that `runs.fit` lets only scalar theories into."""
         assert isinstance(self.action, AbstractScalarAction)
         return self.action
+
+    @property
+    def at_once(self) -> int:
+        """Configurations drawn, or given their log q, at once: a matter of speed."""
+        assert self.config.model is not None
+        return slices.draws_at_once(
+            self.config.model, self.config.estimate, self.config.theory
+        )
 
     def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
         """The stream of random numbers for one purpose."""

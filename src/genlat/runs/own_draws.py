@@ -70,7 +70,7 @@ class OwnDraws:
         config = self._job.config
         key = jr.fold_in(self._job.key(Purpose.REPLAY), generation)
         draws = sampling.draw(
-            model, self._job.action, key, 0, config.train.draws, config.estimate.batch
+            model, self._job.action, key, 0, config.train.draws, self._job.at_once
         )
         arrays = {"phi": draws.phis, "log_w": draws.log_w}
         return store.Block(arrays, {"fingerprint": self._fingerprint})

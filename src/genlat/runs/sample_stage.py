@@ -35,7 +35,7 @@ def _choose_steps(job: Job, model: AbstractModel, start: int) -> integrator.Choi
 
     def log_w_at(steps: int) -> Float[np.ndarray, " n"]:
         finer = integrated.with_steps(model, steps)
-        return sampling.draw(finer, job.action, key, 0, n, estimate.batch).log_w
+        return sampling.draw(finer, job.action, key, 0, n, job.at_once).log_w
 
     if estimate.n_steps is not None:
         return integrator.measure(log_w_at, estimate.n_steps, estimate.samples)
@@ -69,7 +69,7 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
 def _flow(job: Job, model: AbstractModel) -> None:
     estimate = job.config.estimate
     # whole batches, so that a block never draws what the next one throws away
-    size = estimate.batch * max(1, BLOCK // estimate.batch)
+    size = job.at_once * max(1, BLOCK // job.at_once)
     starts = range(0, estimate.samples, size)
     missing = [
         (index, start)
@@ -83,7 +83,7 @@ def _flow(job: Job, model: AbstractModel) -> None:
         for index, start in missing:
             n, begin = min(size, estimate.samples - start), time.perf_counter()
             key = job.key(Purpose.FLOW)
-            draws = sampling.draw(model, job.action, key, start, n, estimate.batch)
+            draws = sampling.draw(model, job.action, key, start, n, job.at_once)
             seconds = time.perf_counter() - begin
             block = _block(job, draws, keep=max(0, min(n, estimate.keep - start)))
             block.attributes["seconds"] = seconds

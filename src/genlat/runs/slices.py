@@ -1,23 +1,28 @@
-"""How a training batch is cut into slices, gradients being accumulated. No JAX here."""
+"""How many configurations are worked on at once, on few cores. No JAX here."""
+
+import math
 
 from genlat.runs.model_sections import (
     AbstractSpinSection,
     CouplingSection,
     ModelSection,
 )
-from genlat.runs.sections import TrainSection
+from genlat.runs.sections import EstimateSection, TrainSection
+from genlat.runs.theory_sections import TheoryKind
 from genlat.training import admissible
 
-# convolutions and their derivatives are fastest here, `benchmarks/coupling_step.py`;
-# what networks of spins see stays in cache
+# networks of spins: what they see stays in cache
 OF_NETWORKS = 64
+# so do neighbourhoods of convolutions, of this many sites (benchmarks/coupling_step.py)
+SITES = 2048
 # a slice of a conditional model is at couplings of its own: four of them in a batch of
 # 64 train it better than one, in the same time (docs/models.md)
 OF_CONDITIONAL_MODELS = 16
+DRAWS = 500
 
 
-def length(model: ModelSection, train: TrainSection) -> int | None:
-    """Configurations per slice; None for the whole batch at once.
+def length(model: ModelSection, train: TrainSection, theory: TheoryKind) -> int | None:
+    """Configurations per slice of a batch; None for the whole batch at once.
 
     Where the run file does not say, conditional models, coupling flows and models of
     spins have the longest slices that divide the batch, up to a length, if they may be
@@ -28,13 +33,33 @@ def length(model: ModelSection, train: TrainSection) -> int | None:
     if model.nodes:
         longest = OF_CONDITIONAL_MODELS
     elif isinstance(model, CouplingSection | AbstractSpinSection):
-        longest = OF_NETWORKS
+        longest = _in_cache(model, theory)
     else:
         return None
     if why_whole(train) is not None:
         return None
     best = max(n for n in range(1, longest + 1) if train.batch % n == 0)
     return best if best >= longest // 4 else None
+
+
+def draws_at_once(
+    model: ModelSection, estimate: EstimateSection, theory: TheoryKind
+) -> int:
+    """Configurations drawn, or given their log q, at once: which ones they are is kept.
+
+    Where the run file does not say, as many as convolutions are fast with, or `DRAWS`.
+    """
+    if estimate.batch is not None:
+        return estimate.batch
+    if isinstance(model, CouplingSection):
+        return _in_cache(model, theory)
+    return DRAWS
+
+
+def _in_cache(model: CouplingSection | AbstractSpinSection, theory: TheoryKind) -> int:
+    if isinstance(model, CouplingSection) and model.conditioner == "conv":
+        return min(max(SITES // math.prod(theory.shape), 4), OF_NETWORKS)
+    return OF_NETWORKS
 
 
 def why_whole(train: TrainSection) -> str | None:

@@ -13,7 +13,8 @@ from genlat.runs.model_sections import (
     ModelSection,
     PixelCnnSection,
 )
-from genlat.runs.sections import RunConfig, TheoryKind
+from genlat.runs.sections import RunConfig
+from genlat.runs.theory_sections import TheoryKind
 
 
 def read_config(directory: Path) -> RunConfig:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from genlat.runs import source, store
 from genlat.runs.errors import RequestError
-from genlat.runs.sections import TheoryKind
+from genlat.runs.theory_sections import TheoryKind
 
 
 def directory(own: Path, name: str) -> Path:

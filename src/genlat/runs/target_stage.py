@@ -92,7 +92,7 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
     if training_set.is_evaluated(job.config.train, job.config.estimate):
         _, phis = data.split_chains(phis, job.config.train.held_out)
     flat = phis.reshape(-1, *phis.shape[2:])
-    log_q, action = evaluate(model, job.action, flat, job.config.estimate.batch)
+    log_q, action = evaluate(model, job.action, flat, job.at_once)
     shape = phis.shape[:2]
     arrays = {"log_q": log_q.reshape(shape), "action": action.reshape(shape)}
     seconds = time.perf_counter() - begin

@@ -4,7 +4,7 @@ from genlat.actions.base import AbstractAction
 from genlat.actions.double_well import DoubleWell
 from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.runs.sections import DoubleWellSection, IsingSection, TheoryKind
+from genlat.runs.theory_sections import DoubleWellSection, IsingSection, TheoryKind
 
 
 def build(section: TheoryKind) -> AbstractAction:

@@ -98,7 +98,7 @@ def _settings(job: Job) -> loop.Settings:
         learning_rate=train.learning_rate,
         warmup=train.warmup,
         final_fraction=train.final_fraction,
-        micro_batch=slices.length(model, train),
+        micro_batch=slices.length(model, train, job.config.theory),
     )
     if train.minutes is None:
         return settings
