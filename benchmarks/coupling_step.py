@@ -4,8 +4,9 @@
 colour, convolutions [16, 16, 16] of size 3 with tanh, float32, Adam; total gradient of
 reverse KL, and genlat's path gradient too. genlat accumulates the gradient over slices
 of 2048 sites, as runs do by default; PyTorch in eager mode (conv2d with circular
-padding) takes the batch at once. Prior: unit Gaussian, white in PyTorch, learned mode by mode in genlat. One core, CPU
-seconds, compile time excluded; contestants take turns, minimum over repeats.
+padding) takes the batch at once. Prior: unit Gaussian, white in PyTorch, learned mode
+by mode in genlat. One core, CPU seconds, compile time excluded; contestants take turns,
+minimum over repeats.
 
     pip install -e .[bench] && python benchmarks/coupling_step.py
 """
