@@ -2,12 +2,17 @@
 
 import json
 
+import jax.random as jr
 import numpy as np
 import pytest
 
 from config_for_tests import load, refusals
+from genlat.mcmc import runner
+from genlat.mcmc.sequence import Sequence
+from genlat.mcmc.spin_clusters import Wolff
+from genlat.mcmc.spins import IsingHeatBath
 from genlat.report import page
-from genlat.runs import chain_stage, memory, pipeline, store, theory
+from genlat.runs import chain_stage, keys, memory, pipeline, store, theory
 from genlat.runs.job import Job
 from genlat.runs.screen import Screen
 
@@ -59,6 +64,31 @@ def test_defaults(tmp_path):
 def test_refusals(tmp_path, override, expected):
     (line,) = refusals(tmp_path, ISING, [override])
     assert expected in line
+
+
+@pytest.mark.parametrize("kernels", [("heatbath",), ("heatbath", "wolff")])
+def test_thinned_sweeps_are_one_step(tmp_path, monkeypatch, kernels):
+    """Where there is nothing but sweeps; and the chain is that of the steps."""
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
+    asked = ["mcmc.thin=3", f"mcmc.kernel={list(kernels)}", "mcmc.samples=10"]
+    run = load(tmp_path, ISING, asked)
+    pipeline.start(run, tmp_path / "run", QUIET)
+    found = store.read(store.path(tmp_path / "run", "chain", 0)).arrays
+    action = theory.build(run.theory)
+    heat_bath = IsingHeatBath(action, n_sweeps=3 if len(kernels) == 1 else 1)
+    parts = (heat_bath,) if len(kernels) == 1 else (heat_bath, Wolff(action))
+    steps = 1 if len(kernels) == 1 else 3
+    start, therm, key = jr.split(keys.make(3, keys.Purpose.CHAIN), 3)
+    kernel, state = runner.thermalise(
+        parts[0] if len(parts) == 1 else Sequence(parts),
+        runner.init_spins(action, start, 8),
+        therm,
+        n_therm=7 if len(kernels) == 1 else 20,
+    )
+    state, _ = runner.run_chunk(
+        kernel, state, key, 0, n_samples=10, thin=steps, measure=lambda _: {}
+    )
+    np.testing.assert_array_equal(found["state/phi"], state.phi)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,11 @@ from genlat.runs.sections import McmcSection
 
 BLOCK = 250  # kept samples per chain, about
 
-_OF_SPINS: dict[str, Callable[[Ising], AbstractKernel]] = {
+_SWEEPS: dict[str, Callable[[Ising, int], AbstractKernel]] = {
     "metropolis": IsingMetropolis,
     "heatbath": IsingHeatBath,
+}
+_CLUSTERS: dict[str, Callable[[Ising], AbstractKernel]] = {
     "swendsen_wang": SwendsenWang,
     "wolff": Wolff,
 }
@@ -111,6 +113,17 @@ def _section(job: Job) -> McmcSection:
     return job.config.mcmc
 
 
+def _sweeps(job: Job) -> int:
+    """How many sweeps of spins a step makes, which are `mcmc.thin` steps in one.
+
+    Where sweeps are all there is from one kept sample to the next: nothing is computed
+    between them, which makes them up to 2.5 times as fast.
+    """
+    section = _section(job)
+    is_one = len(section.kernel) == 1 and section.kernel[0] in _SWEEPS
+    return section.thin if is_one and isinstance(job.action, Ising) else 1
+
+
 def _fingerprint(job: Job) -> str:
     config = job.config
     return directory.fingerprint(config.seed, config.theory, config.mcmc)
@@ -119,8 +132,14 @@ def _fingerprint(job: Job) -> str:
 def _parts(job: Job) -> tuple[AbstractKernel, ...]:
     """The kernels of the run file, with step sizes yet to be tuned."""
     section = _section(job)
-    if isinstance(job.action, Ising):
-        return tuple(_OF_SPINS[name](job.action) for name in section.kernel)
+    if isinstance(action := job.action, Ising):
+        n_sweeps = _sweeps(job)
+        return tuple(
+            _SWEEPS[name](action, n_sweeps)
+            if name in _SWEEPS
+            else _CLUSTERS[name](action)
+            for name in section.kernel
+        )
     available = {
         "hmc": HMC(
             job.scalar, n_leapfrog=section.n_leapfrog, integrator=section.integrator
@@ -169,7 +188,9 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
     key_start, key_therm, _ = jr.split(job.key(Purpose.CHAIN), 3)
     phis = _start(job, key_start)
     kernel = parts[0] if len(parts) == 1 else Sequence(parts)
-    return runner.thermalise(kernel, phis, key_therm, n_therm=_section(job).therm)
+    return runner.thermalise(
+        kernel, phis, key_therm, n_therm=math.ceil(_section(job).therm / _sweeps(job))
+    )
 
 
 def _start(job: Job, key: PRNGKeyArray) -> Shaped[Array, "chains *lattice"]:
@@ -196,6 +217,7 @@ def _block(
     _, _, key = jr.split(job.key(Purpose.CHAIN), 3)
     measure = jax.tree_util.Partial(observables.primary, job.action)
     begin, end = sum(lengths[:index]), sum(lengths[: index + 1])
+    thin = section.thin // _sweeps(job)
     histories, snapshots = [], []
     stored = np.int8 if isinstance(job.action, Ising) else np.float32
     for start in range(begin, end, stride):
@@ -204,9 +226,9 @@ def _block(
             kernel,
             state,
             key,
-            section.thin * start,
+            thin * start,
             n_samples=n,
-            thin=section.thin,
+            thin=thin,
             measure=measure,
         )
         histories.append(jax.tree.map(np.asarray, history))
