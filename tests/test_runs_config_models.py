@@ -203,6 +203,13 @@ def test_coupling_flows_train_in_slices_unless_told_otherwise(tmp_path):
     assert length(coupling, "batch=128", "micro_batch=32") == 32
     assert length(coupling, "gradient='reinforce'") is None
     assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") == 16
+    # each slice a batch by itself, whatever the objective
+    conditional = f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}"
+    assert length(conditional, "gradient='reinforce'") == 16
+    asked = ["train.gradient=reinforce", "train.micro_batch=1"]
+    even = MODEL.replace("[6, 5]", "[6, 4]")
+    (line,) = refusals(tmp_path, even + conditional, asked)
+    assert "train.micro_batch = 1: reverse_kl with gradient reinforce wants a" in line
     assert length("", "batch=1024") is None
     assert length("", "batch=1024", "micro_batch=256") == 256
 

@@ -197,7 +197,7 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
 
 
 def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
-    yield from _slices(train)
+    yield from _slices(config.model, train)
     reason = admissible.refusal(train.objective, train.gradient)
     reason = reason or _no_derivative(config.model, train)
     reason = reason or _no_pull_back(config.model, train)
@@ -224,13 +224,19 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
         yield from _own_data(config.mcmc, train)
 
 
-def _slices(train: TrainSection) -> Iterator[Problem]:
-    """The batch must be one that can be cut, and into whole slices."""
+def _slices(model: ModelSection | None, train: TrainSection) -> Iterator[Problem]:
+    """The batch must be one that can be cut, into whole slices that are not too short.
+
+    Baselines and variances are of two draws at least.
+    """
     size = train.micro_batch
     if size is None:
         return
-    if reason := slices.why_whole(train):
+    if reason := slices.why_whole(model, train):
         yield "train.micro_batch", size, reason
+    elif size == 1 and (train.objective, train.gradient) not in admissible.ADDITIVE:
+        allowed = f"{train.objective} with gradient {train.gradient} wants at least 2"
+        yield "train.micro_batch", size, allowed
     elif train.batch % size:
         allowed = f"must divide train.batch = {train.batch}"
         yield "train.micro_batch", size, allowed

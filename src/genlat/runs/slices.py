@@ -36,7 +36,7 @@ def length(model: ModelSection, train: TrainSection, theory: TheoryKind) -> int 
         longest = _in_cache(model, theory)
     else:
         return None
-    if why_whole(train) is not None:
+    if why_whole(model, train) is not None:
         return None
     best = max(n for n in range(1, longest + 1) if train.batch % n == 0)
     return best if best >= longest // 4 else None
@@ -62,9 +62,13 @@ def _in_cache(model: CouplingSection | AbstractSpinSection, theory: TheoryKind) 
     return OF_NETWORKS
 
 
-def why_whole(train: TrainSection) -> str | None:
-    """Why a batch cannot be cut into slices; None if it can."""
-    if (train.objective, train.gradient) in admissible.ADDITIVE:
+def why_whole(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why a batch cannot be cut into slices; None if it can.
+
+    That of a conditional model always can: slices are batches at different couplings.
+    """
+    is_conditional = model is not None and bool(model.nodes)
+    if is_conditional or (train.objective, train.gradient) in admissible.ADDITIVE:
         return None
     return (
         f"{train.objective} with gradient {train.gradient} couples all configurations "
