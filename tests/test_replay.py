@@ -19,16 +19,17 @@ from genlat.runs import (
     files,
     pipeline,
     records,
+    sample_stage,
     store,
     train_stage,
 )
 from genlat.runs import table as text_table
-from genlat.runs.errors import DivergedError
-from genlat.runs.own_draws import NAME
+from genlat.runs.errors import DamagedError, DivergedError
+from genlat.runs.own_draws import NAME, OwnDraws
 from genlat.runs.screen import Screen
 from genlat.training import replay
 from ising_for_tests import boltzmann
-from kills_for_tests import through_kills
+from kills_for_tests import KilledError, through_kills
 
 QUIET = Screen(quiet=True)
 
@@ -108,7 +109,7 @@ def test_joined_draws_of_two_models_stand_for_p():
         found.append(np.bincount(number, shares, minlength=16))
     mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / 10
     z = (mean - p) / error
-    assert np.max(abs(z)) < 4
+    assert np.max(abs(z)) < 5
     assert np.max(error) < 2e-3
     # and unweighted they do not
     raw = np.bincount(number, minlength=16) / len(number)
@@ -128,9 +129,9 @@ width = 8
 objective = "forward_kl"
 data = "own"
 augment = ["sign", "translations", "point_group"]
-draws = 1000
+draws = 1600
 generations = 2
-steps = 100
+steps = 95
 batch = 64
 learning_rate = 0.01
 [estimate]
@@ -142,23 +143,26 @@ seed = 4
 [theory]
 name = "phi4"
 shape = [4, 2]
-kappa = 0.11
+kappa = 0.2
 lam = 0.031
 [model]
 name = "realnvp"
+prior = "normal"
 layers = 2
 conditioner = "dense"
-hidden = [4]
+hidden = [8]
 [train]
 objective = "symmetric_kl"
-gradient = "total"
 data = "own"
-draws = 500
-steps = 20
-batch = 16
+draws = 1600
+generations = 3
+steps = 60
+batch = 64
+learning_rate = 0.02
 [estimate]
-samples = 600
-chains = 6
+samples = 4000
+chains = 20
+methods = ["nis"]
 """
 
 
@@ -180,17 +184,13 @@ def test_a_model_of_spins_learns_from_itself(tmp_path, monkeypatch):
     diagnostics, log_z = expected["diagnostics"], expected["estimates"]["log_z"]
     assert diagnostics["ess"]["value"] > 0.95
     pull = log_z["nis"]["value"] - log_z["exact"]["value"]
-    assert abs(pull) < 4 * log_z["nis"]["error"] < 0.04
+    assert abs(pull) < 5 * log_z["nis"]["error"] < 0.04
     found = diagnostics["training_data"]
-    assert (found["n"], found["generations"], found["exponent"]) == (2000, 2, 1)
-    assert 1800 < found["independent"] < 2000
-    # flattened at first: the untrained model is far from p
+    assert (found["n"], found["generations"], found["exponent"]) == (3200, 2, 1)
+    assert found["independent"] == 1600  # no more than are drawn again
     losses = records.read(tmp_path / "plain").metrics["loss"]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
-    # those that a damaged checkpoint could ask for again are there, and no others
-    kept = [path.stem for path in store.paths(tmp_path / "plain", NAME)]
-    first = 10 - (2 + checkpoint.KEEP)
-    assert kept == [f"{NAME}-{number:05d}" for number in range(first, 10)]
+    assert store.paths(tmp_path / "plain", NAME) == []
 
     killed = tmp_path / "killed"
     directory.create(killed, run)
@@ -203,46 +203,109 @@ def test_a_model_of_spins_learns_from_itself(tmp_path, monkeypatch):
     again = records.read(killed).metrics["loss"]
     np.testing.assert_array_equal(again, losses)
 
-    says = "2,000 draws of its own, by their weights, worth"
+    says = "3,200 draws of its own by weight, worth 1600"
     assert any(says in line for line in text_table._diagnostics(diagnostics))
-    assert "2,000 draws of 2 generations of the model" in page.diagnostics(diagnostics)
+    assert "3,200 draws of 2 generations of the model" in page.diagnostics(diagnostics)
 
 
-def test_a_damaged_checkpoint_goes_back_to_draws_that_are_still_there(
-    tmp_path, monkeypatch
-):
+@pytest.fixture
+def unfinished(tmp_path, monkeypatch):
+    """A run killed when it was trained, and what it would find."""
     monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 10)
     run, out = load(tmp_path, ISING, ["estimate.methods=['nis']"]), tmp_path / "run"
-    expected = pipeline.start(run, out, QUIET)
-    (out / "results.json").unlink()
+    expected = pipeline.start(run, tmp_path / "plain", QUIET)
+
+    def die(job, model):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sample_stage, "run", die)
+        with pytest.raises(KilledError):
+            pipeline.start(run, out, QUIET)
+    return out, expected
+
+
+def test_a_damaged_checkpoint_goes_back_to_draws_that_are_still_there(unfinished):
+    out, expected = unfinished
+    kept = [path.stem for path in store.paths(out, NAME)]
+    first = 9 - (2 + checkpoint.KEEP - 1) + 1
+    assert kept == [f"{NAME}-{number:05d}" for number in range(first, 10)]
     for path in checkpoint.paths(out / "checkpoints")[1:]:
         path.write_bytes(b"not a checkpoint")
     store.path(out, NAME, 9).unlink()
-    for path in store.paths(out, "flow"):
+    assert numbers(pipeline.resume(out, QUIET)) == numbers(expected)
+
+
+def test_draws_that_are_lost_are_said_to_be(unfinished):
+    """The model that drew them is gone; the advice is one that works."""
+    out, expected = unfinished
+    for path in checkpoint.paths(out / "checkpoints")[1:]:
+        path.unlink()
+    store.path(out, NAME, 7).write_bytes(b"no block")
+    for _ in range(2):
+        with pytest.raises(DamagedError, match="and the model that drew it is too"):
+            pipeline.resume(out, QUIET)
+        store.path(out, NAME, 7).unlink(missing_ok=True)
+    for path in [*checkpoint.paths(out / "checkpoints"), *store.paths(out, NAME)]:
         path.unlink()
     assert numbers(pipeline.resume(out, QUIET)) == numbers(expected)
 
 
-def test_a_flow_learns_from_itself_on_both_sides(tmp_path):
-    results = pipeline.start(load(tmp_path, PHI4), tmp_path / "run", QUIET)
-    assert results["diagnostics"]["training_data"]["n"] == 500  # one chunk
-    assert results["diagnostics"]["ess"]["value"] > 0.5
+def test_a_flow_learns_from_itself_on_both_sides(tmp_path, monkeypatch):
+    """From independent sites; draws that are not weighted teach it nothing of p."""
+    monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 20)
+
+    def found(name, overrides=()):
+        run = load(tmp_path, PHI4, overrides)
+        assert run.train.gradient == "total"
+        return pipeline.start(run, tmp_path / name, QUIET)
+
+    results = found("run")
+    assert results["diagnostics"]["training_data"]["n"] == 3 * 1600
     log_z = results["estimates"]["log_z"]
     pull = log_z["nis"]["value"] - log_z["exact"]["value"]
-    assert abs(pull) < 4 * log_z["nis"]["error"] < 0.4
+    assert abs(pull) < 5 * log_z["nis"]["error"] < 0.5
+    forward = ["train.objective=forward_kl"]
+    alone = found("alone", forward)["diagnostics"]["ess"]["value"]
+
+    def unweighted(log_w, least_ess):
+        n = len(log_w)
+        return replay.Flattened(np.full(n, 1 / n), 0.0, float(n))
+
+    monkeypatch.setattr(replay, "flatten", unweighted)
+    same = found("same", forward)["diagnostics"]["ess"]["value"]
+    assert alone > same + 0.2
 
 
-def test_weights_that_are_no_numbers_end_the_training(tmp_path, monkeypatch):
+def test_minutes_count_the_drawing(tmp_path, monkeypatch):
+    """Ten seconds a generation leave half a minute three chunks at most."""
+    monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 10)
+    monkeypatch.setattr(OwnDraws, "seconds", lambda self, model: 10.0)
+    text = ISING.replace("steps = 95", "minutes = 0.5")
+    run = load(tmp_path, text, ["estimate.methods=['nis']"])
+    pipeline.start(run, tmp_path / "run", QUIET)
+    assert directory.notes(tmp_path / "run")["steps"] <= 30
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.nan, "own draws: 1500 of 1600 log-weights are NaN or"),
+        (-np.inf, r"own draws: least_ess must be in \(0, 0.0625\)"),
+    ],
+)
+def test_weights_to_learn_nothing_from_end_the_training(
+    tmp_path, monkeypatch, value, expected
+):
     run = load(tmp_path, PHI4)
-    joined = store.joined
+    flatten = replay.flatten
 
-    def broken(blocks, *, sample_axis):
-        arrays = joined(blocks, sample_axis=sample_axis)
-        arrays["log_w"][7] = np.nan
-        return arrays
+    def broken(log_w, least_ess):
+        log_w[:1500] = value
+        return flatten(log_w, least_ess)
 
-    monkeypatch.setattr(store, "joined", broken)
-    with pytest.raises(DivergedError, match="1 of the model's 500 own draws have"):
+    monkeypatch.setattr(replay, "flatten", broken)
+    with pytest.raises(DivergedError, match=expected):
         pipeline.start(run, tmp_path / "run", QUIET)
     assert files.read_json(tmp_path / "run" / "results.json") == {}
 
@@ -250,18 +313,30 @@ def test_weights_that_are_no_numbers_end_the_training(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
+        (["train.draws=1599"], "train.draws = 1599: should be greater than or equal"),
+        (["train.held_out=0.5"], "train.held_out = 0.5: forward_kl has no chains with"),
         (
-            ["train.draws=99"],
-            "train.draws = 99: should be greater than or equal",
+            ["train.objective=reverse_kl", "train.gradient=reinforce"],
+            'train.data = "own": reverse_kl has no samples of p to train on: leave it',
         ),
+        (
+            ["train.data=chain", "mcmc={chains = 8}"],
+            'train.draws = 1600: forward_kl has draws with data = "own" alone',
+        ),
+        (["model.init=own"], '/own": not a readable run directory'),
         (["train.generations=0"], "train.generations = 0: should be greater than 0"),
         (["train.anneal={beta = 0.1}"], "which do not move with it"),
         (["model.nodes={beta = [0.3, 0.5]}"], 'forward_kl": trains on samples of p'),
         (
             ["estimate.p_samples=own"],
-            'estimate.p_samples = "own": not a readable run directory',
+            '/own": not a readable run directory',
         ),
     ],
 )
-def test_refusals(tmp_path, overrides, expected):
+def test_refusals_of_spins(tmp_path, overrides, expected):
     assert expected in " ".join(refusals(tmp_path, ISING, overrides))
+
+
+def test_the_path_gradient_of_flattened_draws_is_refused(tmp_path):
+    (line,) = refusals(tmp_path, PHI4, ["train.gradient=path"])
+    assert 'train.gradient = "path": data = "own": draws of flattened weights' in line

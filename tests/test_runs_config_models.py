@@ -199,7 +199,8 @@ def test_coupling_flows_train_in_slices_unless_told_otherwise(tmp_path):
         assert length(coupling, "batch=128", shape=shape) == best
     dense = f"{coupling}\nconditioner = 'dense'"
     assert length(dense, "batch=128", shape=(16, 16)) == 64
-    assert length(coupling, "batch=127") is None  # slices of one are no use
+    for shape in [(6, 4), (64, 8)]:  # slices of one are no use
+        assert length(coupling, "batch=127", shape=shape) is None
     assert length(coupling, "batch=128", "micro_batch=32") == 32
     assert length(coupling, "gradient='reinforce'") is None
     assert length(f"{coupling}\nnodes = {{kappa = [0.1, 0.2]}}") == 16
@@ -222,6 +223,7 @@ def test_draws_at_once_unless_told_otherwise(tmp_path):
 
     assert at_once("name = 'realnvp'") == 16
     assert at_once("name = 'realnvp'", "batch=70") == 70
+    assert at_once("name = 'realnvp'\nconditioner = 'dense'") == 500
     assert at_once("name = 'cnf'") == 500
 
 

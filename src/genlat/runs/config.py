@@ -63,9 +63,10 @@ def check(data: dict[str, Any], source: str) -> RunConfig:
 
 
 def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of this theory, where those are not the sections'.
+    """With the defaults of this theory and training, where those are not the sections'.
 
-    Spins have kernels of their own, and draws without a derivative.
+    Spins have kernels of their own, and draws without a derivative; a model's own draws
+    have no path gradient.
     """
     theory, mcmc, train = (data.get(name) for name in ("theory", "mcmc", "train"))
     name = str(theory.get("name")) if isinstance(theory, dict) else ""
@@ -77,6 +78,8 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
         is_on_data = train.get("objective") == "forward_kl"
         gradient = "total" if is_on_data else "reinforce"
         data = data | {"train": {"gradient": gradient} | train}
+    elif isinstance(train, dict) and train.get("data") == "own":
+        data = data | {"train": {"gradient": "total"} | train}
     return data
 
 

@@ -22,15 +22,19 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _absolute(path: str) -> str:
+def _absolute_unless(*words: str) -> AfterValidator:
     """A path that still means the same when the run is resumed from elsewhere."""
-    return path if path in ("scratch", "chain", "own") else str(Path(path).absolute())
+    return AfterValidator(
+        lambda path: path if path in words else str(Path(path).absolute())
+    )
 
 
 LISTED = BeforeValidator(_tuple)
 """Makes a tuple of what TOML gives as a list."""
 
-RunDirectory = Annotated[str, AfterValidator(_absolute)]
+ModelSource = Annotated[str, _absolute_unless("scratch")]
+SampleSource = Annotated[str, _absolute_unless("chain")]
+TrainingSource = Annotated[str, _absolute_unless("chain", "own")]
 """The directory of another run, or a word that stands for none."""
 
 

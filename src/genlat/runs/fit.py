@@ -1,20 +1,25 @@
 """Checks of a run file that involve more than one field. No JAX here."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pydantic
 
-from genlat.runs import catalogue, fit_model, memory, slices, source, training_set
+from genlat.runs import (
+    catalogue,
+    fit_memory,
+    fit_model,
+    slices,
+    source,
+    training_set,
+)
 from genlat.runs.fit_model import ABSENT, Problem
 from genlat.runs.model_sections import (
     AbstractFlowSection,
     AbstractSpinSection,
     CnfSection,
     CouplingSection,
-    DenseSpinSection,
     ModelSection,
 )
 from genlat.runs.sections import (
@@ -49,7 +54,9 @@ def problems(config: Partial) -> Iterator[Problem]:
     if config.theory is not None:
         yield from _unbounded(config.theory)
         yield from _kernels(config.theory, config.mcmc)
-        yield from _memory(config)
+        yield from fit_memory.problems(
+            config.theory, config.mcmc, config.model, config.train, config.estimate
+        )
         if config.model is not None:
             yield from fit_model.problems(config.theory, config.model)
         if config.train is not None:
@@ -128,47 +135,6 @@ def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
             yield f"mcmc.{name}", value, "is of hmc, which is not among the kernels"
 
 
-def _memory(config: Partial) -> Iterator[Problem]:
-    assert config.theory is not None
-    volume, available = math.prod(config.theory.shape), memory.available_bytes()
-    if config.model is not None and config.train is not None:
-        one = memory.training_bytes(config.theory.shape, config.model, batch=1)
-        size = slices.length(config.model, config.train, config.theory)
-        field = "train.batch" if size is None else "train.micro_batch"
-        count = config.train.batch if size is None else size
-        yield from _batch(field, count, one, available)
-    if isinstance(config.model, DenseSpinSection):
-        need = memory.weight_bytes(config.theory.shape, config.model)
-        if need > available:
-            have = memory.spelt(available)
-            allowed = (
-                f"its weights need {memory.spelt(need)} of memory, {have} are free"
-            )
-            yield "model.width", config.model.width, allowed
-    if config.model is not None and config.estimate is not None:
-        one = memory.sampling_bytes(config.theory.shape, config.model, batch=1)
-        count = slices.draws_at_once(config.model, config.estimate, config.theory)
-        yield from _batch("estimate.batch", count, one, available)
-        one = memory.measurement_bytes(config.theory.shape)
-        yield from _batch("estimate.samples", config.estimate.samples, one, available)
-    if config.mcmc is not None:
-        one = memory.chain_bytes(config.theory.shape, config.mcmc.samples)
-        yield from _batch("mcmc.chains", config.mcmc.chains, one, available)
-        is_spins = isinstance(config.theory, IsingSection)
-        one = memory.snapshot_bytes(volume, is_spins=is_spins)
-        yield from _batch("mcmc.keep", config.mcmc.keep, one, available)
-
-
-def _batch(field: str, count: int, each: int, available: int) -> Iterator[Problem]:
-    if count * each > available:
-        need, have = memory.spelt(count * each), memory.spelt(available)
-        allowed = (
-            f"needs about {need} of memory, {have} are free: at most "
-            f"{available // each} fit"
-        )
-        yield field, count, allowed
-
-
 def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
     """Annealing starts in the same theory, at couplings that it allows."""
     couplings = theory.couplings
@@ -203,6 +169,13 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     reason = reason or _no_pull_back(config.model, train)
     if reason := reason or _misses_choices(config.model, train):
         yield "train.gradient", train.gradient, reason
+    if reason is None and train.on_own_draws and train.gradient == "path":
+        allowed = (
+            'data = "own": draws of flattened weights are not of p, and what the path '
+            "gradient drops has a mean; use total"
+        )
+        yield "train.gradient", train.gradient, allowed
+    yield from _idle(train)
     if train.objective == "alpha" and train.alpha in (0, 1):
         limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
         yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
@@ -240,6 +213,21 @@ def _slices(model: ModelSection | None, train: TrainSection) -> Iterator[Problem
     elif train.batch % size:
         allowed = f"must divide train.batch = {train.batch}"
         yield "train.micro_batch", size, allowed
+
+
+def _idle(train: TrainSection) -> Iterator[Problem]:
+    """Fields that were set and would do nothing."""
+    if not train.needs_data:
+        names, why = ("data", "held_out", "augment"), "has no samples of p to train on"
+    elif train.on_own_draws:
+        names, why = ("held_out",), 'has no chains with data = "own"'
+    else:
+        names, why = ("draws", "generations"), 'has draws with data = "own" alone'
+    for name in names:
+        value = getattr(train, name)
+        if value != TrainSection.model_fields[name].default:
+            allowed = f"{train.objective} {why}: leave it out"
+            yield f"train.{name}", value, allowed
 
 
 def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:

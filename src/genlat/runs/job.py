@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 from pathlib import Path
 
+import jax
 from jaxtyping import PRNGKeyArray
 
 from genlat.actions.base import AbstractAction, AbstractScalarAction
@@ -31,6 +32,8 @@ class Job:
     def at_once(self) -> int:
         """Configurations drawn, or given their log q, at once: a matter of speed."""
         assert self.config.model is not None
+        if self.config.estimate.batch is None and jax.default_backend() != "cpu":
+            return slices.DRAWS
         return slices.draws_at_once(
             self.config.model, self.config.estimate, self.config.theory
         )

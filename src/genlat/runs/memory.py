@@ -136,6 +136,11 @@ def snapshot_bytes(volume: int, *, is_spins: bool) -> int:
     return 2 * volume * (1 if is_spins else _SINGLE)
 
 
+def replay_bytes(volume: int, generations: int) -> int:
+    """One draw of every generation: a generation's fields, those chosen, weights."""
+    return 4 * volume * _SINGLE + generations * 4 * _DOUBLE
+
+
 def spelt(n_bytes: int) -> str:
     """`71 GiB`, `3.4 MiB`."""
     size, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag
 from genlat.runs.fields import (
     LISTED,
     AbstractSection,
-    RunDirectory,
+    ModelSource,
     family_finder,
 )
 
@@ -31,7 +31,7 @@ class AbstractModelSection(AbstractSection):
 
     ARCHITECTURE: ClassVar[tuple[str, ...]]
 
-    init: RunDirectory = Field(
+    init: ModelSource = Field(
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
     )

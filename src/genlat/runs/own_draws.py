@@ -1,16 +1,19 @@
 """Samples of p to train on that are the model's own draws, reweighted and replayed.
 
-A generation is drawn before every chunk of steps and kept on disk as long as it is
+A generation is drawn before every chunk of steps and kept on disk as long as it may be
 replayed, so that a killed training continues with the draws it had.
 """
 
-import jax.random as jr
+import time
+from pathlib import Path
 
-from genlat.estimators import weights
+import jax.random as jr
+import numpy as np
+
 from genlat.models.base import AbstractModel
 from genlat.models.conditional import Trainable
 from genlat.runs import checkpoint, directory, sampling, store, training_data
-from genlat.runs.errors import DivergedError
+from genlat.runs.errors import DamagedError, DivergedError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.training import replay
@@ -34,48 +37,80 @@ class OwnDraws:
         From the draws of `model`, made now if they are not on disk, and those of the
         `train.generations` - 1 before them.
 
-        **Raises:** `DivergedError` for weights that are not finite; `DamagedError`.
+        **Raises:** `DivergedError` for weights that are no numbers, or hardly any;
+        `DamagedError`.
         """
         train = self._job.config.train
-        path = store.path(self._job.directory, NAME, generation)
+        path = self._path(generation)
         if not path.exists():
             store.write(path, self._drawn(generation, model))
-        # a damaged checkpoint is skipped for an earlier one, which needs earlier draws
-        kept = train.generations + checkpoint.KEEP
-        for old in store.paths(self._job.directory, NAME):
-            if int(old.stem.removeprefix(f"{NAME}-")) <= generation - kept:
-                old.unlink()
-        first = max(0, generation - train.generations + 1)
-        pool = [self._read(number) for number in range(first, generation + 1)]
-        arrays = store.joined(pool, sample_axis=0)
-        log_w = arrays["log_w"]
-        if bad := weights.non_finite(log_w):
+        self._prune(generation)
+        pool = range(max(0, generation - train.generations + 1), generation + 1)
+        log_w = [self._read(number, generation, "log_w") for number in pool]
+        try:
+            found = replay.flatten(np.concatenate(log_w), LEAST_ESS)
+        except ValueError as error:
             raise DivergedError(
-                f"training stopped: {bad} of the model's {log_w.size} own draws have "
-                "weights that are NaN or infinite; the last good checkpoint is kept"
-            )
-        found = replay.flatten(log_w, LEAST_ESS)
+                f"training stopped, by the weights of the model's own draws: {error}; "
+                "the last good checkpoint is kept"
+            ) from error
         content = {
-            "n": log_w.size,
-            "independent": found.n_eff,
+            "n": found.shares.size,
+            "independent": min(found.n_eff, train.draws),
             "generations": len(pool),
             "exponent": found.exponent,
         }
         directory.note(self._job.directory, training_data.NOTE, content)
         u = jr.uniform(jr.fold_in(self._job.key(Purpose.REPLAY_CHOICE), generation))
-        return arrays["phi"][replay.resample(found.shares, train.draws, float(u))]
+        chosen = replay.resample(found.shares, train.draws, float(u))
+        rows = [
+            self._read(number, generation, "phi")[
+                chosen[chosen // train.draws == place] % train.draws
+            ]
+            for place, number in enumerate(pool)
+        ]
+        return np.concatenate(rows)
+
+    def seconds(self, model: Trainable) -> float:
+        """What drawing a generation takes, compiled."""
+        begin = time.perf_counter()
+        self._drawn(0, model)
+        return time.perf_counter() - begin
 
     def _drawn(self, generation: int, model: Trainable) -> store.Block:
         assert isinstance(model, AbstractModel)  # not of many couplings: refused
-        config = self._job.config
-        key = jr.fold_in(self._job.key(Purpose.REPLAY), generation)
-        draws = sampling.draw(
-            model, self._job.action, key, 0, config.train.draws, self._job.at_once
-        )
+        job = self._job
+        key = jr.fold_in(job.key(Purpose.REPLAY), generation)
+        n = job.config.train.draws
+        draws = sampling.draw(model, job.action, key, 0, n, job.at_once)
         arrays = {"phi": draws.phis, "log_w": draws.log_w}
         return store.Block(arrays, {"fingerprint": self._fingerprint})
 
-    def _read(self, generation: int) -> store.Block:
-        return store.read_own(
-            store.path(self._job.directory, NAME, generation), self._fingerprint
-        )
+    def _path(self, generation: int) -> Path:
+        return store.path(self._job.directory, NAME, generation)
+
+    def _prune(self, generation: int) -> None:
+        """Remove what not even the oldest checkpoint could ask for again."""
+        kept = self._job.config.train.generations + checkpoint.KEEP - 1
+        for old in store.paths(self._job.directory, NAME):
+            if int(old.stem.removeprefix(f"{NAME}-")) <= generation - kept:
+                old.unlink()
+
+    def _read(self, number: int, generation: int, name: str) -> np.ndarray:
+        """An array of one generation, for the chunk of another one."""
+        path = self._path(number)
+        try:
+            return store.read_own(path, self._fingerprint, {name}).arrays[name]
+        except DamagedError as error:
+            if number == generation:  # which is drawn again
+                raise
+            raise DamagedError(
+                f"{path}: damaged or gone, and the model that drew it is too: remove "
+                f"checkpoints/* and ensembles/{NAME}-*, and training begins again"
+            ) from error
+
+
+def forget(run_directory: Path) -> None:
+    """Remove all draws of a training that is over."""
+    for path in store.paths(run_directory, NAME):
+        path.unlink()

@@ -14,6 +14,7 @@ from genlat.runs import (
     files,
     gaussian_prior,
     integration_stage,
+    own_draws,
     prior_stage,
     results,
     sample_stage,
@@ -73,4 +74,6 @@ def _stages(job: Job) -> dict[str, Any]:
             target_stage.run(job, model)
     if "hmc_integration" in job.config.methods:
         integration_stage.run(job)
-    return results.write(job, model)
+    found = results.write(job, model)
+    own_draws.forget(job.directory)
+    return found

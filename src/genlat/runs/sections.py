@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from genlat.runs import catalogue, model_sections
-from genlat.runs.fields import LISTED, AbstractSection, RunDirectory
+from genlat.runs.fields import LISTED, AbstractSection, SampleSource, TrainingSource
 from genlat.runs.model_sections import AnyModel, Group
 from genlat.runs.theory_sections import THEORIES, TheorySection
 from genlat.training import admissible
@@ -108,8 +108,8 @@ class TrainSection(AbstractSection):
         default=None,
         description="gradients are accumulated over slices of this many, which bounds "
         "memory; by default 16 for a model of many couplings, each slice at its own, "
-        "64 for spins, for convolutions as many as stay in cache (32 of 8 x 8, 8 of "
-        "16 x 16), the whole batch otherwise; on a GPU give the batch",
+        "on a CPU 64 for spins and dense coupling flows, for convolutions as many as "
+        "stay in cache (32 of 8 x 8, 8 of 16 x 16), the whole batch otherwise",
     )
     learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
     warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")
@@ -127,7 +127,7 @@ class TrainSection(AbstractSection):
     anneal_fraction: float = Field(
         default=0.5, gt=0, le=1, description="of the steps, until they are there"
     )
-    data: RunDirectory = Field(
+    data: TrainingSource = Field(
         default="chain",
         description='forward_kl, symmetric_kl: samples of p to train on: "chain" for '
         'this run\'s own, the directory of a run of the same theory, or "own" for the '
@@ -135,7 +135,7 @@ class TrainSection(AbstractSection):
     )
     draws: int = Field(
         default=4096,
-        ge=100,
+        ge=1600,  # a sixteenth of which is enough to train on
         description='data = "own": configurations of a generation, of which there is '
         "one for every chunk of at most 50 steps",
     )
@@ -176,7 +176,7 @@ class EstimateSection(AbstractSection):
     batch: PositiveInt | None = Field(
         default=None,
         description="configurations drawn at once, which does not change them; by "
-        "default 500, but for convolutions as many as stay in cache",
+        "default 500, but for convolutions on a CPU as many as stay in cache",
     )
     methods: Annotated[
         tuple[
@@ -198,7 +198,7 @@ class EstimateSection(AbstractSection):
         description='"default" is nis and nmcmc and, with samples of p, p_estimator '
         "and bar",
     )
-    p_samples: RunDirectory = Field(
+    p_samples: SampleSource = Field(
         default="chain",
         description='samples of p: "chain" for this run\'s own, or the directory of a '
         "run of the same theory",

@@ -1,4 +1,4 @@
-"""How many configurations are worked on at once, on few cores. No JAX here."""
+"""How many configurations are worked on at once, on a CPU. No JAX here."""
 
 import math
 
@@ -39,7 +39,7 @@ def length(model: ModelSection, train: TrainSection, theory: TheoryKind) -> int 
     if why_whole(model, train) is not None:
         return None
     best = max(n for n in range(1, longest + 1) if train.batch % n == 0)
-    return best if best >= longest // 4 else None
+    return best if best >= max(2, longest // 4) else None
 
 
 def draws_at_once(
@@ -51,13 +51,15 @@ def draws_at_once(
     """
     if estimate.batch is not None:
         return estimate.batch
-    if isinstance(model, CouplingSection):
-        return _in_cache(model, theory)
-    return DRAWS
+    return _in_cache(model, theory) if _is_convolution(model) else DRAWS
 
 
-def _in_cache(model: CouplingSection | AbstractSpinSection, theory: TheoryKind) -> int:
-    if isinstance(model, CouplingSection) and model.conditioner == "conv":
+def _is_convolution(model: ModelSection) -> bool:
+    return isinstance(model, CouplingSection) and model.conditioner == "conv"
+
+
+def _in_cache(model: ModelSection, theory: TheoryKind) -> int:
+    if _is_convolution(model):
         return min(max(SITES // math.prod(theory.shape), 4), OF_NETWORKS)
     return OF_NETWORKS
 

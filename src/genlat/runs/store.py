@@ -90,12 +90,14 @@ def read_all(directory: Path, name: str, fingerprint: str | None = None) -> list
     return [read_own(path, fingerprint) for path in paths(directory, name)]
 
 
-def read_own(path: Path, fingerprint: str | None) -> Block:
-    """One block, as `read_all` reads them.
+def read_own(
+    path: Path, fingerprint: str | None, names: Collection[str] | None = None
+) -> Block:
+    """The named arrays of one block, or all, as `read_all` reads them.
 
     **Raises:** as `read_all`.
     """
-    block = read(path)
+    block = read(path, names)
     if fingerprint not in (None, block.attributes.get("fingerprint")):
         raise DamagedError(f"{path}: belongs to another run; remove it")
     return block

@@ -196,7 +196,7 @@ def _diagnostics(found: Json) -> list[str]:
             source = f"{data['n']:,} samples of p from {data['chains']} chains"
             rest = f"{data['held_out_chains']} chains held out"
         else:
-            source = f"{data['n']:,} draws of its own, by their weights"
+            source = f"{data['n']:,} draws of its own by weight"
             rest = f"in the end weights to the power {data['exponent']:.2g}"
         lines.append(f"trained on {source}, {worth}; {rest}")
     if weight := found.get("mode_weight"):

@@ -34,7 +34,7 @@ def run(job: Job) -> AbstractModel:
     """The trained model: from the newest sound checkpoint, or from the start.
 
     The samples of p of a chunk of steps, where the objective wants any, depend on the
-    seed and the chunk's first step.
+    seed, the chunk's first step and, if they are its own draws, the model there.
 
     The noise of a step depends on the seed and the step's number alone, so a killed
     training continues to the same parameters.
@@ -98,7 +98,7 @@ def _settings(job: Job) -> loop.Settings:
         learning_rate=train.learning_rate,
         warmup=train.warmup,
         final_fraction=train.final_fraction,
-        micro_batch=slices.length(model, train, job.config.theory),
+        micro_batch=_slice(job),
     )
     if train.minutes is None:
         return settings
@@ -108,6 +108,16 @@ def _settings(job: Job) -> loop.Settings:
     return loop.Settings(
         **{**vars(settings), "steps": directory.notes(job.directory)["steps"]}
     )
+
+
+def _slice(job: Job) -> int | None:
+    """Configurations per slice; lengths chosen for a cache are those of a CPU."""
+    train, model = job.config.train, job.config.model
+    assert model is not None
+    is_chosen = train.micro_batch is not None or bool(model.nodes)
+    if jax.default_backend() != "cpu" and not is_chosen:
+        return None
+    return slices.length(model, train, job.config.theory)
 
 
 def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
@@ -127,7 +137,10 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
         return time.perf_counter() - start
 
     seconds()  # compiles
-    per_step = seconds() / LONGEST_CHUNK
+    per_chunk = seconds()
+    if job.config.train.on_own_draws:
+        per_chunk += own_draws.OwnDraws(job).seconds(state.model)
+    per_step = per_chunk / LONGEST_CHUNK
     left = 60 * minutes - 2 * (time.perf_counter() - begin)
     chunks = max(1, int(left / per_step) // LONGEST_CHUNK)
     steps = chunks * LONGEST_CHUNK

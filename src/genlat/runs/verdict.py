@@ -256,8 +256,8 @@ def _evidence_doubts(diagnostics: Json) -> Iterator[str]:
         yield (
             f"the samples of p are by {samples['kernel']}, which does not provably "
             "visit every mode, so they are no evidence that none is missing: add "
-            "cluster or reflection to the kernel, for spins swendsen_wang or wolff; in "
-            "a field none does provably"
+            "cluster or reflection to the kernel, for spins swendsen_wang or wolff; "
+            "where bonds disagree with each other or with a field none does provably"
         )
     if not _is_usable(weight):
         reason = weight.get("unusable", "its error is not known")

@@ -30,8 +30,9 @@ def flatten(log_w: Float[np.ndarray, " n"], least_ess: float) -> Flattened:
     """The largest power of the weights, at most 1, whose ESS is at least `least_ess`.
 
     With power t, draws of q stand for a density ∝ p^t q^(1-t), between q and p. With
-    t = 1 they stand for p. Draws of several models, each normalised, may be joined: all
-    weights have the mean Z, and those of the better models are larger as a rule.
+    t = 1 they stand for p. Draws of several models, each normalised, may be joined,
+    since all weights have the mean Z: those of a bad model are small but for a few,
+    which flattening tames.
 
     **Arguments:** `log_w`: -S - log q; `least_ess`: per draw, above 0 and below the
     part of the draws whose weight is not 0.
