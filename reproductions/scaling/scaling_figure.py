@@ -92,7 +92,7 @@ def line(
     shown: Callable[[np.ndarray], np.ndarray],
     place: tuple[int, int],
 ) -> None:
-    """A fit over its sizes, with its exponent in the corner that the data leave free.
+    """A fit over its sizes, its exponent below falling curves or above a rising one.
 
     **Arguments:** `place` is the number of the family and how many there are.
     """
@@ -102,11 +102,12 @@ def line(
     x = np.geomspace(min(sizes), max(sizes), 50)
     y = shown(fit["at_centre"] * (x / fit["centre"]) ** fit["exponent"])
     axes.plot(x, y, color=colour, linewidth=1.2, zorder=1)
-    index, count = place
-    height = 0.06 + 0.1 * (count - 1 - index) if y[-1] < y[0] else 0.9 - 0.1 * index
-    axes.annotate(
-        rf"{NAMES.get(fit['quantity'], '')} $\propto L^{{{fit['text']}}}$".strip(),
-        (0.04, height),
-        xycoords="axes fraction",
-        color=colour,
-    )
+    text = rf"{NAMES.get(fit['quantity'], '')} $\propto L^{{{fit['text']}}}$".strip()
+    if y[-1] < y[0]:
+        index, count = place
+        at = {"xy": (0.04, 0.06 + 0.1 * (count - 1 - index))}
+        at |= {"xycoords": "axes fraction"}
+    else:
+        at = {"xy": (x[25], y[25]), "xytext": (-4, 9), "ha": "right"}
+        at |= {"textcoords": "offset points"}
+    axes.annotate(text, **at, color=colour)
