@@ -179,6 +179,23 @@ def test_training_on_chains_survives_kills_and_never_sees_those_held_out(
     assert losses[0] == losses[1]
 
 
+def test_lengths_chosen_for_a_cache_are_those_of_a_cpu(tmp_path, monkeypatch):
+    asked = ["theory.shape=[16, 8]", "model.conditioner=conv", "train.batch=64"]
+
+    def lengths(*overrides):
+        text = TINY.replace("batch = 200", overrides[0])
+        (tmp_path / "run.toml").write_text(text)
+        run = config.load(tmp_path / "run.toml", [*asked, *overrides[1:]])
+        job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+        return job.at_once, train_stage._slice(job)
+
+    assert lengths("") == (16, 16)
+    assert lengths("batch = 200", "train.micro_batch=2") == (200, 2)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert lengths("") == (500, None)
+    assert lengths("batch = 200", "train.micro_batch=2") == (200, 2)
+
+
 def test_data_of_another_run(tmp_path):
     """Refused before anything is written, with the number of independent samples."""
     other = tmp_path / "other"

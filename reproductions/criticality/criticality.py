@@ -31,7 +31,7 @@ from genlat.runs import config, files, pipeline
 from genlat.runs.screen import Screen
 
 LAM = 0.022
-KAPPAS = (0.20, 0.22, 0.24, 0.26, 0.27, 0.28, 0.30)
+KAPPAS = (0.20, 0.24, 0.26, 0.27, 0.28, 0.30)
 FEW = (0.20, 0.25, 0.27, 0.30)
 SPACING = 0.01  # of the chains along κ; every value above is a multiple
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
 from genlat.models.base import AbstractModel
-from genlat.runs import directory, integrated, integrator, sampling, store
+from genlat.runs import directory, integrated, integrator, sampling, slices, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
@@ -68,8 +68,10 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
 
 def _flow(job: Job, model: AbstractModel) -> None:
     estimate = job.config.estimate
-    # whole batches, so that a block never draws what the next one throws away
-    size = job.at_once * max(1, BLOCK // job.at_once)
+    # whole batches, so that a block never draws what the next one throws away; not of
+    # `job.at_once`, since blocks must be the same on every device
+    batch = slices.DRAWS if estimate.batch is None else estimate.batch
+    size = batch * max(1, BLOCK // batch)
     starts = range(0, estimate.samples, size)
     missing = [
         (index, start)
