@@ -154,7 +154,7 @@ def table(rows: list[Json]) -> str:
 def figure(rows: list[Json]) -> Figure:
     """For every observable and size the difference from the exact value against β."""
     sizes = sorted({entry["size"] for entry in rows})
-    canvas = Figure(figsize=(1.6 * house.WIDTH, 8))
+    canvas = Figure(figsize=(1.6 * house.WIDTH, 8), layout="constrained")
     panels = canvas.subplots(len(SHOWN), len(sizes), sharex=True, squeeze=False)
     for (name, label), line in zip(SHOWN.items(), panels, strict=True):
         for size, axes in zip(sizes, line, strict=True):
@@ -181,12 +181,12 @@ def figure(rows: list[Json]) -> Figure:
                     )
             axes.axhline(0, color=house.INK, linewidth=0.7)
             if name == next(iter(SHOWN)):
-                axes.set_title(f"{size} x {size}", loc="left")
+                axes.set_title(f"{size} x {size}", loc="right", pad=3)
         line[0].set_ylabel(f"Δ {label}")
     for axes in panels[-1]:
         axes.set_xlabel(r"$\beta$")
-    house.key(panels[0][0])
-    canvas.align_ylabels()
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper left", ncols=len(METHODS))
     return canvas
 
 

@@ -105,9 +105,15 @@ def line(
     text = rf"{NAMES.get(fit['quantity'], '')} $\propto L^{{{fit['text']}}}$".strip()
     if y[-1] < y[0]:
         index, count = place
-        at = {"xy": (0.04, 0.06 + 0.1 * (count - 1 - index))}
-        at |= {"xycoords": "axes fraction"}
+        corner = (0.04, 0.06 + 0.1 * (count - 1 - index))
+        axes.annotate(text, corner, xycoords="axes fraction", color=colour)
     else:
-        at = {"xy": (x[25], y[25]), "xytext": (-4, 9), "ha": "right"}
-        at |= {"textcoords": "offset points"}
-    axes.annotate(text, **at, color=colour)
+        middle = (float(x[25]), float(y[25]))
+        axes.annotate(
+            text,
+            middle,
+            xytext=(-4.0, 9.0),
+            textcoords="offset points",
+            ha="right",
+            color=colour,
+        )
