@@ -1,7 +1,7 @@
 """Networks from one configuration to several fields: the conditioners of couplings.
 
 All start at zero, so a flow built of them starts as its identity. Channels are the last
-axis inside and a batch is best the first one outside, some 64 configurations at a time,
+axis inside and a batch is best the first one outside, some 2000 sites at a time,
 so that a convolution, the derivative in its input and that in its weights are matrix
 products of operands that fit into cache.
 """
