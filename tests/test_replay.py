@@ -17,14 +17,17 @@ from genlat.runs import (
     checkpoint,
     directory,
     files,
+    flow_model,
     pipeline,
     records,
     sample_stage,
     store,
+    theory,
     train_stage,
 )
 from genlat.runs import table as text_table
 from genlat.runs.errors import DamagedError, DivergedError
+from genlat.runs.job import Job
 from genlat.runs.own_draws import NAME, OwnDraws
 from genlat.runs.screen import Screen
 from genlat.training import replay
@@ -249,6 +252,35 @@ def test_draws_that_are_lost_are_said_to_be(unfinished):
     for path in [*checkpoint.paths(out / "checkpoints"), *store.paths(out, NAME)]:
         path.unlink()
     assert numbers(pipeline.resume(out, QUIET)) == numbers(expected)
+
+
+def test_every_generation_is_drawn_anew_and_taken_by_its_weights(tmp_path, monkeypatch):
+    run = load(tmp_path, ISING)
+    directory.create(tmp_path / "run", run)
+    job = Job(tmp_path / "run", run, theory.build(run.theory), QUIET)
+    model, own, chosen = flow_model.initial(job), OwnDraws(job), []
+    resample = replay.resample
+
+    def spy(shares, size, u):
+        chosen.append((shares, resample(shares, size, u)))
+        return chosen[-1][1]
+
+    monkeypatch.setattr(replay, "resample", spy)
+    rows = [own.at(generation, model) for generation in range(3)][-1]
+    old, new = (
+        store.read(store.path(tmp_path / "run", NAME, number)).arrays
+        for number in (1, 2)
+    )
+    assert np.mean(old["phi"] == new["phi"]) < 0.6  # half of the spins, by chance
+    shares, numbers = chosen[-1]
+    log_w = np.concatenate([old["log_w"], new["log_w"]])
+    np.testing.assert_allclose(shares, replay.flatten(log_w, 1 / 16).shares, rtol=1e-12)
+    assert rows.shape == (1600, 4, 4)
+    np.testing.assert_array_equal(
+        rows, np.concatenate([old["phi"], new["phi"]])[numbers]
+    )
+    with pytest.raises(AssertionError):  # not those of the chunk before
+        np.testing.assert_array_equal(*(entry[1] for entry in chosen[1:]))
 
 
 def test_a_flow_learns_from_itself_on_both_sides(tmp_path, monkeypatch):
