@@ -18,6 +18,7 @@ from genlat.runs import (
     directory,
     files,
     flow_model,
+    memory,
     pipeline,
     records,
     sample_stage,
@@ -367,6 +368,19 @@ def test_weights_to_learn_nothing_from_end_the_training(
 )
 def test_refusals_of_spins(tmp_path, overrides, expected):
     assert expected in " ".join(refusals(tmp_path, ISING, overrides))
+
+
+def test_draws_must_fit_into_memory(tmp_path, monkeypatch):
+    """Four times a configuration in float32, and four weights of each generation."""
+    each = 4 * 16 * 4 + 2 * 4 * 8
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1700 * each)
+    few = ["estimate.samples=200", "estimate.batch=5", "estimate.chains=2"]
+    few += ["train.batch=16", "train.micro_batch=4"]
+    load(tmp_path, ISING, few)
+    lines = refusals(tmp_path, ISING, [*few, "train.draws=1701"])
+    assert len(lines) == 1
+    assert "train.draws = 1701: needs about" in lines[0]
+    assert "at most 1700 fit" in lines[0]
 
 
 def test_the_path_gradient_of_flattened_draws_is_refused(tmp_path):

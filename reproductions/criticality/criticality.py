@@ -255,8 +255,8 @@ def figure(found: list[Json], volume: int) -> Figure:
                 [[math.nan if x is None else x for x in entry[name]] for entry in rows]
             ).T
             scale = 1e3 if name == "excess" else 1.0
-            # an unknown error would hide the point; the table says that it is unknown
-            errors = np.nan_to_num(errors)
+            # an unknown error would hide the point: no bar, and the table says so
+            errors = np.where(np.isnan(errors), 0, errors)
             panel.errorbar(kappas, scale * values, scale * errors, label=flow, **style)
     panels[0].set_ylabel("ESS, draws of q")
     panels[0].set_ylim(0, 1.05)

@@ -95,7 +95,7 @@ def _training_data(data: Json | None) -> list[Row]:
         rest = f"{data['held_out_chains']} chains were held out"
     else:
         value = f"{data['n']:,} draws of {data['generations']} generations of the model"
-        rest = f"weights to the power {data['exponent']:.2g}; 1 is p itself"
+        rest = f"weights to the power {data['exponent']:.2g}, 1 for p itself"
     meaning = f"worth {data['independent']:,.0f} independent configurations; {rest}"
     return [["Training data", value, meaning]]
 
