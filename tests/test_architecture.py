@@ -34,8 +34,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "nonequilibrium": "lattice groups actions models mcmc",
         "training": "lattice groups actions observables exact models mcmc "
         "nonequilibrium estimators",
+        "verdict": "lattice observables estimators",
         "runs": "lattice groups actions observables exact models mcmc "
-        "nonequilibrium estimators training",
+        "nonequilibrium estimators training verdict",
         "report": "estimators runs.records",
         "cli": "runs report",
     }.items()

@@ -17,7 +17,6 @@ from genlat.runs import (
     config,
     directory,
     environment,
-    estimates,
     evidence,
     integration_stage,
     job,
@@ -26,10 +25,10 @@ from genlat.runs import (
     store,
     target_stage,
     theory,
-    verdict,
 )
 from genlat.runs.errors import RequestError
 from genlat.runs.screen import Screen
+from genlat.verdict import estimates, judge
 from models_for_tests import a_model
 
 PATH = """
@@ -257,7 +256,7 @@ def test_chains_that_never_moved():
     measured = {"mag": np.full((5, 40), 0.7), "mag2": np.full((5, 40), 0.49)}
     is_marked(estimates.chain(measured, ("mag", "mag2"), (4, 2)))
     stuck = {"acceptance": {"hmc": {"value": 0.0}}}
-    assert verdict.judge(stuck).trust == "no"
+    assert judge.judge(stuck).trust == "no"
 
 
 def test_a_perfect_model_is_not_called_stuck():
@@ -308,7 +307,7 @@ def test_chains_stuck_in_different_wells_disagree():
     measured = {"mag": 2 * signs + noise[0], "mag2": noise[1]}
     found = estimates.disagreement(measured, ("mag", "mag2"))
     assert found["observable"] == "mag"
-    assert found["p_value"] < verdict.SMALLEST_P
+    assert found["p_value"] < judge.SMALLEST_P
     fine = estimates.disagreement(measured, ("mag2",))
     assert fine["p_value"] > 1e-3
     assert estimates.disagreement({"mag": measured["mag"][:1]}, ("mag",)) == {}

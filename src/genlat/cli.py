@@ -171,10 +171,10 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON."""
     with _one_line_errors(None):
         run_config = config.load(file, overrides or [])
-        from genlat.runs import environment, estimates, theory
+        from genlat.runs import environment, reference, theory
 
         environment.prepare()
-        found = estimates.exactly(theory.build(run_config.theory))
+        found = reference.exactly(theory.build(run_config.theory))
         known = {name: methods["exact"] for name, methods in found.items()}
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 

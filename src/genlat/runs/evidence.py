@@ -20,7 +20,6 @@ from genlat.estimators import (
 from genlat.estimators.quantity import Quantity, constant
 from genlat.runs import (
     chain_stage,
-    estimates,
     integration_stage,
     sample_stage,
     store,
@@ -29,6 +28,7 @@ from genlat.runs import (
 from genlat.runs.findings import Findings, measured, seconds
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
+from genlat.verdict import estimates
 
 THRESHOLDS = (0.1, 0.01, 0.001)
 SHORTEST_CHAIN = 30  # stored samples, for a comparison between chains

@@ -16,12 +16,12 @@ from genlat.models.base import AbstractModel
 from genlat.runs import (
     catalogue,
     chain_stage,
-    estimates,
     metrics,
     sample_stage,
     store,
 )
 from genlat.runs.job import Job
+from genlat.verdict import estimates
 
 Json = dict[str, Any]
 

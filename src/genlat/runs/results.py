@@ -9,18 +9,17 @@ from genlat.models.base import AbstractModel
 from genlat.runs import (
     chain_stage,
     conditioning,
-    costs,
     directory,
     environment,
-    estimates,
     evidence,
     files,
     findings,
     job,
+    reference,
     target_stage,
     training_data,
-    verdict,
 )
+from genlat.verdict import costs, estimates, judge
 
 SCHEMA = "genlat.results/1"
 
@@ -55,14 +54,14 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
         *evidence.identities(by_method),
     ]
     cost |= costs.at_unit_error(found, cost, chain=_chain_name(run))
-    _merge(found, estimates.exactly(run.action))
+    _merge(found, reference.exactly(run.action))
     diagnostics["pulls"] = {name: estimates.pulls(found[name]) for name in found}
     diagnostics["bounds"] = _bounds(found)
     diagnostics["volume"] = lattice.volume(run.config.theory.shape)
     if run.config.model is not None and run.config.model.nodes:
         nodes, theory = run.config.model.nodes, run.config.theory
         diagnostics["outside"] = conditioning.outside(nodes, theory)
-    trust, reasons = verdict.judge(_without_nan(diagnostics))
+    trust, reasons = judge.judge(_without_nan(diagnostics))
     results = {
         "schema": SCHEMA,
         "config": run.config.model_dump(exclude_none=True),

@@ -9,9 +9,10 @@ from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
 from genlat.models.base import AbstractModel
-from genlat.runs import directory, integrated, integrator, sampling, slices, store
+from genlat.runs import directory, integrated, sampling, slices, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
+from genlat.verdict import integrator
 
 BLOCK = 10_000  # draws of a block, about
 PILOT = 4096

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from genlat import exact, observables
-from genlat.actions.base import AbstractAction
+from genlat import observables
 from genlat.estimators import autocorrelation, quantity, two_sided, weights
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.quantity import Quantity
@@ -193,20 +192,6 @@ def disagreement(measured: Arrays, names: tuple[str, ...]) -> dict[str, Any]:
     return {"observable": worst, "p_value": min(1.0, found[worst] * len(found))}
 
 
-def exactly(action: AbstractAction) -> dict[str, dict[str, dict[str, Any]]]:
-    """What is known exactly, in the shape of `results.json`."""
-    return {
-        name: {
-            "exact": {
-                "value": _plain(known.value),
-                "error": _plain(known.error),
-                "source": known.source,
-            }
-        }
-        for name, known in exact.known(action).items()
-    }
-
-
 def pulls(by_method: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """(a - b) / √(error_a² + error_b²) for every pair of methods of one observable.
 
@@ -238,7 +223,3 @@ def _derived(
         return function(on_device, lattice_shape)
 
     return inputs, of_means
-
-
-def _plain(value: Any) -> Any:
-    return np.asarray(value, dtype=np.float64).tolist()

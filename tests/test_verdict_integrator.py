@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genlat.runs import integrator
+from genlat.verdict import integrator
 
 
 def log_weights(n=20_000, seed=0):

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from genlat.estimators.autocorrelation import STUCK, TOO_FEW
-from genlat.runs import verdict
+from genlat.verdict import judge
 
 FINE = {
     "volume": 512,
@@ -62,7 +62,7 @@ def case(**changes):
 
 
 def test_yes_needs_everything_and_says_what():
-    trust, reasons = verdict.judge(FINE)
+    trust, reasons = judge.judge(FINE)
     assert trust == "yes"
     assert "mode weight 1.001 ± 0.002, from 8,192 samples of p" in reasons[0]
     assert "ESS 0.98" in reasons[1]
@@ -127,7 +127,7 @@ HALF = {**FINE["mode_weight"], "value": 0.5, "error": 0.006}
     ],
 )
 def test_each_fault_is_a_no_with_its_reason(changes, words):
-    trust, reasons = verdict.judge(case(**changes))
+    trust, reasons = judge.judge(case(**changes))
     assert trust == "no"
     assert len(reasons) == 1
     assert words in reasons[0]
@@ -136,7 +136,7 @@ def test_each_fault_is_a_no_with_its_reason(changes, words):
 def test_a_forward_ess_too_small_to_print_is_still_a_fault():
     unusable = {"value": 0.0, "error": None, "unusable": "one draw carries 100%"}
     changes = {"ess_forward": unusable, "log_ess_forward": -1247.3}
-    trust, reasons = verdict.judge(case(**changes))
+    trust, reasons = judge.judge(case(**changes))
     assert trust == "no"
     assert "forward ESS at most e^(-1247)" in reasons[0]
 
@@ -144,7 +144,7 @@ def test_a_forward_ess_too_small_to_print_is_still_a_fault():
 def test_many_disagreements_are_counted():
     pulls = {f"x{k}": {"nis - hmc": 6.0 + k} for k in range(7)}
     doubled = {"log_z": {"nis - bar": 9.5}, "free_energy_density": {"nis - bar": 9.5}}
-    trust, reasons = verdict.judge(case(pulls={**pulls, **doubled}))
+    trust, reasons = judge.judge(case(pulls={**pulls, **doubled}))
     assert trust == "no"
     assert reasons[0] == "x6: nis - hmc differ by +12.0 errors"
     assert reasons[3] == "5 more differences exceed 5 errors"
@@ -152,7 +152,7 @@ def test_many_disagreements_are_counted():
 
 
 def test_faults_add_up():
-    trust, reasons = verdict.judge(case(non_finite=1, pareto_k=2.0))
+    trust, reasons = judge.judge(case(non_finite=1, pareto_k=2.0))
     assert trust == "no"
     assert len(reasons) == 2
 
@@ -208,20 +208,20 @@ def test_faults_add_up():
     ],
 )
 def test_each_gap_is_an_unknown_with_its_reason(changes, words):
-    trust, reasons = verdict.judge(case(**changes))
+    trust, reasons = judge.judge(case(**changes))
     assert trust == "unknown"
     assert len(reasons) == 1
     assert words in reasons[0]
 
 
 def test_a_chain_alone_is_unknown():
-    trust, reasons = verdict.judge({"acceptance": {"hmc": {"value": 0.8}}})
+    trust, reasons = judge.judge({"acceptance": {"hmc": {"value": 0.8}}})
     assert trust == "unknown"
     assert "chain only" in reasons[0]
 
 
 def test_nothing_at_all_is_unknown():
-    trust, reasons = verdict.judge({})
+    trust, reasons = judge.judge({})
     assert trust == "unknown"
     assert "neither a chain nor a model" in reasons[0]
 
@@ -255,4 +255,4 @@ def test_nothing_at_all_is_unknown():
     ],
 )
 def test_what_noise_can_do_is_no_fault(changes):
-    assert verdict.judge(case(**changes)).trust == "yes"
+    assert judge.judge(case(**changes)).trust == "yes"

@@ -1,0 +1,1 @@
+"""Arrays in, results and a verdict out: no files, no run file, no clock."""
