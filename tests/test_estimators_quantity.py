@@ -100,7 +100,8 @@ def test_flaws_are_inherited_and_stuck_series_have_one():
 def test_an_unresolved_window_is_said():
     walk = np.random.default_rng(2).normal(size=(2, 60)).cumsum(axis=1)
     found = (mean(walk) + mean(Z, "draws")).estimate("bar")
-    assert found.method == "bar, window not resolved"
+    assert found.method == "bar"
+    assert found.caution == UNRESOLVED
 
 
 def test_bad_input_is_refused():

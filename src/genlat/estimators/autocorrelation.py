@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
-from scipy import special
 
+from genlat.estimators import spread
 from genlat.estimators.estimate import Estimate, plain
 from genlat.estimators.propagation import Function, expand, join
+from genlat.estimators.spread import Spread
 
-METHOD, UNRESOLVED = "gamma", "gamma, window not resolved"
+METHOD = "gamma"
+UNRESOLVED = "its autocorrelation time is not resolved: a lower bound"
 STUCK = "the series never changes: no error can be estimated"
 TOO_FEW = "too few samples: no error can be estimated"
 FEWEST_INDEPENDENT, FEWEST_WINDOWS = 10.0, 3.0  # for an error known to a half
@@ -37,13 +39,15 @@ class Analysis:
     `is_resolved` is false where the summation window ran into the length of the
     chains, where all of them together are shorter than 100 τ_int, and where the series
     never changes (a constant, or a stuck chain: the data cannot tell). `tau_int` is
-    then a lower bound at best; `mean.error` is too, unless there are many chains.
+    then a lower bound at best; `mean.error` is too, unless there are many chains, and
+    both say so in `caution`. `spreads`: how well each component's error is known.
     """
 
     mean: Estimate
     tau_int: Estimate
     window: int | Int[np.ndarray, "*shape"]
     is_resolved: bool | Bool[np.ndarray, "*shape"]
+    spreads: tuple[Spread, ...]
 
 
 def mean(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
@@ -81,8 +85,9 @@ def analyse(
     single exponential. `n_eff` is σ²/error². A `flaw` have series that never change
     within a chain, that are worth fewer than 10 independent draws, or N < 5 (2W + 1).
 
-    error² has the right mean, and a relative variance of about 2(2W + 1)/N: pulls
-    follow Student's t with N/(2W + 1) degrees of freedom. On lone chains of 50, 100,
+    error² has the right mean, and a relative variance of about 2(2W + 1)/N, more where
+    few draws carry it (`estimators.spread`): pulls follow Student's t with N/(2W + 1)
+    degrees of freedom. On lone chains of 50, 100,
     200 and 1000 τ_int (W = 3 ... 6 τ_int) pulls have a width of 1.12, 1.10, 1.04 and
     1.02. Those of τ_int itself are skew: a low τ comes with a low error.
 
@@ -101,20 +106,30 @@ def analyse(
     deviations[..., is_constant] = 0.0
     gammas = _autocovariances(deviations)
     columns = [_windowed(gamma, n_chains, window_factor) for gamma in gammas]
+    total = n_chains * n
+    spreads = [
+        _spread(column, deviations[..., k], total) for k, column in enumerate(columns)
+    ]
     error, n_eff, tau, tau_error, tau_bias = (
         plain(np.array([getattr(column, name) for column in columns]).reshape(shape))
         for name in ("error", "n_eff", "tau", "tau_error", "tau_bias")
     )
     window = np.array([column.window for column in columns]).reshape(shape)
     resolved = np.array([column.is_resolved for column in columns]).reshape(shape)
-    total, method = n_chains * n, METHOD if np.all(resolved) else UNRESOLVED
     value = plain(averages.reshape(shape))
     flaw = STUCK if is_stuck(values) else TOO_FEW if _is_few(columns, total) else ""
+    freedom = min(part.freedom for part in spreads)
+    short = "" if np.all(resolved) else UNRESOLVED
+    few = next(filter(None, map(spread.caution, spreads)), "")
+    mean = Estimate(
+        value, error, 0.0, total, n_eff, METHOD, flaw, short or few, freedom
+    )
     return Analysis(
-        mean=Estimate(value, error, 0.0, total, n_eff, method, flaw),
-        tau_int=Estimate(tau, tau_error, tau_bias, total, n_eff, method, flaw),
+        mean=mean,
+        tau_int=Estimate(tau, tau_error, tau_bias, total, n_eff, METHOD, flaw, short),
         window=window if shape else int(window),
         is_resolved=resolved if shape else bool(resolved),
+        spreads=tuple(spreads),
     )
 
 
@@ -149,59 +164,27 @@ def between_chains(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
         n=total,
         n_eff=plain(n_eff.reshape(shape)),
         method="between_chains",
+        freedom=n_chains - 1.0,
     )
 
 
-class Consistency(NamedTuple):
-    """χ² of the chain means, and the probability of one as large by chance."""
+class Projection(NamedTuple):
+    """A function of means: its value, the fluctuations projected on its gradient, and
+    the bias by its curvature as if draws were independent."""
 
-    chi2: float
-    p_value: float
-
-
-def replica_consistency(values: Real[np.ndarray, "chains n"]) -> Consistency:
-    r"""Whether R chains, independent and equally long, have one mean.
-
-    $$\chi^2 = \sum_r (\bar x_r - \bar x)^2 / \mathrm{error}_1^2$$
-
-    has R - 1 degrees of freedom. The error of one chain's mean is the Γ-method's, as in
-    `analyse`, with Γ of all chains but of deviations from each chain's own mean: a
-    shift between chains does not hide in the error it is measured by. It presumes
-    chains of 100 τ_int: at 10, `p_value` is below 0.05 for a third of consistent ones.
-
-    **Source:** Wolff as above, whose Q is `p_value`. Without the shift in Γ: ours.
-
-    **Raises:** `ValueError` for a single chain, fewer than three values in each, or one
-    that is not finite.
-    """
-    n_chains, n = values.shape
-    if n_chains < 2 or n < 3:
-        raise ValueError(
-            f"consistency needs at least 2 chains of 3 values, got {values.shape}"
-        )
-    series = _as_series(values)
-    means = np.mean(series, axis=1, keepdims=True)
-    scatter = float(np.sum((means - np.mean(means)) ** 2))
-    if np.all(values == values[:, :1]):
-        is_one = bool(np.all(values == values[0, 0]))
-        return Consistency(0.0, 1.0) if is_one else Consistency(math.inf, 0.0)
-    gamma = _autocovariances(series - means)[0]
-    window, _ = _automatic_window(gamma, n_chains, WINDOW_FACTOR)
-    # beyond half a chain its own mean has taken the signal away
-    variances, _ = _running_sums(gamma, 1, min(window, (n - 1) // 2))
-    variance = variances[-1] if variances[-1] > 0 else np.max(variances)
-    chi2 = scatter / float(variance)
-    return Consistency(chi2, float(special.gammaincc((n_chains - 1) / 2, chi2 / 2)))
+    value: Float[np.ndarray, "*component"]
+    series: Float[np.ndarray, "chains n *component"]
+    bias: Float[np.ndarray, "*component"]
+    flaw: str
 
 
-def derived(
+def project(
     values: Mapping[str, Real[np.ndarray, "chains n *_"]], function: Function
-) -> Estimate:
-    """`function` of the means: fluctuations projected on its gradient, then `analyse`.
+) -> Projection:
+    """`function` of the means, linearised around them.
 
-    The bias is that of its curvature, with the naive covariance of the means scaled by
-    2 τ_int of the projected series. Where `function` is not finite within one error of
-    the means, as a root of something that may be negative, that is the `flaw`.
+    Where `function` is not finite within one error of the means, as a root of something
+    that may be negative, that is the `flaw`.
 
     **Arguments:** `function` takes `{name: mean}`, float64 NumPy, and returns a number
     or an array.
@@ -212,18 +195,28 @@ def derived(
     deviations = (series - averages).reshape(-1, k)
     covariance = deviations.T @ deviations / (n_chains * n) ** 2
     expansion = expand(function, values, averages, covariance, sample_axes=2)
-    if flaw := expansion.flaw:
-        unknown = plain(np.full_like(expansion.value, np.nan))
-        value = plain(expansion.value)
-        return Estimate(
-            value, unknown, unknown, n_chains * n, unknown, UNRESOLVED, flaw
-        )
-    projected = np.einsum("ik,...k->i...", deviations, expansion.gradient)
-    analysis = analyse(projected.reshape(n_chains, n, *expansion.value.shape))
-    bias = 2 * analysis.tau_int.value * expansion.bias
-    return dataclasses.replace(
-        analysis.mean, value=plain(expansion.value), bias=plain(np.asarray(bias))
-    )
+    gradient = expansion.gradient if not expansion.flaw else 0 * expansion.gradient
+    projected = np.einsum("ik,...k->i...", deviations, gradient)
+    projected = projected.reshape(n_chains, n, *expansion.value.shape)
+    return Projection(expansion.value, projected, expansion.bias, expansion.flaw)
+
+
+def derived(
+    values: Mapping[str, Real[np.ndarray, "chains n *_"]], function: Function
+) -> Estimate:
+    """`function` of the means: the `project`ed fluctuations, then `analyse`.
+
+    The bias is that of its curvature, with the naive covariance of the means scaled by
+    2 τ_int of the projected series.
+    """
+    found = project(values, function)
+    value, n = plain(found.value), found.series.shape[0] * found.series.shape[1]
+    if found.flaw:
+        unknown = plain(np.full_like(found.value, np.nan))
+        return Estimate(value, unknown, unknown, n, unknown, METHOD, found.flaw)
+    analysis = analyse(found.series)
+    bias = 2 * analysis.tau_int.value * found.bias
+    return dataclasses.replace(analysis.mean, value=value, bias=plain(np.asarray(bias)))
 
 
 def autocorrelation_function(
@@ -272,6 +265,20 @@ class _Column(NamedTuple):
     tau_bias: float
     window: int
     is_resolved: bool
+
+
+def _spread(
+    column: _Column, deviations: Float[np.ndarray, "chains n"], total: int
+) -> Spread:
+    """Degrees of freedom from the window's noise, and from what few draws carry."""
+    if column.error == 0:
+        return spread.NONE
+    d, g = spread.shape(deviations)
+    size = total / column.n_eff
+    d, g = min(d * size, 1.0), g * math.sqrt(size)
+    excess = max(d - 3 / column.n_eff, 0.0)
+    freedom = 2 / (2 * (2 * column.window + 1) / total + excess)
+    return Spread(column.error**2, freedom, d, g)
 
 
 def _is_few(columns: list[_Column], total: int) -> bool:

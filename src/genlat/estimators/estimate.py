@@ -18,8 +18,12 @@ class Estimate:
     never. `bias` is the leading-order bias left uncorrected in `value` (0 where there
     is none), `n` the number of draws, `n_eff` how many independent draws of p they are
     worth. Errors of the components of an array are those of each on its own: the
-    components are correlated. `flaw`, where it is not empty, says why the numbers must
-    not be used.
+    components are correlated.
+
+    `flaw`, where it is not empty, says why the numbers must not be used; `caution` why
+    the error is a lower bound, or not known to be right: the value stands, nothing
+    rests on it. `freedom`: degrees of freedom of the error, so that pulls follow
+    Student's t; of several components the fewest.
     """
 
     value: Number
@@ -29,6 +33,8 @@ class Estimate:
     n_eff: Number
     method: str
     flaw: str = ""
+    caution: str = ""
+    freedom: float = math.inf
 
     def corrected(self) -> "Estimate":
         """With the leading-order bias taken off the value."""
@@ -44,7 +50,7 @@ class Estimate:
         """The fields as JSON: arrays as lists, NaN and ±inf, which JSON lacks, null.
 
         With a `flaw` there is no error to speak of: `error` is null, `unusable` says
-        why.
+        why. `caution` and `freedom` appear where they say something.
         """
         numbers = (self.value, self.error, self.bias, self.n_eff)
         value, error, bias, n_eff = (_jsonable(np.asarray(x).tolist()) for x in numbers)
@@ -56,6 +62,10 @@ class Estimate:
             "n_eff": n_eff,
             "method": self.method,
         }
+        if math.isfinite(self.freedom):
+            content["freedom"] = self.freedom
+        if self.caution:
+            content["caution"] = self.caution
         if self.flaw:
             content |= {"error": None, "unusable": self.flaw}
         return content

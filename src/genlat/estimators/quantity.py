@@ -20,26 +20,26 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Real
 
-from genlat.estimators import autocorrelation
+from genlat.estimators import autocorrelation, spread
 from genlat.estimators.autocorrelation import FEWEST_INDEPENDENT
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.propagation import expand
-
-UNRESOLVED = "window not resolved"
+from genlat.estimators.spread import Spread
 
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
     """A number, the influences of the draws behind it, and its leading bias.
 
-    `flaw` says why the number cannot be used, where it cannot; it is inherited by
-    everything made of it.
+    `flaw` says why the number cannot be used, where it cannot, `caution` why its error
+    cannot be relied upon; both are inherited by everything made of it.
     """
 
     value: float
     influences: Mapping[str, Float[np.ndarray, "..."]]
     bias: float = 0.0
     flaw: str = ""
+    caution: str = ""
 
     def estimate(self, method: str) -> Estimate:
         """The number with its error, which contains every correlation.
@@ -48,15 +48,18 @@ class Quantity:
         the ensemble with the fewest is worth.
         """
         parts = [_part(influence) for influence in self.influences.values()]
-        resolved = all(part.is_resolved for part in parts)
+        whole = spread.total([part.spread for part in parts])
+        caution = next((part.caution for part in parts if part.caution), "")
         return Estimate(
             value=self.value,
-            error=math.sqrt(sum(part.variance for part in parts)),
+            error=math.sqrt(whole.variance),
             bias=self.bias,
             n=sum(np.size(influence) for influence in self.influences.values()),
             n_eff=min((part.n_eff for part in parts), default=math.inf),
-            method=method if resolved else f"{method}, {UNRESOLVED}",
+            method=method,
             flaw=self.flaw or next((part.flaw for part in parts if part.flaw), ""),
+            caution=self.caution or caution or spread.caution(whole),
+            freedom=whole.freedom,
         )
 
     def __add__(self, other: "Quantity | float | int") -> "Quantity":
@@ -70,6 +73,7 @@ class Quantity:
             influences,
             self.bias + other.bias,
             self.flaw or other.flaw,
+            self.caution or other.caution,
         )
 
     def __mul__(self, factor: float | int) -> "Quantity":
@@ -78,6 +82,7 @@ class Quantity:
             {name: factor * x for name, x in self.influences.items()},
             factor * self.bias,
             self.flaw,
+            self.caution,
         )
 
     def __neg__(self) -> "Quantity":
@@ -149,28 +154,24 @@ def propagate(
 class _Part(NamedTuple):
     """What one ensemble contributes to an error."""
 
-    variance: float
+    spread: Spread
     n_eff: float
-    is_resolved: bool
     flaw: str
+    caution: str = ""
 
 
 def _part(influence: Float[np.ndarray, "..."]) -> _Part:
-    n, square = influence.size, float(np.sum(influence**2))
+    n = influence.size
     if influence.ndim == 1:
         # independent draws that all say the same have no error, and no flaw
         flaw = autocorrelation.TOO_FEW if n < FEWEST_INDEPENDENT else ""
-        return _Part(square / (n * (n - 1)), float(n), True, flaw)
-    if square == 0:
-        return _Part(0.0, float(n), True, autocorrelation.STUCK)
-    analysis = autocorrelation.analyse(influence)
-    estimate = analysis.mean
-    return _Part(
-        float(estimate.error) ** 2,
-        float(estimate.n_eff),
-        bool(analysis.is_resolved),
-        estimate.flaw,
-    )
+        return _Part(spread.of_independent(influence), float(n), flaw)
+    if not np.any(influence):
+        return _Part(spread.NONE, float(n), autocorrelation.STUCK)
+    found = autocorrelation.analyse(influence)
+    mean = found.mean
+    unresolved = "" if found.is_resolved else autocorrelation.UNRESOLVED
+    return _Part(found.spreads[0], float(mean.n_eff), mean.flaw, unresolved)
 
 
 def _added(

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Real
 
-from genlat.estimators.estimate import Estimate, plain
+from genlat.estimators import spread
+from genlat.estimators.estimate import Estimate, Number, plain
 from genlat.estimators.propagation import Function, expand, join
 
 METHOD = "nis"
@@ -61,10 +62,9 @@ def ess_estimate(log_w: Float[np.ndarray, " n"]) -> Estimate:
     u = _normalized(log_w)
     value = 1 / np.mean(u**2)
     u2 = u**2 * value
-    error = value * _standard_error(2 * (u - 1) - (u2 - 1))
     bias = value * np.mean((u - u2) ** 2) / u.size
-    n_eff = float(u.size * value)
-    return Estimate(float(value), plain(error), float(bias), u.size, n_eff, METHOD)
+    influence = value * (2 * (u - 1) - (u2 - 1))
+    return _estimate(value, influence, float(bias), u)
 
 
 def n_eff(log_w: Float[np.ndarray, " n"]) -> float:
@@ -78,16 +78,9 @@ def log_z(log_w: Float[np.ndarray, " n"]) -> Estimate:
     Delta-method error √((1/ess - 1)/(n - 1)). The bias, -(1/ess - 1)/(2n) to leading
     order, is recorded and not corrected.
     """
-    n, fraction = log_w.size, ess(log_w)
-    variance = max(1 / fraction - 1, 0.0)
-    return Estimate(
-        value=_log_mean(log_w),
-        error=math.sqrt(variance / (n - 1)),
-        bias=-0.5 * variance / n,
-        n=n,
-        n_eff=n * fraction,
-        method=METHOD,
-    )
+    u = _normalized(log_w)
+    bias = -0.5 * max(float(np.mean(u**2)) - 1, 0.0) / u.size
+    return _estimate(_log_mean(log_w), u - 1, bias, u)
 
 
 def free_energy_density(log_z: Estimate, volume: int) -> Estimate:
@@ -109,19 +102,13 @@ def kl_reverse(log_w: Float[np.ndarray, " n"], volume: int) -> Estimate:
     """
     u = _normalized(log_w)
     log_z_bias = -0.5 * (np.mean(u**2) - 1) / u.size
+    bias = float(log_z_bias / volume)
     if np.any(np.isneginf(log_w)):
-        value = error = math.inf
-    else:
-        value = (_log_mean(log_w) - np.mean(log_w)) / volume
-        error = _standard_error(u - 1 - (log_w - np.mean(log_w))) / volume
-    return Estimate(
-        value=float(value),
-        error=float(error),
-        bias=float(log_z_bias / volume),
-        n=u.size,
-        n_eff=float(u.size / np.mean(u**2)),
-        method=METHOD,
-    )
+        n_eff = float(u.size / np.mean(u**2))
+        return Estimate(math.inf, math.inf, bias, u.size, n_eff, METHOD)
+    value = (_log_mean(log_w) - np.mean(log_w)) / volume
+    influence = (u - 1 - (log_w - np.mean(log_w))) / volume
+    return _estimate(value, influence, bias, u)
 
 
 def reweighted_mean(
@@ -136,14 +123,8 @@ def reweighted_mean(
     u, mean, influence = _influence(log_w, values.reshape(values.shape[0], -1))
     shape = values.shape[1:]
     bias = -np.mean(u[:, None] * influence, axis=0) / u.size
-    return Estimate(
-        value=plain(mean.reshape(shape)),
-        error=plain(_standard_error(influence).reshape(shape)),
-        bias=plain(bias.reshape(shape)),
-        n=u.size,
-        n_eff=float(u.size / np.mean(u**2)),
-        method=METHOD,
-    )
+    influence = influence.reshape(u.size, *shape)
+    return _estimate(mean.reshape(shape), influence, bias.reshape(shape), u)
 
 
 def reweighted_derived(
@@ -163,19 +144,10 @@ def reweighted_derived(
     n = u.size
     covariance = influence.T @ influence / (n * (n - 1))
     expansion = expand(function, values, mean, covariance, sample_axes=1)
-    variance = np.einsum(
-        "...a,ab,...b->...", expansion.gradient, covariance, expansion.gradient
-    )
-    bias_of_means = -np.mean(u[:, None] * influence, axis=0) / n
-    return Estimate(
-        value=plain(expansion.value),
-        error=plain(np.sqrt(variance)),
-        bias=plain(expansion.bias + expansion.gradient @ bias_of_means),
-        n=n,
-        n_eff=float(n / np.mean(u**2)),
-        method=METHOD,
-        flaw=expansion.flaw,
-    )
+    projected = np.einsum("ia,...a->i...", influence, expansion.gradient)
+    bias = expansion.bias - expansion.gradient @ (u @ influence) / n**2
+    found = _estimate(expansion.value, projected, bias, u)
+    return dataclasses.replace(found, flaw=expansion.flaw)
 
 
 def entropy_density(
@@ -188,14 +160,9 @@ def entropy_density(
     u, mean, influence = _influence(log_w, action[:, None])
     influence = influence[:, 0]
     bias = -np.mean(u * influence) - 0.5 * (np.mean(u**2) - 1)
-    return Estimate(
-        value=float(mean[0] + _log_mean(log_w)) / volume,
-        error=float(_standard_error(influence + u - 1)) / volume,
-        bias=float(bias) / (u.size * volume),
-        n=u.size,
-        n_eff=float(u.size / np.mean(u**2)),
-        method=METHOD,
-    )
+    value = float(mean[0] + _log_mean(log_w)) / volume
+    bias = float(bias) / (u.size * volume)
+    return _estimate(value, (influence + u - 1) / volume, bias, u)
 
 
 def largest_share(log_w: Float[np.ndarray, " n"]) -> float:
@@ -226,9 +193,23 @@ def _influence(
     return u, mean, u[:, None] * (values - mean)
 
 
-def _standard_error(
+def _estimate(
+    value: Number | np.floating,
     influence: Float[np.ndarray, "n *component"],
-) -> Float[np.ndarray, "*component"]:
-    """Of the mean of independent draws whose own mean is zero by construction."""
-    n = influence.shape[0]
-    return np.asarray(np.sqrt(np.sum(influence**2, axis=0) / (n * (n - 1))))
+    bias: Number | np.floating,
+    u: Float[np.ndarray, " n"],
+) -> Estimate:
+    """A mean of independent draws whose influences have mean zero by construction."""
+    columns = influence.reshape(u.size, -1).T
+    spreads = [spread.of_independent(column) for column in columns]
+    errors = np.sqrt([part.variance for part in spreads])
+    return Estimate(
+        value=plain(np.asarray(value)),
+        error=plain(errors.reshape(influence.shape[1:])),
+        bias=plain(np.asarray(bias)),
+        n=u.size,
+        n_eff=float(u.size / np.mean(u**2)),
+        method=METHOD,
+        caution=next(filter(None, map(spread.caution, spreads)), ""),
+        freedom=min(part.freedom for part in spreads),
+    )

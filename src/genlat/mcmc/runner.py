@@ -27,6 +27,7 @@ X = TypeVar("X")
 Y = TypeVar("Y")
 _LogSizes = list[Float[Array, " chains"]]
 Measure = Callable[[Shaped[Array, "*lattice"]], dict[str, Float[Array, "..."]]]
+Start = Literal["cold", "hot", "dispersed"]
 
 # bytes of configurations that stay in a core's cache through a whole trajectory
 _BLOCK_BYTES = 1 << 17
@@ -40,13 +41,14 @@ def init_chains(
     *,
     dtype: DTypeLike,
     scale: ScalarLike = 1.0,
-    start: Literal["cold", "hot"] = "cold",
+    start: Start = "dispersed",
 ) -> Float[Array, "chains *lattice"]:
     """Configurations to start from, in both wells.
 
-    `"cold"`: φ = `scale` in even chains, -`scale` in odd ones: no domain walls, which
-    a long lattice would keep for a long time. `"hot"`: independent normal numbers of
-    standard deviation `scale`.
+    `"cold"`: φ = `scale` in even chains, -`scale` in odd ones. `"hot"`: independent
+    normal numbers of standard deviation `scale`. `"dispersed"`: cold in two chains of
+    four, one of either sign, and hot in the others: more ordered and less than the
+    theory is, so that chains that have not forgotten their start disagree.
 
     **Raises:** `ValueError` for `n_chains` < 1 or an unknown start.
     """
@@ -54,14 +56,16 @@ def init_chains(
         raise ValueError(f"n_chains must be at least 1, got {n_chains}")
     shape = action.lattice_shape
     size = jnp.asarray(scale, dtype)
-    if start == "hot":
-        keys = _chain_keys(key, n_chains)
-        return size * jax.vmap(lambda key: jr.normal(key, shape, dtype))(keys)
+    if start not in ("cold", "hot", "dispersed"):
+        raise ValueError(f"start must be 'cold', 'hot' or 'dispersed', got {start!r}")
+    index = jnp.arange(n_chains).reshape(-1, *(1 for _ in shape))
+    signs = (1 - 2 * (index % 2)).astype(dtype)
+    cold = jnp.broadcast_to(size * signs, (n_chains, *shape))
     if start == "cold":
-        signs = (1 - 2 * (jnp.arange(n_chains) % 2)).astype(dtype)
-        signs = signs.reshape(-1, *(1 for _ in shape))
-        return jnp.broadcast_to(size * signs, (n_chains, *shape))
-    raise ValueError(f"start must be 'cold' or 'hot', got {start!r}")
+        return cold
+    keys = _chain_keys(key, n_chains)
+    hot = size * jax.vmap(lambda key: jr.normal(key, shape, dtype))(keys)
+    return hot if start == "hot" else jnp.where(index % 4 < 2, cold, hot)
 
 
 def init_spins(
@@ -69,9 +73,9 @@ def init_spins(
     key: PRNGKeyArray,
     n_chains: int,
     *,
-    start: Literal["cold", "hot"] = "cold",
+    start: Start = "dispersed",
 ) -> Int8[Array, "chains *lattice"]:
-    """Spins to start from: all up in even chains and down in odd ones, or at random.
+    """Spins to start from, the signs of `init_chains`.
 
     **Raises:** `ValueError` for `n_chains` < 1 or an unknown start.
     """

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genlat.report import notation
-from genlat.report.notation import COUPLINGS, UNUSABLE, Json
+from genlat.report.notation import CAUTION, COUPLINGS, UNUSABLE, Json
 from genlat.report.tables import sigma, table
 
 Row = list[str]
@@ -18,11 +18,15 @@ WEIGHTS = {
     "kl_per_site": ("KL(q‖p) per site", "distance to the theory, whatever the volume"),
     "kl_forward_per_site": ("KL(p‖q) per site", "the same from p: sees lost modes"),
     "mode_weight": ("Mode weight", "evidence or none"),
+    "covered": (
+        "ln Ẑ of q less Bennett's",
+        "0 if q covers p, whatever the tail of 1/w",
+    ),
     "overlap": ("Overlap of q and p", "∫ 2pq/(p + q): 1 where they are the same"),
 }
 TAILS = {
     "prior": ("ESS of the Gaussian", "the best Gaussian untrained: what training adds"),
-    "pareto_k": ("Pareto k", "tail of the weights; above 0.7 no error can be believed"),
+    "pareto_k": ("Pareto k", "tail of the weights; above 1/2 they have no variance"),
     "largest_share": ("Largest share", "part of each estimate that hangs on one draw"),
     "pareto_k_forward": ("Pareto k, forward", "the same of the inverse weights on p"),
     "non_finite": ("Non-finite weights", "anything but 0 is a fault"),
@@ -83,6 +87,11 @@ def _samples_of_p(found: Json) -> list[Row]:
         origin = "" if source == "chain" else f"; from {source}"
         value = f"{samples['n']:,} by {samples['kernel']}"
         rows.append(["Samples of p", value, f"{meaning}{origin}"])
+        if (slowest := samples.get("slowest")) and slowest["observable"]:
+            meaning = (
+                f"independent ones, by the slowest observable, {slowest['observable']}"
+            )
+            rows.append(["Worth of them", f"{slowest['n_eff']:,.0f}", meaning])
     return rows
 
 
@@ -115,14 +124,11 @@ def _chains(found: Json) -> list[Row]:
         tau = found["tau_int"][name][method]
         meaning = f"slowest observable, {name}; ½ is no memory at all"
         rows.append([f"τ_int, {method}", notation.number(tau), meaning])
-    for method, replicas in found.get("replicas", {}).items():
-        if replicas:
-            label = f"Agreement of chains, {method}"
-            meaning = (
-                f"probability of a worse disagreement, worst in "
-                f"{replicas['observable']}; presumes chains of 100 τ_int"
-            )
-            rows.append([label, f"p = {replicas['p_value']:.2g}", meaning])
+    for method, worst in found.get("equilibrium", {}).items():
+        if worst:
+            meaning = f"probability of a worse one by chance; worst: {worst['worst']}"
+            label = f"Drift and memory of chains, {method}"
+            rows.append([label, f"p = {worst['p_value']:.2g}", meaning])
     return rows
 
 
@@ -204,8 +210,11 @@ def _error(error: float | None) -> str:
 
 def _row(label: str, value: Any, meaning: str) -> Row:
     """The reason takes the place of the meaning where the value is unusable."""
-    is_flawed = isinstance(value, Mapping) and UNUSABLE in value
-    return [label, _plain(value), str(value[UNUSABLE]) if is_flawed else meaning]
+    if not isinstance(value, Mapping):
+        return [label, _plain(value), meaning]
+    reason = value.get(UNUSABLE, value.get(CAUTION))
+    mark = "?" if CAUTION in value and UNUSABLE not in value else ""
+    return [label, _plain(value) + mark, meaning if reason is None else str(reason)]
 
 
 def _plain(value: Any) -> str:

@@ -10,10 +10,11 @@ from genlat.estimators.estimate import Estimate
 Json = Mapping[str, Any]
 ABSENT = "—"
 UNUSABLE = "unusable"
-UNRESOLVED = "not resolved"  # in the method: the error is a lower bound
+CAUTION = "caution"  # why an error is not relied upon
 SMALL = 1e-3  # below, numbers are written with a power of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FAR = 3.0  # a pull beyond this is highlighted
+LOOSE = 1.5  # checks that are noisier than the error by more are said
 
 COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
 COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from genlat.report import notation
-from genlat.report.notation import ABSENT, SYMBOLS, UNRESOLVED, UNUSABLE, Json
+from genlat.report.notation import ABSENT, CAUTION, SYMBOLS, UNUSABLE, Json
 
 
 def estimates(found: Json) -> str:
@@ -89,12 +89,29 @@ def _cell(estimate: Json | None, reasons: Sequence[str]) -> str:
     text = html.escape(notation.number(estimate))
     if estimate is None:
         return text
-    if UNUSABLE not in estimate:
-        is_short = UNRESOLVED in estimate.get("method", "")
-        return f"{text} <small>{UNRESOLVED}</small>" if is_short else text
-    reason = str(estimate[UNUSABLE])
+    reason = _reason(estimate)
+    if reason is None:
+        return text + _checked(estimate)
     mark = f"<sup>{reasons.index(reason) + 1}</sup>"
+    if UNUSABLE not in estimate:
+        return f'<span title="{html.escape(reason)}">{text}?{mark}</span>'
     return f'<em class=unusable title="{html.escape(reason)}">{text}{mark}</em>'
+
+
+def _checked(estimate: Json) -> str:
+    """Where no other method was as sharp: to how many of its errors it is checked."""
+    error, checked = estimate.get("error"), estimate.get("checked_to")
+    if not (isinstance(error, float) and isinstance(checked, float) and error > 0):
+        return ""
+    if checked <= notation.LOOSE * error:
+        return ""
+    return f" <small>checked to {checked / error:.2g} errors</small>"
+
+
+def _reason(estimate: Json) -> str | None:
+    """Why a number is not to be used, or its error not relied upon."""
+    reason = estimate.get(UNUSABLE, estimate.get(CAUTION))
+    return None if reason is None else str(reason)
 
 
 def _largest(by_method: Json) -> str:
@@ -143,18 +160,18 @@ def _components(estimate: Json, reasons: Sequence[str]) -> list[str]:
 def _reasons(found: Json) -> list[str]:
     """Each reason once; its place is its number."""
     every = (
-        str(estimate[UNUSABLE])
+        _reason(estimate)
         for by_method in found.values()
         for estimate in by_method.values()
-        if UNUSABLE in estimate
     )
-    return list(dict.fromkeys(every))
+    return list(dict.fromkeys(reason for reason in every if reason is not None))
 
 
 def _footnotes(found: Json, reasons: Sequence[str]) -> str:
     """Why numbers are unusable, what pulls leave out, where exact values come from."""
     notes = [
-        f'<p class="note"><sup>{k}</sup> Unusable: {html.escape(reason)}.</p>'
+        f'<p class="note"><sup>{k}</sup> Unusable, or with ? an error that nothing '
+        f"rests on: {html.escape(reason)}.</p>"
         for k, reason in enumerate(reasons, start=1)
     ]
     if any(notation.largest_pull(by_method) for by_method in found.values()):

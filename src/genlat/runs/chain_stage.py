@@ -194,11 +194,10 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
 
 
 def _start(job: Job, key: PRNGKeyArray) -> Shaped[Array, "chains *lattice"]:
-    """Configurations to thermalise from: ordered, as the theory itself would be."""
+    """Configurations to thermalise from, of the size that the best Gaussian says."""
     n_chains = _section(job).chains
     if isinstance(job.action, Ising):
-        start = "hot" if float(job.action.beta) < 0 else "cold"
-        return runner.init_spins(job.action, key, n_chains, start=start)
+        return runner.init_spins(job.action, key, n_chains)
     gaussian = gap.best_gaussian(job.scalar)
     return runner.init_chains(
         job.action,

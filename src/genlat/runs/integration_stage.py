@@ -161,13 +161,14 @@ def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> 
     section = job.config.integration
     action = HoppingPath(job.scalar, fraction)
     key_therm, key_run = jr.split(key)
+    key_start = jr.fold_in(key_therm, section.therm)
     own = [node for node in nodes if node.fraction == fraction]
     left = [node for node in nodes if node.fraction < fraction]
     if own:
         kernel = _kernel(action, own[0].step_size, section.n_leapfrog)
         states = jax.vmap(kernel.init)(jnp.asarray(own[0].phis))
     else:
-        phis = _start(action, section.chains) if not left else left[-1].phis
+        phis = left[-1].phis if left else _start(action, section.chains, key_start)
         step_size = left[-1].step_size if left else 0.1
         kernel, states = runner.thermalise(
             _kernel(action, step_size, section.n_leapfrog),
@@ -197,11 +198,13 @@ def _kernel(action: HoppingPath, step_size: float, n_leapfrog: int) -> Sequence:
     return Sequence((hmc, SignCluster(action)))
 
 
-def _start(action: HoppingPath, chains: int) -> Float[np.ndarray, "chains *lattice"]:
-    """Constant fields of the size that the best Gaussian says, in both wells."""
+def _start(
+    action: HoppingPath, chains: int, key: PRNGKeyArray
+) -> Float[np.ndarray, "chains *lattice"]:
+    """Dispersed fields of the size that the best Gaussian says, in both wells."""
     best = gap.best_gaussian(action)
     scale = float(np.sqrt(best.mean**2 + np.mean(best.variance)))
-    key = jr.key(0)  # not used: a cold start draws nothing
+
     phis = runner.init_chains(action, key, chains, dtype=np.float32, scale=scale)
     return np.asarray(phis)
 

@@ -10,8 +10,9 @@ from rich.table import Table
 from genlat.estimators.estimate import Estimate
 
 WIDTH = 120  # of output that no terminal limits
-UNRESOLVED = "not resolved"  # in the method of an estimate: its error is a lower bound
+
 FAR = 3.0  # errors: pulls beyond are named
+LOOSE = 1.5  # checks that are noisier than an error by more are said
 NAMED = 5  # of them, the largest
 FREE_ENERGY = ("log_z", "free_energy_density", "entropy_density")
 BOUNDS = {
@@ -39,7 +40,8 @@ def show(results: Json) -> None:
         for table in _tables(cells, console.width):
             console.print(table)
     for line in (
-        *_unusable(results["estimates"]),
+        *_reasons(results["estimates"]),
+        *_loose(results["estimates"]),
         *_pulls(diagnostics.get("pulls", {})),
         *_diagnostics(diagnostics),
     ):
@@ -139,7 +141,7 @@ def _brief(estimate: Json) -> str:
         return f"{value:.4g}(?)"
     if error <= 1e-9 * abs(value):
         return f"{value:.10g}"
-    note = f" {UNRESOLVED}" if UNRESOLVED in estimate.get("method", "") else ""
+    note = "?" if "caution" in estimate else ""
     return str(Estimate(value, error, 0.0, n=1, n_eff=1.0, method="")) + note
 
 
@@ -148,18 +150,39 @@ def _is_usable(estimate: Json) -> bool:
     return "unusable" not in estimate and None not in numbers
 
 
-def _unusable(found: Json) -> list[str]:
-    """Each reason once, with all it concerns."""
+def _reasons(found: Json) -> list[str]:
+    """Why numbers are unusable, or marked, each reason once with all it concerns."""
     concerned: dict[str, list[str]] = {}
     for name, by_method in found.items():
         for method, estimate in by_method.items():
-            if "unusable" in estimate:
-                concerned.setdefault(estimate["unusable"], []).append(
-                    f"{name} {method}"
-                )
-    return [
-        f"unusable: {', '.join(where)}: {reason}" for reason, where in concerned.items()
-    ]
+            for key, label in (("unusable", "unusable"), ("caution", "? at")):
+                if key in estimate:
+                    reason = f"{label}: {estimate[key]}"
+                    concerned.setdefault(reason, []).append(f"{name} {method}")
+                    break
+    lines = []
+    for reason, where in concerned.items():
+        label, _, text = reason.partition(": ")
+        lines.append(f"{label}: {', '.join(where)}: {text}")
+    return lines
+
+
+def _loose(found: Json) -> list[str]:
+    """By method: how many of its numbers no other method has checked as sharply."""
+    ratios: dict[str, list[float]] = {}
+    for by_method in found.values():
+        for method, estimate in by_method.items():
+            error, checked = estimate.get("error"), estimate.get("checked_to")
+            if isinstance(checked, float) and isinstance(error, float) and error > 0:
+                ratios.setdefault(method, []).append(checked / error)
+    lines = []
+    for method, every in ratios.items():
+        if loose := [ratio for ratio in every if ratio > LOOSE]:
+            lines.append(
+                f"{method}: {len(loose)} of {len(every)} numbers are checked by others "
+                f"to {min(loose):.2g} to {max(loose):.2g} of their errors only"
+            )
+    return lines
 
 
 def _pulls(found: Json) -> list[str]:

@@ -5,6 +5,7 @@ None was used in training: of an ensemble that the model was trained on, only th
 that were held out.
 """
 
+import functools
 import time
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from genlat import observables
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractModel
 from genlat.runs import directory, integrated, store, stored_chains, training_set
@@ -92,9 +94,11 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
     if training_set.is_evaluated(job.config.train, job.config.estimate):
         _, phis = data.split_chains(phis, job.config.train.held_out)
     flat = phis.reshape(-1, *phis.shape[2:])
-    log_q, action = evaluate(model, job.action, flat, job.at_once)
-    shape = phis.shape[:2]
-    arrays = {"log_q": log_q.reshape(shape), "action": action.reshape(shape)}
+    found = evaluate(model, job.action, flat, job.at_once)
+    arrays = {
+        name: values.reshape(*phis.shape[:2], *values.shape[1:])
+        for name, values in found.items()
+    }
     seconds = time.perf_counter() - begin
     attributes = {
         "fingerprint": _fingerprint(job),
@@ -111,8 +115,11 @@ def evaluate(
     action: AbstractAction,
     phis: Num[np.ndarray, "n *lattice"],
     batch: int,
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """log q and S of configurations, in batches of one size, the last filled up."""
+) -> dict[str, Float[np.ndarray, "n ..."]]:
+    """`log_q`, `action` and `observables/<key>` of configurations.
+
+    In batches of one size, the last filled up.
+    """
     n = len(phis)
     index = np.arange(batch * -(-n // batch)) % max(n, 1)
     parts = [
@@ -120,14 +127,22 @@ def evaluate(
         for rows in index.reshape(-1, batch)
     ]
     if not parts:
-        return np.zeros(0), np.zeros(0)
-    log_q, total = (np.concatenate(column)[:n] for column in zip(*parts, strict=True))
-    return log_q, total
+        return {"log_q": np.zeros(0), "action": np.zeros(0)}
+    return {
+        name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]
+    }
 
 
 @eqx.filter_jit
 def _evaluate(
     model: AbstractModel, action: AbstractAction, phis: Num[Array, "n *lattice"]
-) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    log_q = model.log_prob_batch(jnp.moveaxis(phis, 0, 1))
-    return log_q, jax.vmap(action)(phis)
+) -> dict[str, Float[Array, "n ..."]]:
+    measured = jax.vmap(functools.partial(observables.primary, action))(phis)
+    return {
+        "log_q": model.log_prob_batch(jnp.moveaxis(phis, 0, 1)),
+        "action": jax.vmap(action)(phis),
+        **{
+            f"observables/{name}": values.astype(jnp.float64)
+            for name, values in measured.items()
+        },
+    }

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +12,8 @@ from genlat import observables
 from genlat.estimators import autocorrelation, quantity, two_sided, weights
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.quantity import Quantity
-
-Arrays = Mapping[str, Float[np.ndarray, "..."]]
-Found = dict[str, Estimate]
+from genlat.verdict import limits
+from genlat.verdict.data import Arrays, Draws, Found, Samples
 
 
 def chain(
@@ -33,19 +31,34 @@ def chain(
     return found
 
 
-def nis(
-    log_w: Float[np.ndarray, " n"],
-    measured: Arrays,
+def proposals(
+    draws: Draws,
+    index: Int[np.ndarray, "chains n"],
     names: tuple[str, ...],
     lattice_shape: tuple[int, ...],
 ) -> Found:
-    """From weighted draws of q: `measured[key]` of shape (n, ...); ln Z too.
+    """From a neural Markov chain: the draws' values in the chain's order."""
+    measured = gathered(draws.measured, index)
+    found = chain(measured, names, lattice_shape)
+    for name in names:
+        series = measured.get(name)
+        if name in observables.DERIVED and not found[name].flaw:
+            inputs, function = _derived(name, lattice_shape)
+            of = {key: measured[key] for key in inputs}
+            series = autocorrelation.project(of, function).series
+        if series is not None and not found[name].flaw:
+            found[name] = limits.of_proposals(found[name], series, index)
+    return found
+
+
+def nis(draws: Draws, names: tuple[str, ...], lattice_shape: tuple[int, ...]) -> Found:
+    """From weighted draws of q; ln Z too, with the floor of its arithmetic.
 
     Where one draw outweighs all others together, everything carries that flaw.
     """
-    log_z = weights.log_z(log_w)
-    volume = int(np.prod(lattice_shape))
-    total = volume * measured["action_density"]
+    log_w, measured = draws.log_w, draws.measured
+    volume = math.prod(lattice_shape)
+    log_z, total = weights.log_z(log_w), volume * measured["action_density"]
     found = {
         "log_z": log_z,
         "free_energy_density": weights.free_energy_density(log_z, volume),
@@ -61,14 +74,11 @@ def nis(
             found[name] = weights.reweighted_mean(log_w, measured[name])
     if flaw := two_sided.log_z_q(log_w).flaw:
         return {name: dataclasses.replace(x, flaw=flaw) for name, x in found.items()}
-    return found
+    return with_floor(found, draws.floor(volume), volume)
 
 
 def variational(
-    log_w: Float[np.ndarray, " n"],
-    measured: Arrays,
-    names: tuple[str, ...],
-    lattice_shape: tuple[int, ...],
+    draws: Draws, names: tuple[str, ...], lattice_shape: tuple[int, ...]
 ) -> Found:
     """Averages over q itself, as if it were p: what reweighting corrects.
 
@@ -78,68 +88,80 @@ def variational(
     **Source:** Wu, Wang, Zhang, Phys. Rev. Lett. 122, 080602, arXiv:1809.10606; its
     bias in Nicoli et al., Phys. Rev. E 101, 023304, arXiv:1910.13496.
     """
-    found = nis(np.zeros_like(log_w), measured, names, lattice_shape)
+    log_w, measured = draws.log_w, draws.measured
+    even = dataclasses.replace(draws, log_w=np.zeros_like(log_w))
+    found = nis(even, names, lattice_shape)
     del found["free_energy_density_upper"]
-    volume = int(np.prod(lattice_shape))
+    volume = math.prod(lattice_shape)
     log_z = quantity.mean(log_w[None], two_sided.Q)
     entropy = quantity.mean(
         log_w[None] + volume * measured["action_density"][None], two_sided.Q
     )
     found |= free_energy(log_z, volume, "variational")
     found["entropy_density"] = (entropy / volume).estimate("variational")
+    found = with_floor(found, draws.floor(volume), volume)
     return {
         name: dataclasses.replace(x, method="variational") for name, x in found.items()
     }
 
 
-def from_p(
-    log_w_p: Float[np.ndarray, "chains n"],
-    action: Float[np.ndarray, "chains n"],
-    volume: int,
-) -> Found:
-    """From samples of p with their log q: ln Z, a bound and the entropy."""
-    log_z = two_sided.log_z_p(log_w_p)
-    entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
-    upper = two_sided.upper_log_z(log_w_p)
+def from_p(samples: Samples, volume: int, floor: float) -> Found:
+    """From samples of p with their log q: ln Z, a bound and the entropy.
+
+    **Arguments:** `floor`: what rounding leaves of ln Z.
+    """
+    log_z = two_sided.log_z_p(samples.log_w)
+    entropy = (quantity.mean(_action(samples, volume), two_sided.P) + log_z) / volume
+    upper = two_sided.upper_log_z(samples.log_w)
     found = {
         **free_energy(log_z, volume, "p_estimator"),
         "free_energy_density_lower": bound(upper, volume, "p_estimator"),
         "entropy_density": entropy.estimate("p_estimator"),
     }
-    return {name: settled(x, log_w_p, action) for name, x in found.items()}
+    found = {name: settled(x, samples) for name, x in found.items()}
+    return with_floor(found, floor, volume)
 
 
-def from_both(
-    log_w_q: Float[np.ndarray, " draws"],
-    log_w_p: Float[np.ndarray, "chains n"],
-    action: Float[np.ndarray, "chains n"],
-    volume: int,
-) -> Found:
+def from_both(draws: Draws, samples: Samples, volume: int) -> Found:
     """By Bennett's ratio from draws of q and samples of p."""
-    log_z = two_sided.bar(log_w_q, log_w_p).log_z
-    entropy = (quantity.mean(action, two_sided.P) + log_z) / volume
+    log_z = two_sided.bar(draws.log_w, samples.log_w).log_z
+    entropy = (quantity.mean(_action(samples, volume), two_sided.P) + log_z) / volume
     found = {
         **free_energy(log_z, volume, "bar"),
         "entropy_density": entropy.estimate("bar"),
     }
-    return {name: settled(x, log_w_p, action) for name, x in found.items()}
+    found = {name: settled(x, samples) for name, x in found.items()}
+    return with_floor(found, draws.floor(volume), volume)
 
 
-def settled(
-    estimate: Estimate,
-    log_w_p: Float[np.ndarray, "chains n"],
-    action: Float[np.ndarray, "chains n"],
-) -> Estimate:
+def settled(estimate: Estimate, samples: Samples) -> Estimate:
     """An estimate from samples of p, not called stuck where the model is exact.
 
     Log-weights that are all equal mean that q = p, or that no chain moved; if the
     action moves, it is the former, and the error of 0 is right.
     """
-    is_exact = bool(np.all(log_w_p == log_w_p[0, 0]))
+    log_w, action = samples.log_w, samples.measured["action_density"]
+    is_exact = bool(np.all(log_w == log_w[0, 0]))
     if is_exact and not autocorrelation.is_stuck(action):
         flaw = "" if estimate.flaw == autocorrelation.STUCK else estimate.flaw
         return dataclasses.replace(estimate, flaw=flaw)
     return estimate
+
+
+FREE_ENERGY = ("log_z", "free_energy_density", "entropy_density")
+BOUNDS = ("free_energy_density_upper", "free_energy_density_lower")
+
+
+def with_floor(found: Found, floor: float, volume: int) -> Found:
+    """Errors of ln Z and what contains it, with those of rounding in quadrature."""
+    shares = {"log_z": floor}
+    shares |= dict.fromkeys((*FREE_ENERGY[1:], *BOUNDS), floor / volume)
+    return {
+        name: dataclasses.replace(x, error=math.hypot(float(x.error), shares[name]))
+        if name in shares
+        else x
+        for name, x in found.items()
+    }
 
 
 def free_energy(log_z: Quantity, volume: int, method: str) -> Found:
@@ -165,52 +187,21 @@ def gathered(measured: Arrays, index: Int[np.ndarray, "chains n"]) -> Arrays:
     return {name: values[index] for name, values in measured.items()}
 
 
-def autocorrelation_times(measured: Arrays, names: tuple[str, ...]) -> Found:
+def scalars(measured: Arrays) -> Arrays:
+    """The observables of chains that are one number a configuration."""
+    return {name: values for name, values in measured.items() if values.ndim == 2}
+
+
+def autocorrelation_times(measured: Arrays) -> Found:
     """τ_int of the scalar observables, in steps between kept samples."""
     return {
-        name: autocorrelation.tau_int(measured[name])
-        for name in names
-        if name not in observables.DERIVED and measured[name].ndim == 2
+        name: autocorrelation.tau_int(values)
+        for name, values in scalars(measured).items()
     }
 
 
-def disagreement(measured: Arrays, names: tuple[str, ...]) -> dict[str, Any]:
-    """The scalar observable in which the chains disagree most, and by what chance.
-
-    `p_value` is that of the worst of all observables, times their number. Empty for a
-    single chain.
-    """
-    found = {
-        name: autocorrelation.replica_consistency(measured[name]).p_value
-        for name in names
-        if name not in observables.DERIVED and measured[name].ndim == 2
-        if measured[name].shape[0] > 1
-    }
-    if not found:
-        return {}
-    worst = min(found, key=lambda name: found[name])
-    return {"observable": worst, "p_value": min(1.0, found[worst] * len(found))}
-
-
-def pulls(by_method: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """(a - b) / √(error_a² + error_b²) for every pair of methods of one observable.
-
-    Methods that share their draws are closer than this says: a large pull counts, a
-    small one proves nothing. Observables with several components are left out, and
-    methods without a finite error or, as averages over q itself, with a bias.
-    """
-    found = {}
-    methods = [name for name in by_method if name != "variational"]
-    for index, first in enumerate(methods):
-        for second in methods[index + 1 :]:
-            a, b = by_method[first], by_method[second]
-            numbers = [x[key] for x in (a, b) for key in ("value", "error")]
-            if not all(isinstance(number, float) for number in numbers):
-                continue  # several components, or an error that is not finite
-            error = math.hypot(a["error"], b["error"])
-            if error > 0:
-                found[f"{first} - {second}"] = (a["value"] - b["value"]) / error
-    return found
+def _action(samples: Samples, volume: int) -> Float[np.ndarray, "chains n"]:
+    return volume * samples.measured["action_density"]
 
 
 def _derived(

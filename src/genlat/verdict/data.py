@@ -1,0 +1,68 @@
+"""What a run can know of a theory and a model: draws of q, samples of p, a chain."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from genlat.estimators.estimate import Estimate
+
+Arrays = Mapping[str, Float[np.ndarray, "..."]]
+Found = dict[str, Estimate]
+
+
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Independent draws of a model q.
+
+    - `log_w`: -S - ln q. `measured`: observables, draws first; `action_density` always.
+    - `roundoff`: of the arithmetic in which ln q was summed: 2⁻²⁴ of float32.
+    """
+
+    log_w: Float[np.ndarray, " n"]
+    measured: Arrays
+    roundoff: float
+
+    def floor(self, volume: int) -> float:
+        """What rounding leaves of ln Z: `roundoff` times ⟨|S| + |ln q|⟩.
+
+        The rounding errors of a sum of V terms, each of its own size, are smaller by
+        about √V at random and as large where they are of one sign.
+        """
+        action = volume * self.measured["action_density"]
+        log_q = -self.log_w - action
+        size = np.abs(action) + np.abs(log_q)
+        return self.roundoff * float(np.mean(size[np.isfinite(size)]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposed:
+    """A neural Markov chain by reference to draws: see `estimators.nmcmc`."""
+
+    index: Int[np.ndarray, "chains n"]
+    is_accepted: Float[np.ndarray, "chains n"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Chains that sample p, with the log q of a model: what it is held against.
+
+    - `log_w`: -S - ln q. `measured`: observables, `action_density` always.
+    - `kernel`: that made them. `visits_every_mode`: whether it carries φ to every
+      image of its under the symmetries that separate the modes, by construction.
+    """
+
+    log_w: Float[np.ndarray, "chains n"]
+    measured: Arrays
+    kernel: str
+    visits_every_mode: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """A Markov chain's history: `measured`, (chains, n, ...), and its acceptance."""
+
+    name: str
+    measured: Arrays
+    acceptance: Float[np.ndarray, "chains n"]

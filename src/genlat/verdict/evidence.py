@@ -1,0 +1,218 @@
+"""The model held against samples of p: ln Z from both sides, and what q misses."""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.estimators import (
+    autocorrelation,
+    quantity,
+    resampling,
+    tails,
+    two_sided,
+    weights,
+)
+from genlat.estimators.estimate import Estimate
+from genlat.estimators.quantity import Quantity
+from genlat.estimators.support import Missed, missed
+from genlat.verdict import checks, estimates, findings, limits
+from genlat.verdict.checks import Check
+from genlat.verdict.data import Draws, Samples
+from genlat.verdict.findings import Findings
+
+THRESHOLDS = (0.1, 0.01, 0.001)
+
+Json = dict[str, Any]
+
+
+def of_samples(
+    draws: Draws,
+    samples: Samples,
+    methods: tuple[str, ...],
+    shape: findings.Shape,
+    rng: np.random.Generator,
+) -> Findings:
+    """Estimates that need samples of p, and what they say of the model.
+
+    **Arguments:** `rng` for the bootstrap alone.
+    """
+    log_w_p, log_w_q = samples.log_w, draws.log_w
+    broken = int(np.sum(np.isnan(log_w_p) | np.isneginf(log_w_p)))
+    diagnostics: Json = {
+        "p_samples": {
+            "kernel": samples.kernel,
+            "n": log_w_p.size,
+            "visits_every_mode": samples.visits_every_mode,
+        },
+        "non_finite_p": broken,
+        "excluded": int(np.sum(np.isposinf(log_w_p))),
+    }
+    is_met = int(np.sum(np.isfinite(log_w_p))) > 1
+    if broken or not is_met or not findings.is_usable(log_w_q):
+        return Findings({}, diagnostics, {})
+    volume = math.prod(shape)
+    floor = draws.floor(volume)
+    ratio = two_sided.bar(log_w_q, log_w_p)
+    log_z_p = two_sided.log_z_p(log_w_p)
+    slowest = _slowest(samples)
+    sides = _missed(ratio.log_z.value, draws, samples, slowest["n_eff"])
+    own = estimates.from_p(samples, volume, floor)
+    weight, ess, kl = (
+        estimates.settled(found.estimate(method), samples)
+        for found, method in (
+            (two_sided.mode_weight(log_w_q, log_w_p), "mode_weight"),
+            (two_sided.ess_forward(log_w_p), "forward"),
+            (two_sided.kl_forward(log_w_p, volume), "forward"),
+        )
+    )
+    heavy = _heavy(sides["p_estimator"], own["log_z"])
+    if heavy:
+        own = {name: limits.marked(x, heavy) for name, x in own.items()}
+        weight, ess, kl = (limits.marked(x, heavy) for x in (weight, ess, kl))
+    covered = _covered(draws, samples, ratio.log_z, floor)
+    tests = findings.equilibrium("samples of p", _watched(samples))
+    diagnostics["p_samples"] |= {"slowest": slowest}
+    diagnostics |= {
+        "ess_forward": ess.to_json(),
+        "log_ess_forward": two_sided.log_ess_forward(log_w_p),
+        "kl_forward_per_site": kl.to_json(),
+        "mode_weight": {**weight.to_json(), "is_evidence": samples.visits_every_mode},
+        "covered": covered.to_json(),
+        "missed": {name: found._asdict() for name, found in sides.items()},
+        "uncovered": [_uncovered(log_w_p, ratio.log_z.value, x) for x in THRESHOLDS],
+        "equilibrium": {"samples of p": findings.worst(tests)},
+        "overlap": ratio.overlap,
+        "cross_checks": {"log_z": _cross_checks(log_w_q, log_w_p, log_z_p, rng)},
+    }
+    if log_w_p.size >= tails.SMALLEST_SAMPLE:
+        diagnostics["pareto_k_forward"] = tails.pareto_k(-log_w_p.ravel())
+    by_method = {
+        "p_estimator": own,
+        "bar": estimates.from_both(draws, samples, volume),
+    }
+    wanted = {name: by_method[name] for name in by_method if name in methods}
+    tests += tuple(_coverage(weight, covered))
+    return Findings(wanted, diagnostics, {}, tests)
+
+
+def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:
+    """All that samples were measured for; ln w is where a missing mode shows."""
+    scalars = estimates.scalars(samples.measured)
+    if not np.all(np.isfinite(samples.log_w)):
+        return dict(scalars)
+    return {"log_w": samples.log_w, **scalars}
+
+
+def _slowest(samples: Samples) -> Json:
+    """The observable of the samples that is worth the fewest independent ones.
+
+    A constant has nothing to say.
+    """
+    found = {
+        name: quantity.mean(values, two_sided.P).estimate("")
+        for name, values in _watched(samples).items()
+        if np.any(values != values[0, 0])
+    }
+    if not found:
+        n_eff = float(samples.log_w.size)
+        return {"observable": None, "n_eff": n_eff, "is_resolved": False}
+    name = min(found, key=lambda name: found[name].n_eff)
+    is_resolved = all(
+        x.caution != autocorrelation.UNRESOLVED and not x.flaw for x in found.values()
+    )
+    n_eff = min(float(found[name].n_eff), float(samples.log_w.size))
+    return {"observable": name, "n_eff": n_eff, "is_resolved": is_resolved}
+
+
+def _missed(
+    log_z: float, draws: Draws, samples: Samples, n_eff_p: float
+) -> dict[str, Missed]:
+    """What draws of q miss as samples of p tell, and the other way round."""
+    return {
+        "nis": missed(samples.log_w - log_z, draws.log_w.size),
+        "p_estimator": missed(log_z - draws.log_w, n_eff_p),
+    }
+
+
+def _heavy(found: Missed, log_z: Estimate) -> str:
+    """Why the error of -ln⟨1/w⟩ is not known, where it is not."""
+    if found.shift > float(log_z.error):
+        return (
+            f"{found.mass:.1g} of q, where p is small, is met by {found.expected:.1g} "
+            "samples of p: their 1/w are missing"
+        )
+    return log_z.caution
+
+
+def _covered(draws: Draws, samples: Samples, log_z: Quantity, floor: float) -> Estimate:
+    """Ẑ_q over Z by Bennett's ratio: as the mode weight, but 1/w need not be light."""
+    difference = two_sided.log_z_q(draws.log_w) - log_z
+    found = estimates.settled(difference.estimate("nis - bar"), samples)
+    return estimates.with_floor({"log_z": found}, floor, 1)["log_z"]
+
+
+def _coverage(weight: Estimate, covered: Estimate) -> list[Check]:
+    """Whether ln Z is the same from q and from p."""
+    found = []
+    if not weight.flaw and not weight.caution and weight.error:
+        value, error = float(weight.value), float(weight.error)
+        found.append(_deviation("mode weight", value, value - 1, error, weight))
+    if not covered.flaw and covered.error:
+        value = math.exp(float(covered.value))
+        pull = float(covered.value), float(covered.error)
+        found.append(_deviation("Ẑ_q over Bennett's Z", value, *pull, covered))
+    return found
+
+
+def _deviation(
+    name: str, value: float, off: float, error: float, estimate: Estimate
+) -> Check:
+    pull = off / error
+    is_firm = not estimate.caution and estimate.n_eff >= checks.RESOLVED_N_EFF
+    p_value = checks.of_pull(pull, estimate.freedom)
+    says = f"{name} {value:.4f} ± {error:.2g}"
+    log_ratio = math.log(max(value, math.ulp(0.0)))
+    return Check("coverage", name, says, p_value, bool(is_firm), pull, log_ratio)
+
+
+def _uncovered(
+    log_w_p: Float[np.ndarray, "chains n"], log_z: float, threshold: float
+) -> Json:
+    estimate = two_sided.uncovered(log_w_p, log_z, threshold).estimate("")
+    # no sample there: the next one might be
+    error = float(estimate.error) or 1 / log_w_p.size
+    return {"threshold": threshold, "value": float(estimate.value), "error": error}
+
+
+def _cross_checks(
+    log_w_q: Float[np.ndarray, " draws"],
+    log_w_p: Float[np.ndarray, "chains n"],
+    log_z_p: Quantity,
+    rng: np.random.Generator,
+) -> Json:
+    """Errors of ln Z from both sides by jackknife and bootstrap, over draws or chains.
+
+    Left out with fewer than ten chains.
+    """
+    sides = {
+        "nis": (log_w_q, weights.log_z(log_w_q).error),
+        "p_estimator": (-log_w_p, log_z_p.estimate("").error),
+    }
+    found = {}
+    for method, (log_x, delta) in sides.items():
+        if log_x.ndim == 2 and len(log_x) < resampling.FEWEST:
+            continue
+        x = np.exp(log_x - np.max(log_x))
+        means = resampling.groups(x / np.mean(x))[:, None]
+        found[method] = {
+            "delta": float(delta),
+            "jackknife": float(resampling.jackknife(means, _log).error),
+            "bootstrap": float(resampling.bootstrap(means, _log, rng).error),
+        }
+    return found
+
+
+def _log(means: Float[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
+    return np.log(np.maximum(means[:, 0], np.finfo(np.float64).tiny))

@@ -1,0 +1,163 @@
+"""What each ensemble contributes to the results: a chain, draws, a neural chain."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.estimators import autocorrelation, stationarity, tails, weights
+from genlat.verdict import estimates, limits
+from genlat.verdict.checks import Check
+from genlat.verdict.data import Arrays, Chain, Draws, Proposed
+
+Json = dict[str, Any]
+Shape = tuple[int, ...]
+
+
+class Findings(NamedTuple):
+    """Estimates by method, entries of `diagnostics` and of `cost`, and tests."""
+
+    by_method: Mapping[str, estimates.Found]
+    diagnostics: Json
+    cost: Json
+    checks: tuple[Check, ...] = ()
+
+
+NOTHING = Findings({}, {}, {})
+
+
+def of_chain(
+    chain: Chain, names: tuple[str, ...], shape: Shape, seconds: float
+) -> Findings:
+    """A chain by itself: averages, and whether it is in equilibrium."""
+    name = chain.name
+    found = estimates.chain(chain.measured, names, shape)
+    tests = equilibrium(name, chain.measured)
+    return Findings(
+        {name: found},
+        {
+            "acceptance": {name: _acceptance(chain.acceptance)},
+            "tau_int": _by_name(name, estimates.autocorrelation_times(chain.measured)),
+            "equilibrium": {name: worst(tests)},
+        },
+        {"mcmc_seconds": seconds, "ess_per_second": {name: _rate(found, seconds)}},
+        tests,
+    )
+
+
+def of_draws(
+    draws: Draws,
+    methods: tuple[str, ...],
+    names: tuple[str, ...],
+    shape: Shape,
+    seconds: float,
+) -> Findings:
+    """Draws of the model: their weights, and importance sampling."""
+    log_w = draws.log_w
+    diagnostics: Json = {"non_finite": weights.non_finite(log_w)}
+    cost: Json = {"sample_seconds": seconds}
+    if not is_usable(log_w):
+        return Findings({}, diagnostics, cost)
+    pareto_k, share = tails.pareto_k(log_w), weights.largest_share(log_w)
+    volume = math.prod(shape)
+    kl = limits.of_means(
+        {"kl": weights.kl_reverse(log_w, volume)}, pareto_k, log_w.size
+    )
+    diagnostics |= {
+        "floor": draws.floor(volume),
+        "ess": limits.of_ess(weights.ess_estimate(log_w), pareto_k).to_json(),
+        "kl_per_site": kl["kl"].to_json(),
+        "pareto_k": pareto_k,
+        "weights": {"largest_share": share, "pareto_k": pareto_k},
+    }
+    cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / seconds}
+    found = {}
+    if "nis" in methods:
+        found["nis"] = limits.of_means(
+            estimates.nis(draws, names, shape), pareto_k, log_w.size
+        )
+    if "variational" in methods:
+        found["variational"] = estimates.variational(draws, names, shape)
+    return Findings(found, diagnostics, cost)
+
+
+def of_proposed(
+    draws: Draws,
+    proposed: Proposed,
+    names: tuple[str, ...],
+    shape: Shape,
+    seconds: float,
+) -> Findings:
+    """The neural Markov chain."""
+    found = estimates.proposals(draws, proposed.index, names, shape)
+    measured = estimates.gathered(draws.measured, proposed.index)
+    times = estimates.autocorrelation_times(measured)
+    return Findings(
+        {"nmcmc": found},
+        {
+            "acceptance": {"nmcmc": _acceptance(proposed.is_accepted)},
+            "tau_int": _by_name("nmcmc", times),
+        },
+        {"ess_per_second": {"nmcmc": _rate(found, seconds)}},
+    )
+
+
+def is_usable(log_w: Float[np.ndarray, " n"]) -> bool:
+    """Whether anything can be estimated: no weight is NaN or +inf, one is positive."""
+    return not weights.non_finite(log_w) and bool(np.any(np.isfinite(log_w)))
+
+
+def equilibrium(name: str, measured: Arrays) -> tuple[Check, ...]:
+    """Whether chains still drift, and whether they remember where they were."""
+    return tuple(_equilibrium(name, measured))
+
+
+def worst(tests: tuple[Check, ...]) -> Json:
+    """The least probable of tests, times their number; empty without."""
+    if not tests:
+        return {}
+    least = min(tests, key=lambda check: check.p_value)
+    return {"worst": least.about, "p_value": min(1.0, least.p_value * len(tests))}
+
+
+def _equilibrium(name: str, measured: Arrays) -> Iterator[Check]:
+    for observable, values in estimates.scalars(measured).items():
+        drift, memory = stationarity.drift(values), stationarity.memory(values)
+        if drift is not None:
+            yield Check(
+                "equilibrium",
+                f"{name}, drift of {observable}",
+                f"{name}: {observable} drifts with time (p = {drift:.1g}): the chains "
+                "are not thermalised, raise mcmc.therm",
+                drift,
+            )
+        if memory is not None:
+            yield Check(
+                "equilibrium",
+                f"{name}, memory of {observable}",
+                f"{name}: its chains disagree about {observable} (p = {memory:.1g}): "
+                "stuck in different places, or too short",
+                memory,
+            )
+
+
+def _acceptance(accepted: Float[np.ndarray, "chains n"]) -> Json:
+    """A kernel that always accepts is no fault."""
+    estimate = autocorrelation.mean(accepted)
+    return dataclasses.replace(estimate, flaw="").to_json()
+
+
+def _rate(found: estimates.Found, seconds: float) -> float:
+    """Independent samples per second, of the observable that has the fewest.
+
+    One whose error is not known has no number of its own.
+    """
+    n_eff = [float(np.min(estimate.n_eff)) for estimate in found.values()]
+    return min(filter(math.isfinite, n_eff), default=math.nan) / seconds
+
+
+def _by_name(method: str, found: estimates.Found) -> Json:
+    return {name: {method: estimate.to_json()} for name, estimate in found.items()}

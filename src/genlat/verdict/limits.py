@@ -1,0 +1,80 @@
+"""Where the error of an estimate ends to be known: limits belong to estimators.
+
+An estimate whose error rests on too few draws is marked where it is made
+(`estimators.spread`). Here are the marks that take more than the draws themselves, and
+the errors that take more than the Γ-method. What is marked has a `caution`, and nothing
+rests on it.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from genlat.estimators import autocorrelation, spread
+from genlat.estimators.estimate import Estimate, plain
+from genlat.verdict.data import Found
+
+NO_FOURTH = 1 / 4
+"""Pareto shape k of w from which on w² has no variance."""
+WORST_K = 0.7
+
+
+def of_means(found: Found, pareto_k: float, n: int) -> Found:
+    """Of reweighted means and ln Z: no affordable n makes up for a k beyond this.
+
+    **Source:** Vehtari et al., arXiv:1507.02646, section 3.2: min(1 - 1/log₁₀ n, 0.7).
+    """
+    largest = min(1 - 1 / math.log10(n), WORST_K)
+    if pareto_k <= largest:
+        return found
+    reason = (
+        f"the weights have so heavy a tail (Pareto k = {pareto_k:.2f} > {largest:.2f}) "
+        "that no error of theirs can be believed"
+    )
+    return {name: marked(estimate, reason) for name, estimate in found.items()}
+
+
+def of_ess(ess: Estimate, pareto_k: float) -> Estimate:
+    """Of the effective sample size: quadratic in w."""
+    if pareto_k <= NO_FOURTH:
+        return ess
+    return marked(ess, f"w² has no variance (Pareto k = {pareto_k:.2f} > 1/4)")
+
+
+def of_proposals(
+    estimate: Estimate,
+    values: Float[np.ndarray, "chains n *component"],
+    index: Int[np.ndarray, "chains n"],
+) -> Estimate:
+    """Of a neural Markov chain: the larger error of the Γ-method and between chains.
+
+    Rejections have a continuum of decay times, and the window of the Γ-method closes
+    before the slow ones: at an ESS of .1 its errors are 8 % too small. A draw that is
+    held for L steps has influence L (O - ⟨O⟩), which says how many carry the error.
+    """
+    between = autocorrelation.between_chains(values)
+    is_wider = np.asarray(between.error) > np.asarray(estimate.error)
+    if np.any(is_wider):
+        estimate = dataclasses.replace(
+            estimate,
+            error=plain(np.where(is_wider, between.error, estimate.error)),
+            n_eff=plain(np.where(is_wider, between.n_eff, estimate.n_eff)),
+            freedom=min(estimate.freedom, between.freedom),
+        )
+    if values.ndim > 2:
+        return estimate
+    held = np.bincount(index.ravel())
+    value = np.zeros(held.size)
+    value[index.ravel()] = values.ravel()
+    d, g = spread.shape(held * (value - np.mean(values)))
+    reason = spread.caution(spread.Spread(0.0, math.inf, d, g))
+    is_resolved = estimate.caution != autocorrelation.UNRESOLVED
+    own = autocorrelation.UNRESOLVED if not is_resolved else reason
+    return dataclasses.replace(estimate, caution=own)
+
+
+def marked(estimate: Estimate, reason: str) -> Estimate:
+    """With this caution, unless it has one."""
+    return dataclasses.replace(estimate, caution=estimate.caution or reason)

@@ -1,0 +1,190 @@
+"""Findings put together: estimates by observable, diagnostics, and the verdict."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from genlat.verdict import agreement, checks, estimates, judge
+from genlat.verdict.checks import Check
+from genlat.verdict.findings import Findings
+
+Json = dict[str, Any]
+
+
+class Results(NamedTuple):
+    """`estimates`, `diagnostics`, `cost` and `verdict` of `results.json`."""
+
+    estimates: Json
+    diagnostics: Json
+    cost: Json
+    verdict: judge.Verdict
+
+
+def assemble(
+    parts: Sequence[Findings],
+    exact: Mapping[str, Any],
+    diagnostics: Mapping[str, Any],
+    *,
+    correct_bias: bool = False,
+) -> Results:
+    """All that was found, compared, and judged.
+
+    **Arguments:** `exact`: known values, `{observable: {"exact": ...}}`; `diagnostics`:
+    what else the verdict must know, as the shift by a finer integrator.
+    """
+    every: Json = {"acceptance": {}, "tau_int": {}, "consistency": [], **diagnostics}
+    cost: Json = {"ess_per_second": {}}
+    by_method: dict[str, estimates.Found] = {}
+    tests: list[Check] = []
+    for part in parts:
+        rows = [*every["consistency"], *part.diagnostics.get("consistency", [])]
+        merge(every, part.diagnostics)
+        every["consistency"] = rows
+        merge(cost, part.cost)
+        by_method |= part.by_method
+        tests.extend(part.checks)
+    if correct_bias:
+        by_method = {name: estimates.corrected(x) for name, x in by_method.items()}
+    every["consistency"] += identities(by_method)
+    found = _by_observable(by_method)
+    merge(found, exact)
+    _check(found, every)
+    every["pulls"] = {name: agreement.pulls(found[name]) for name in found}
+    every["bounds"] = _bounds(found)
+    tests += agreement.tests(found)
+    tests += _of_rows(every["consistency"])
+    tests += _of_bounds(every["bounds"])
+    every["checks"] = [test.to_json() for test in tests]
+    every["log_z"] = _log_z(found)
+    plain = without_nan({"estimates": found, "diagnostics": every, "cost": cost})
+    verdict = judge.judge(plain["diagnostics"])
+    return Results(plain["estimates"], plain["diagnostics"], plain["cost"], verdict)
+
+
+def identities(by_method: Mapping[str, estimates.Found]) -> list[Json]:
+    """Rows for ⟨(1/V) Σ φ ∂S/∂φ⟩ = 1, the Schwinger-Dyson equation, by every method."""
+    rows = []
+    for method, found in by_method.items():
+        estimate = found.get("schwinger_dyson")
+        if estimate is None or estimate.flaw or estimate.caution or not estimate.error:
+            continue
+        pull = (float(estimate.value) - 1) / float(estimate.error)
+        name = f"Schwinger-Dyson, {method}: ⟨Σ φ ∂S/∂φ⟩/V = 1"
+        rows.append(
+            {
+                "name": name,
+                "left": estimate.to_json(),
+                "right": 1.0,
+                "pull": pull,
+                "p_value": checks.of_pull(pull, estimate.freedom),
+            }
+        )
+    return rows
+
+
+def merge(target: Json, addition: Mapping[str, Any]) -> None:
+    """Add `addition` to `target`, entering dictionaries that both have."""
+    for name, value in addition.items():
+        if isinstance(value, Mapping) and isinstance(target.get(name), dict):
+            merge(target[name], value)
+        else:
+            target[name] = value
+
+
+def without_nan(content: Any) -> Any:
+    """JSON has neither NaN nor infinity: null."""
+    if isinstance(content, Mapping):
+        return {name: without_nan(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return (
+        None if isinstance(content, float) and not math.isfinite(content) else content
+    )
+
+
+def _by_observable(by_method: Mapping[str, estimates.Found]) -> Json:
+    by_observable: Json = {}
+    for method, found in by_method.items():
+        for name, estimate in found.items():
+            merge(by_observable, {name: {method: estimate.to_json()}})
+    return by_observable
+
+
+def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
+    """Note with every number how sharply others have checked it.
+
+    ln Z on the same draws and samples is checked by the two sides against each other,
+    or, where the error of the p-estimator is not known, by Bennett's ratio. Neither
+    sees what is not among the samples: a part of mass x escapes them with probability
+    e^(-x n_eff), so that they check nothing below 1/n_eff.
+    """
+    for by_method in found.values():
+        for method, error in agreement.checked_to(by_method).items():
+            by_method[method]["checked_to"] = error
+    covered = diagnostics.get("covered", {})
+    if not isinstance(covered.get("error"), float) or "caution" in covered:
+        return
+    unseen = 1 / diagnostics["p_samples"]["slowest"]["n_eff"]
+    scale = {"log_z": 1.0, "free_energy_density": 1 / diagnostics["volume"]}
+    for name, factor in scale.items():
+        by_method = found.get(name, {})
+        sides = [by_method.get(method, {}) for method in ("nis", "p_estimator")]
+        error = factor * covered["error"]
+        if all(judge.is_usable(x) and "caution" not in x for x in sides):
+            error = math.hypot(*(x["error"] for x in sides))
+        outside = {
+            key: x for key, x in by_method.items() if key not in agreement.FROM_P
+        }
+        for method in agreement.FROM_P & by_method.keys():
+            alone = agreement.checked_to({**outside, method: by_method[method]})
+            own = math.hypot(factor * unseen, error)
+            by_method[method]["checked_to"] = min(own, alone.get(method, math.inf))
+
+
+def _log_z(found: Json) -> Json:
+    """By which methods ln Z is known, and which of them are marked."""
+    by_method = found.get("log_z", {})
+    return {
+        name: {
+            "is_relied_upon": "caution" not in x and isinstance(x["error"], float),
+            "error": x["error"],
+            "checked_to": x.get("checked_to"),
+        }
+        for name, x in by_method.items()
+        if name not in ("exact", *agreement.BIASED)
+    }
+
+
+def _bounds(found: Json) -> Json:
+    """The bounds on -ln Z/V from q and from p, where there are both."""
+    keys = {
+        "upper": ("free_energy_density_upper", "nis"),
+        "lower": ("free_energy_density_lower", "p_estimator"),
+    }
+    sides = {side: found.get(key, {}).get(by) for side, (key, by) in keys.items()}
+    return sides if all(sides.values()) else {}
+
+
+def _of_rows(rows: Sequence[Json]) -> Iterator[Check]:
+    for row in rows:
+        pull = row["pull"]
+        says = f"{row['name']}: off by {pull:+.1f} errors"
+        p_value = row.get("p_value", checks.of_pull(pull, math.inf))
+        yield Check("agreement", row["name"], says, p_value, pull=pull)
+
+
+def _of_bounds(bounds: Json) -> Iterator[Check]:
+    """The lower bound of the free energy may not lie above the upper one."""
+    lower, upper = bounds.get("lower", {}), bounds.get("upper", {})
+    if not all(judge.is_usable(side) for side in (lower, upper)):
+        return
+    error = math.hypot(lower["error"], upper["error"])
+    excess = lower["value"] - upper["value"]
+    if error > 0 and math.isfinite(excess):
+        yield Check(
+            "agreement",
+            "bounds",
+            "the lower bound of the free energy, from p, lies above the upper one, "
+            "from q: the samples of p are not of this theory",
+            checks.of_pull(max(excess / error, 0.0), math.inf),
+        )
