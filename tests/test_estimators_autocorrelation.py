@@ -140,7 +140,7 @@ def test_error_is_between_chains_when_the_window_is_the_run():
     assert not analysis.is_resolved
     assert analysis.mean.error == pytest.approx(between.error, rel=1e-12)
     assert analysis.mean.value == pytest.approx(between.value, rel=1e-12)
-    assert "not resolved" in analysis.mean.method
+    assert "not resolved" in analysis.mean.caution
 
 
 def test_between_chains_agrees_with_gamma():

@@ -101,7 +101,7 @@ def test_an_unresolved_window_is_said():
     walk = np.random.default_rng(2).normal(size=(2, 60)).cumsum(axis=1)
     found = (mean(walk) + mean(Z, "draws")).estimate("bar")
     assert found.method == "bar"
-    assert found.caution == UNRESOLVED
+    assert found.caution == autocorrelation.UNRESOLVED
 
 
 def test_bad_input_is_refused():

@@ -155,7 +155,7 @@ def test_no_chain_stays_stuck_in_the_far_tail():
 
 
 def test_cluster_alone_has_nothing_to_tune():
-    phis = init_chains(SMALL, jr.key(0), 4, dtype=FLOAT32)
+    phis = init_chains(SMALL, jr.key(0), 4, dtype=FLOAT32, start="cold")
     kernel, states = thermalise(SignCluster(SMALL), phis, jr.key(1), n_therm=8)
     assert isinstance(kernel, SignCluster)
     np.testing.assert_array_equal(np.abs(states.phi), 1)
@@ -171,7 +171,7 @@ def test_diverging_steps_never_make_nan():
 
 
 def test_starts():
-    cold = init_chains(SMALL, jr.key(0), 5, dtype=FLOAT32, scale=1.5)
+    cold = init_chains(SMALL, jr.key(0), 5, dtype=FLOAT32, scale=1.5, start="cold")
     assert cold.dtype == jnp.float32
     np.testing.assert_array_equal(cold[:, 0, 0], [1.5, -1.5, 1.5, -1.5, 1.5])
     assert np.ptp(cold[0]) == 0
@@ -179,6 +179,10 @@ def test_starts():
     assert np.std(hot) == pytest.approx(1.5, rel=5 / np.sqrt(2 * hot.size))
     fewer = init_chains(SMALL, jr.key(0), 5, dtype=FLOAT32, scale=1.5, start="hot")
     np.testing.assert_allclose(hot[:5], fewer, rtol=1e-6)
+    # ordered either way, and not at all
+    mixed = init_chains(SMALL, jr.key(0), 5, dtype=FLOAT32, scale=1.5)
+    np.testing.assert_array_equal(mixed[[0, 1, 4]], cold[[0, 1, 4]])
+    np.testing.assert_array_equal(mixed[2:4], hot[2:4])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,7 @@ def long_history(kappa):
 def test_hmc_alone_does_not_cross():
     """The trap that the cluster is there for."""
     action = Phi4((16, 8), 0.30, 0.022)
-    phis = init_chains(action, jr.key(0), 8, dtype=FLOAT32, scale=2.0)
+    phis = init_chains(action, jr.key(0), 8, dtype=FLOAT32, scale=2.0, start="cold")
     kernel = HMC(action, 0.2)
     _, history = run(jax.vmap(kernel.init)(phis), kernel, 0, 200, thin=1)
     assert np.all(np.ptp(np.sign(history["mag"]), axis=1) == 0)

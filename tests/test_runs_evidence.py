@@ -2,7 +2,6 @@
 
 import json
 import math
-import types
 
 import h5py
 import jax
@@ -12,6 +11,7 @@ import pytest
 
 from genlat import exact
 from genlat.actions.phi4 import Phi4
+from genlat.estimators.estimate import Estimate
 from genlat.runs import (
     chain_stage,
     config,
@@ -28,7 +28,8 @@ from genlat.runs import (
 )
 from genlat.runs.errors import RequestError
 from genlat.runs.screen import Screen
-from genlat.verdict import estimates, judge
+from genlat.verdict import checks, estimates, findings, judge, results
+from genlat.verdict.data import Draws, Samples
 from models_for_tests import a_model
 
 PATH = """
@@ -176,9 +177,13 @@ def test_evaluation_is_that_of_one_configuration():
     """Batches filled up and cut do not mix configurations."""
     model, action = a_model((4, 6)), Phi4((4, 6), 0.21, 0.3)
     phis = np.asarray(jr.normal(jr.key(1), (7, 4, 6)))
-    log_q, total = target_stage.evaluate(model, action, phis, batch=3)
-    np.testing.assert_allclose(log_q, jax.vmap(model.log_prob)(phis), rtol=1e-12)
-    np.testing.assert_allclose(total, jax.vmap(action)(phis), rtol=1e-12)
+    found = target_stage.evaluate(model, action, phis, batch=3)
+    log_q = jax.vmap(model.log_prob)(phis)
+    np.testing.assert_allclose(found["log_q"], log_q, rtol=1e-12)
+    np.testing.assert_allclose(found["action"], jax.vmap(action)(phis), rtol=1e-12)
+    mag = phis.mean(axis=(1, 2))
+    np.testing.assert_allclose(found["observables/mag"], mag, rtol=1e-12)
+    assert found["observables/two_point"].shape == (7, 3)
 
 
 def test_samples_of_another_run(tmp_path):
@@ -230,14 +235,20 @@ def is_marked(found):
         json.dumps(content, allow_nan=False)
 
 
-def observables(n):
-    return {"action_density": RNG.normal(size=n), "mag": RNG.normal(size=n)}
+def draws(log_w):
+    n = len(log_w)
+    measured = {"action_density": RNG.normal(size=n), "mag": RNG.normal(size=n)}
+    return Draws(log_w, measured, roundoff=0.0)
+
+
+def samples(log_w, action):
+    return Samples(log_w, {"action_density": action / 8}, "hmc", True)
 
 
 def test_all_weight_in_one_draw():
     log_w = RNG.normal(size=500)
     log_w[7] += 800
-    found = estimates.nis(log_w, observables(500), ("mag",), (4, 2))
+    found = estimates.nis(draws(log_w), ("mag",), (4, 2))
     assert "one draw carries 100% of the weight" in found["log_z"].flaw
     is_marked(found)
 
@@ -245,14 +256,14 @@ def test_all_weight_in_one_draw():
 def test_samples_of_p_of_which_one_carries_all():
     log_w_p = RNG.normal(size=(5, 40))
     log_w_p[2, 3] -= 900
-    found = estimates.from_p(log_w_p, RNG.normal(size=(5, 40)), 8)
+    found = estimates.from_p(samples(log_w_p, RNG.normal(size=(5, 40))), 8, 0.0)
     del found["free_energy_density_lower"]
     is_marked(found)
 
 
 def test_chains_that_never_moved():
     log_w_p, action = np.full((5, 40), 3.1), np.full((5, 40), 2.0)
-    is_marked(estimates.from_p(log_w_p, action, 8))
+    is_marked(estimates.from_p(samples(log_w_p, action), 8, 0.0))
     measured = {"mag": np.full((5, 40), 0.7), "mag2": np.full((5, 40), 0.49)}
     is_marked(estimates.chain(measured, ("mag", "mag2"), (4, 2)))
     stuck = {"acceptance": {"hmc": {"value": 0.0}}}
@@ -263,8 +274,8 @@ def test_a_perfect_model_is_not_called_stuck():
     """Equal log-weights on chains whose action moves: q = p, exactly."""
     log_w_p, action = np.full((5, 40), 3.1), RNG.normal(size=(5, 40))
     sides = (
-        estimates.from_p(log_w_p, action, 8),
-        estimates.from_both(np.full(300, 3.1), log_w_p, action, 8),
+        estimates.from_p(samples(log_w_p, action), 8, 0.0),
+        estimates.from_both(draws(np.full(300, 3.1)), samples(log_w_p, action), 8),
     )
     for found in sides:
         assert not any(estimate.flaw for estimate in found.values())
@@ -275,7 +286,7 @@ def test_a_perfect_model_is_not_called_stuck():
 
 def test_chains_frozen_apart():
     log_w_p = np.repeat(RNG.normal(size=(12, 1)), 40, axis=1)
-    found = estimates.from_p(log_w_p, -log_w_p, 8)
+    found = estimates.from_p(samples(log_w_p, -log_w_p), 8, 0.0)
     is_marked(found)
     moved = {"mag": log_w_p, "mag2": log_w_p**2}
     is_marked(estimates.chain(moved, ("mag", "mag2"), (4, 2)))
@@ -287,15 +298,16 @@ def test_what_is_not_defined_says_so():
     noise[..., 1] += 2.0
     measured = {"two_point": noise - noise.mean(axis=(0, 1)) * [1, 0, 0]}
     is_marked(estimates.chain(measured, ("correlation_length",), (4, 2)))
-    draws = {"two_point": measured["two_point"].reshape(120, 3)}
-    draws["action_density"] = RNG.normal(size=120)
-    found = estimates.nis(RNG.normal(size=120), draws, ("correlation_length",), (4, 2))
+    of_q = {"two_point": measured["two_point"].reshape(120, 3)}
+    of_q["action_density"] = RNG.normal(size=120)
+    weighted = Draws(RNG.normal(size=120), of_q, roundoff=0.0)
+    found = estimates.nis(weighted, ("correlation_length",), (4, 2))
     is_marked({"correlation_length": found["correlation_length"]})
 
 
 def test_two_samples_of_p_are_few_but_no_accident():
     log_w_q, log_w_p = RNG.normal(size=200), np.array([[0.3], [0.4]])
-    found = estimates.from_both(log_w_q, log_w_p, log_w_p, 8)
+    found = estimates.from_both(draws(log_w_q), samples(log_w_p, log_w_p), 8)
     assert math.isfinite(found["log_z"].value)
     assert found["log_z"].error > 0
 
@@ -305,23 +317,23 @@ def test_chains_stuck_in_different_wells_disagree():
     signs = np.where(np.arange(6) % 2, -1.0, 1.0)[:, None]
     noise = RNG.normal(size=(2, 6, 400))
     measured = {"mag": 2 * signs + noise[0], "mag2": noise[1]}
-    found = estimates.disagreement(measured, ("mag", "mag2"))
-    assert found["observable"] == "mag"
-    assert found["p_value"] < judge.SMALLEST_P
-    fine = estimates.disagreement(measured, ("mag2",))
-    assert fine["p_value"] > 1e-3
-    assert estimates.disagreement({"mag": measured["mag"][:1]}, ("mag",)) == {}
+    found = findings.worst(findings.equilibrium("hmc", measured))
+    assert found["worst"] == "hmc, memory of mag"
+    assert found["p_value"] < checks.REFUSED
+    fine = findings.equilibrium("hmc", {"mag2": measured["mag2"]})
+    assert findings.worst(fine)["p_value"] > 1e-3
+    assert findings.worst(()) == {}
 
 
 def test_weights_without_variance():
-    found = estimates.nis(np.full(300, 1.5), observables(300), ("mag",), (4, 2))
+    found = estimates.nis(draws(np.full(300, 1.5)), ("mag",), (4, 2))
     assert found["log_z"].value == pytest.approx(1.5)
     assert found["log_z"].error == 0
 
 
 def test_bias_is_taken_off_on_request():
     log_w = 1.5 * RNG.normal(size=300)
-    found = estimates.nis(log_w, observables(300), ("mag",), (4, 2))
+    found = estimates.nis(draws(log_w), ("mag",), (4, 2))
     corrected = estimates.corrected(found)["log_z"]
     assert corrected.bias == 0
     assert corrected.value == found["log_z"].value - found["log_z"].bias
@@ -332,6 +344,7 @@ def test_identities_skip_what_cannot_be_used():
     flawed = estimates.chain(
         {"schwinger_dyson": np.ones((3, 20))}, ("schwinger_dyson",), (4, 2)
     )
-    fine = types.SimpleNamespace(value=1.1, error=0.05, flaw="", to_json=dict)
-    rows = evidence.identities({"hmc": flawed, "nis": {"schwinger_dyson": fine}})
+    fine = Estimate(1.1, 0.05, 0.0, 100, 100.0, "nis")
+    rows = results.identities({"hmc": flawed, "nis": {"schwinger_dyson": fine}})
     assert [row["pull"] for row in rows] == [pytest.approx(2.0)]
+    assert rows[0]["p_value"] == pytest.approx(0.0455, abs=1e-4)

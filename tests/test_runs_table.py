@@ -116,15 +116,28 @@ def test_unusable_numbers_are_not_shown(capsys):
     assert "0.31(?)" in text
 
 
-def test_errors_that_are_not_resolved_say_so(capsys):
+def test_errors_that_nothing_rests_on_say_so(capsys):
     short = copy.deepcopy(results())
-    unresolved = {"value": 0.31, "error": 0.02, "method": "bar, window not resolved"}
-    short["estimates"]["mag"]["bar"] = unresolved
+    marked = {"value": 0.31, "error": 0.02, "caution": "few draws"}
+    short["estimates"]["mag"]["bar"] = marked
     text = " ".join(shown(short, capsys).split())
-    assert text.count("resolved") == 1
-    assert "resolved" not in shown(results(), capsys)
-    page = tables.estimates({"mag": {"bar": unresolved}})
-    assert "0.310(20) <small>not resolved</small>" in page
+    assert "0.310(20)?" in text
+    assert "? at: mag bar: few draws" in text
+    assert "few draws" not in shown(results(), capsys)
+    page = tables.estimates({"mag": {"bar": marked}})
+    assert "0.310(20)?<sup>1</sup>" in page
+    assert "with ? an error that nothing rests on: few draws" in page
+
+
+def test_numbers_that_others_check_less_sharply_say_so(capsys):
+    loose = copy.deepcopy(results())
+    loose["estimates"]["mag"]["nis"] = {"value": 0.3, "error": 0.01, "checked_to": 0.05}
+    text = " ".join(shown(loose, capsys).split())
+    assert "nis: 1 of 1 numbers are checked by others to 5 to 5 of their errors" in text
+    page = tables.estimates({"mag": {"nis": loose["estimates"]["mag"]["nis"]}})
+    assert "<small>checked to 5 errors</small>" in page
+    close = {"value": 0.3, "error": 0.01, "checked_to": 0.012}
+    assert "checked to" not in tables.estimates({"mag": {"nis": close}})
 
 
 def test_diagnostics_and_verdict(capsys):

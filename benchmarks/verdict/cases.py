@@ -196,7 +196,7 @@ def scaled(rng: np.random.Generator) -> Case:
 
 def corrupted(rng: np.random.Generator) -> Case:
     """1 % of the draws have a weight that is not theirs."""
-    off = rng.choice([-30.0, 2.0, 4.0])
+    off = rng.choice([1.0, 2.0, 4.0])
 
     def change(made: Ensembles, rng: np.random.Generator) -> None:
         log_w = made.draws.log_w.copy()
@@ -253,6 +253,17 @@ def nobody_there(rng: np.random.Generator) -> Case:
     )
 
 
+def lost_draws(rng: np.random.Generator) -> Case:
+    """1 % of the draws have no weight: as of a model that wastes so much, and less."""
+
+    def change(made: Ensembles, rng: np.random.Generator) -> None:
+        log_w = made.draws.log_w.copy()
+        log_w[rng.random(log_w.size) < 0.01] -= 30.0
+        object.__setattr__(made.draws, "log_w", log_w)
+
+    return Case("1 % of draws without weight", "blind", _one(0.95), Run(), change)
+
+
 def wrong_norm(rng: np.random.Generator) -> Case:
     """ln q off by a constant: every estimate of ln Z is, by the same."""
 
@@ -269,7 +280,7 @@ FAMILIES: tuple[Family, ...] = (
     *(dropped, dropped_rarely_visited, thinned, unthermalised, creeping),
     *(other_theory, stuck_chain, no_guarantee, wrong_sign, scaled, corrupted),
     *(corrupted_samples, coarse_integrator, hidden_tail, one_value),
-    *(nobody_there, wrong_norm),
+    *(nobody_there, lost_draws, wrong_norm),
 )
 
 

@@ -121,8 +121,18 @@ def analyse(
     freedom = min(part.freedom for part in spreads)
     short = "" if np.all(resolved) else UNRESOLVED
     few = next(filter(None, map(spread.caution, spreads)), "")
+    skewness = 0.0 if shape else spreads[0].skewness
     mean = Estimate(
-        value, error, 0.0, total, n_eff, METHOD, flaw, short or few, freedom
+        value,
+        error,
+        0.0,
+        total,
+        n_eff,
+        METHOD,
+        flaw,
+        short or few,
+        freedom,
+        skewness,
     )
     return Analysis(
         mean=mean,

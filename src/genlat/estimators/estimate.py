@@ -23,7 +23,8 @@ class Estimate:
     `flaw`, where it is not empty, says why the numbers must not be used; `caution` why
     the error is a lower bound, or not known to be right: the value stands, nothing
     rests on it. `freedom`: degrees of freedom of the error, so that pulls follow
-    Student's t; of several components the fewest.
+    Student's t; of several components the fewest. `skewness`: of a single value, in
+    units of its error: pulls are skew the other way (`estimators.spread`).
     """
 
     value: Number
@@ -35,6 +36,7 @@ class Estimate:
     flaw: str = ""
     caution: str = ""
     freedom: float = math.inf
+    skewness: float = 0.0
 
     def corrected(self) -> "Estimate":
         """With the leading-order bias taken off the value."""
@@ -50,7 +52,7 @@ class Estimate:
         """The fields as JSON: arrays as lists, NaN and ±inf, which JSON lacks, null.
 
         With a `flaw` there is no error to speak of: `error` is null, `unusable` says
-        why. `caution` and `freedom` appear where they say something.
+        why. `caution`, `freedom` and `skewness` appear where they say something.
         """
         numbers = (self.value, self.error, self.bias, self.n_eff)
         value, error, bias, n_eff = (_jsonable(np.asarray(x).tolist()) for x in numbers)
@@ -64,6 +66,8 @@ class Estimate:
         }
         if math.isfinite(self.freedom):
             content["freedom"] = self.freedom
+        if self.skewness:
+            content["skewness"] = self.skewness
         if self.caution:
             content["caution"] = self.caution
         if self.flaw:

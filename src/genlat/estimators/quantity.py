@@ -60,6 +60,7 @@ class Quantity:
             flaw=self.flaw or next((part.flaw for part in parts if part.flaw), ""),
             caution=self.caution or caution or spread.caution(whole),
             freedom=whole.freedom,
+            skewness=whole.skewness,
         )
 
     def __add__(self, other: "Quantity | float | int") -> "Quantity":

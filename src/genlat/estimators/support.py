@@ -30,7 +30,7 @@ class Missed(NamedTuple):
     expected: float
 
 
-def missed(log_ratio: Float[np.ndarray, "*samples"], n: float) -> Missed:
+def missed(log_ratio: Float[np.ndarray, "*samples"], n: float | int) -> Missed:
     """What n draws of q may miss of p.
 
     **Arguments:** `log_ratio`: ln p/q, both normalised, on samples of p; `n`: the

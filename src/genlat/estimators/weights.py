@@ -212,4 +212,5 @@ def _estimate(
         method=METHOD,
         caution=next(filter(None, map(spread.caution, spreads)), ""),
         freedom=min(part.freedom for part in spreads),
+        skewness=spreads[0].skewness if len(spreads) == 1 else 0.0,
     )

@@ -43,13 +43,12 @@ def tests(estimates: Mapping[str, Mapping[str, Json]]) -> Iterator[Check]:
             if "caution" in a or "caution" in b:
                 continue
             pull, pair = _pull(a, b), f"{first} - {second}"
-            sides = [(x["error"], x.get("freedom", math.inf)) for x in (a, b)]
-            freedom = checks.pooled_freedom(*sides)
+            sides = (checks.side(a), checks.side(b))
             yield Check(
                 "agreement",
                 f"{observable}: {pair}",
                 f"{observable}: {pair} differ by {pull:+.1f} errors",
-                checks.of_pull(pull, freedom),
+                checks.of_pull(pull, *sides),
                 all(_is_resolved(x) for x in (a, b)),
                 None if math.isnan(pull) else pull,
             )

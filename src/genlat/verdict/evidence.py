@@ -171,7 +171,8 @@ def _deviation(
 ) -> Check:
     pull = off / error
     is_firm = not estimate.caution and estimate.n_eff >= checks.RESOLVED_N_EFF
-    p_value = checks.of_pull(pull, estimate.freedom)
+    side = checks.Side(error, estimate.freedom, estimate.skewness)
+    p_value = checks.of_pull(pull, side)
     says = f"{name} {value:.4f} ± {error:.2g}"
     log_ratio = math.log(max(value, math.ulp(0.0)))
     return Check("coverage", name, says, p_value, bool(is_firm), pull, log_ratio)

@@ -98,8 +98,8 @@ def _tests(diagnostics: Json) -> tuple[list[str], list[str]]:
     refused, doubted = [], []
     for kind in checks.KINDS:
         tests = checks.family(diagnostics.get("checks", []), kind)
-        failed = [x for x in tests if x["p_family"] < checks.DOUBTED]
-        bad = [x for x in failed if x["p_family"] < checks.REFUSED and x["is_firm"]]
+        failed = [x for x in tests if x["p_run"] < checks.DOUBTED]
+        bad = [x for x in failed if x["p_run"] < checks.REFUSED and x["is_firm"]]
         for found, sentences in ((bad, refused), (failed, doubted)):
             sentences += [_said(x, diagnostics) for x in found[:MOST_TESTS]]
             if (more := len(found) - MOST_TESTS) > 0:
@@ -109,7 +109,7 @@ def _tests(diagnostics: Json) -> tuple[list[str], list[str]]:
 
 def _said(check: Json, diagnostics: Json) -> str:
     """A failed test, what the chance of it was, and what it means of the model."""
-    chance = f"p = {check['p_family']:.0e} among all"
+    chance = f"p = {check['p_run']:.0e} of a right run"
     if check["kind"] != "coverage":
         return f"{check['says']} ({chance})"
     if check["pull"] > 0:
@@ -232,19 +232,20 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
         f"ESS {ess['value']:.3g} on draws of q, {shown} on samples of p; Pareto k "
         f"{diagnostics['pareto_k']:.2f}"
     )
-    tests = checks.family(diagnostics.get("checks", []), "agreement")
+    every = diagnostics.get("checks", [])
+    tests = checks.family(every, "agreement")
+    bound = checks.bound(len(tests) * checks.n_kinds(every), checks.DOUBTED)
     pulls = [abs(x["pull"]) for x in tests if x["pull"] is not None]
     if pulls:
-        expected = checks.bound(len(tests), checks.DOUBTED)
         yield (
             f"all methods agree: the largest of {len(pulls)} differences is "
-            f"{max(pulls):.1f} errors, and {expected:.1f} are reached by chance in one "
+            f"{max(pulls):.1f} errors, and {bound:.1f} are reached by chance in one "
             "run of a hundred"
         )
-    yield from _rests_on(diagnostics, len(tests))
+    yield from _rests_on(diagnostics, bound)
 
 
-def _rests_on(diagnostics: Json, n_tests: int) -> Iterator[str]:
+def _rests_on(diagnostics: Json, bound: float) -> Iterator[str]:
     """By what ln Z is known, and how well that was checked."""
     log_z = diagnostics.get("log_z", {})
     relied = [name for name, x in log_z.items() if x["is_relied_upon"]]
@@ -252,7 +253,6 @@ def _rests_on(diagnostics: Json, n_tests: int) -> Iterator[str]:
     if relied:
         rest = f"; {', '.join(marked)} marked, nothing rests on it" if marked else ""
         yield f"ln Z rests on {', '.join(relied)}{rest}"
-    bound = checks.bound(n_tests, checks.DOUBTED)
     loose = [
         f"{name} to {log_z[name]['checked_to']:.1g} (error {log_z[name]['error']:.1g})"
         for name in relied

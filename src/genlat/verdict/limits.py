@@ -72,7 +72,7 @@ def of_proposals(
     reason = spread.caution(spread.Spread(0.0, math.inf, d, g))
     is_resolved = estimate.caution != autocorrelation.UNRESOLVED
     own = autocorrelation.UNRESOLVED if not is_resolved else reason
-    return dataclasses.replace(estimate, caution=own)
+    return dataclasses.replace(estimate, caution=own, skewness=g)
 
 
 def marked(estimate: Estimate, reason: str) -> Estimate:

@@ -76,7 +76,7 @@ def identities(by_method: Mapping[str, estimates.Found]) -> list[Json]:
                 "left": estimate.to_json(),
                 "right": 1.0,
                 "pull": pull,
-                "p_value": checks.of_pull(pull, estimate.freedom),
+                "p_value": checks.of_pull(pull, checks.side(estimate.to_json())),
             }
         )
     return rows
@@ -169,7 +169,7 @@ def _of_rows(rows: Sequence[Json]) -> Iterator[Check]:
     for row in rows:
         pull = row["pull"]
         says = f"{row['name']}: off by {pull:+.1f} errors"
-        p_value = row.get("p_value", checks.of_pull(pull, math.inf))
+        p_value = row.get("p_value", checks.of_pull(pull))
         yield Check("agreement", row["name"], says, p_value, pull=pull)
 
 
@@ -186,5 +186,5 @@ def _of_bounds(bounds: Json) -> Iterator[Check]:
             "bounds",
             "the lower bound of the free energy, from p, lies above the upper one, "
             "from q: the samples of p are not of this theory",
-            checks.of_pull(max(excess / error, 0.0), math.inf),
+            checks.of_pull(max(excess / error, 0.0)),
         )
