@@ -9,7 +9,7 @@ from genlat import lattice
 from genlat.actions.ising import Ising
 from genlat.exact import spin_counts, spin_sums, spin_transfer
 from genlat.exact.kaufman import kaufman
-from genlat.exact.value import Known, Number
+from genlat.exact.value import EPS, Known, Number, UnknownError
 
 COUNTED = "spins counted by transfer matrix"
 ALONG_AXIS_0 = ("two_point", "energy_gap")
@@ -19,6 +19,8 @@ ENOUGH = 1e-11  # relative error of Z, beyond which a slower method may do bette
 
 def ising(action: Ising) -> dict[str, Known]:
     """By Kaufman in d = 2 without field, by transfer matrix where slices are narrow.
+
+    **Raises:** `UnknownError` where neither applies.
 
     Kaufman needs β > 0, or even extents, where flipping every other spin maps β to -β.
     A slice is narrow up to `spin_transfer.MAX_SITES` sites, in any dimension, with any
@@ -38,9 +40,18 @@ def ising(action: Ising) -> dict[str, Known]:
         for name, value in closed.items():
             if name not in values or not values[name].error < value.error:
                 values[name] = value
-    if field == 0:
-        values["mag"] = Known(0.0, 0.0, "symmetry s → -s")
+    if not values:
+        raise UnknownError(_why_not(shape, beta, field))
     return values
+
+
+def _why_not(shape: tuple[int, ...], beta: float, field: float) -> str:
+    narrow = f"slices of more than {spin_transfer.MAX_SITES} spins"
+    if len(shape) != 2:
+        return f"{narrow} in {len(shape)} dimensions"
+    if field != 0:
+        return f"{narrow} in a field"
+    return f"{narrow}, and an odd extent that beta = {beta:g} frustrates"
 
 
 def _narrow(shape: tuple[int, ...], beta: float, field: float) -> dict[str, Known]:
@@ -59,7 +70,7 @@ def _narrow(shape: tuple[int, ...], beta: float, field: float) -> dict[str, Know
     if counted is not None:
         levels, p = counted
         # of sums of positive numbers
-        rounding = spin_transfer.EPS * volume * (8 + torus.span)
+        rounding = EPS * volume * (8 + torus.span)
         values |= _moments(volume, levels, p, COUNTED, rounding)
     return values
 

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genlat.exact.value import Known
+from genlat.exact.value import EPS, Known
 
 SOURCE = "Kaufman's finite-lattice partition function"
 HOT, COLD = 1e-6, 20.0  # beyond them two terms of a series are better
-EPS = float(np.finfo(float).eps)
 
 
 def kaufman(lattice_shape: tuple[int, ...], beta: float) -> dict[str, Known]:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genlat.exact.spin_transfer import EPS, Averages, Torus, orbits, slices
+from genlat.exact.spin_transfer import Averages, Torus, orbits, slices
+from genlat.exact.value import EPS
 
 MAX_JOINTS = 20_000_000  # of single sums: two seconds
 MAX_SITE_UPDATES = 40_000  # each some 50 μs, however small

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genlat import lattice
+from genlat.exact.value import EPS
 
 MAX_SITES = 10  # of a slice: 2^10 states diagonalise in a second
-EPS = float(np.finfo(float).eps)
 MAX_LOST = 1e-4  # relative error of Z, beyond which nothing is given
 
 
