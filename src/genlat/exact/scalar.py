@@ -13,6 +13,7 @@ from genlat.exact.value import EPS, Known, UnknownError, compared
 from genlat.exact.weak_hopping import weak_hopping
 
 MAX_LOG_Z_ERROR = 1e-3  # a truncation worse than this is no reference
+MAX_ERROR = 1e-3  # of the other values of a series, relative
 NEGLIGIBLE = 1e-12  # relative error of ln Z by which a series is as good as exact
 
 
@@ -36,8 +37,13 @@ def scalar(action: AbstractScalarAction) -> dict[str, Known]:
         if isinstance(action, Phi4) and (found := reference.tabulated(action)):
             return found
         if series and series["log_z"].error <= MAX_LOG_Z_ERROR:
-            return series
+            return {name: value for name, value in series.items() if _is_sharp(value)}
         raise
+
+
+def _is_sharp(value: Known) -> bool:
+    largest = float(np.max(np.abs(value.value)))
+    return float(np.max(value.error)) <= MAX_ERROR * largest
 
 
 def _by_transfer(
@@ -71,7 +77,25 @@ def _narrow(
         len(extents) == 1 or extents[1] <= extents[0] or extents[0] > MAX_WIDTH
     )
     length, *rest = extents if is_along_first else extents[::-1]
-    width = rest[0] if rest else 1
+    values = strip(length, rest[0] if rest else 1, h, a, b)
+    if shape[0] == 1:  # time is the trivial axis: one slice, G(0) = V m²
+        volume, mag2 = lattice.volume(shape), values["mag2"]
+        values["two_point"] = Known(
+            np.array([volume * mag2.value]),
+            np.array([volume * mag2.error]),
+            mag2.source,
+        )
+        del values["energy_gap"]
+    elif not is_along_first:
+        del values["two_point"], values["energy_gap"]
+    return values
+
+
+def strip(length: int, width: int, h: float, a: float, b: float) -> dict[str, Known]:
+    """By transfer from slice to slice of `width` sites, at two resolutions.
+
+    **Raises:** `UnknownError` where those disagree by more than `MAX_LOG_Z_ERROR`.
+    """
     fine, coarse = (
         narrow_lattice(
             length=length,
@@ -84,45 +108,25 @@ def _narrow(
         for resolution in (FINE, COARSE)
     )
     if fine is None or coarse is None:
-        raise UnknownError(
-            "the field varies too widely for the grid of a transfer matrix"
-        )
+        raise UnknownError("the field varies too widely for a transfer matrix's grid")
     source = f"transfer matrix of {width}-site slices"
-    values = {
-        key: compared(
-            getattr(fine, key),
-            getattr(coarse, key),
-            rounding=fine.rounding,
-            source=source,
-        )
-        for key in ("phi2", "phi4", "mag2", "two_point")
-    }
-    volume = lattice.volume(shape)
-    log_z, gap = (
-        compared(
-            getattr(fine, key), getattr(coarse, key), rounding=4 * EPS, source=source
-        )
-        for key in ("log_z", "energy_gap")
-    )
-    phi4 = values.pop("phi4")
-    values["log_z"] = Known(log_z.value, log_z.error + volume * fine.rounding, source)
-    if values["log_z"].error > MAX_LOG_Z_ERROR:
+
+    def both(key: str, rounding: float) -> Known:
+        values = (getattr(fine, key), getattr(coarse, key))
+        return compared(*values, rounding=rounding, source=source)
+
+    averaged = ("phi2", "phi4", "mag2", "two_point")
+    values = {key: both(key, fine.rounding) for key in averaged}
+    log_z, gap, phi4 = both("log_z", 4 * EPS), both("energy_gap", 0), values.pop("phi4")
+    error = log_z.error + length * width * fine.rounding
+    if not error <= MAX_LOG_Z_ERROR:
         raise UnknownError(
-            "the basis of a transfer matrix is too small: ln Z would be known to "
-            f"{values['log_z'].error:.1g}"
+            f"the basis of a transfer matrix is too small: ln Z within {error:.1g}"
         )
-    # a small gap is a difference of eigenvalues known to rounding
-    values["energy_gap"] = Known(gap.value, gap.error + fine.rounding, source)
     # ⟨S⟩/V = ½ - b⟨φ⁴⟩, by ⟨Σ φ ∂S/∂φ⟩ = V
-    values["action_density"] = Known(
-        0.5 - b * phi4.value, b * phi4.error + 1e-14, source
-    )
-    if shape[0] == 1:  # time is the trivial axis: one slice, G(0) = V m²
-        mag2 = values["mag2"]
-        values["two_point"] = Known(
-            np.array([volume * mag2.value]), np.array([volume * mag2.error]), source
-        )
-        del values["energy_gap"]
-    elif not is_along_first:
-        del values["two_point"], values["energy_gap"]
-    return values
+    return values | {
+        "log_z": Known(log_z.value, error, source),
+        # a small gap is a difference of eigenvalues known to rounding
+        "energy_gap": Known(gap.value, gap.error + fine.rounding, source),
+        "action_density": Known(0.5 - b * phi4.value, b * phi4.error + 1e-14, source),
+    }
