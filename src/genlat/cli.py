@@ -168,14 +168,18 @@ def check(file: RunFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def exact(file: RunFile, overrides: Overrides = None) -> None:
-    """Exact values known for this theory, as JSON."""
+    """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
     with _one_line_errors(None):
         run_config = config.load(file, overrides or [])
+        from genlat import exact
         from genlat.runs import environment, estimates, theory
 
         environment.prepare()
-        found = estimates.exactly(theory.build(run_config.theory))
+        action = theory.build(run_config.theory)
+        found = estimates.exactly(action)
         known = {name: methods["exact"] for name, methods in found.items()}
+        if "log_z" not in known:
+            typer.echo(f"ln Z is not known: {exact.answer(action).why_not}", err=True)
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 
 

@@ -52,6 +52,8 @@ def _by_transfer(
     # an extent of 1 couples a site to itself: -2hφ² and one axis fewer
     a -= 2 * h * sum(extent == 1 for extent in shape)
     extents = [extent for extent in shape if extent > 1]
+    if h == 0 or not extents:  # a series of one term, which is no number
+        raise UnknownError("the integral over one site is beyond floating point")
     if len(extents) > 2 or (len(extents) == 2 and min(extents) > MAX_WIDTH):
         raise UnknownError(
             f"transfer matrices reach slices of {MAX_WIDTH} sites in at most two "

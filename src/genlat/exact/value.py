@@ -33,8 +33,12 @@ class UnknownError(Exception):
 
 
 def compared(fine: Number, coarse: Number, *, rounding: float, source: str) -> Known:
-    """`fine`, known as well as it agrees with `coarse`, never better than rounding."""
-    error = np.abs(np.subtract(fine, coarse)) + rounding * np.abs(fine)
+    """`fine`, known as well as it agrees with `coarse`, never better than rounding.
+
+    What is left of a truncation is less than three times the last change, if every
+    change is three quarters of the one before or less.
+    """
+    error = 3 * np.abs(np.subtract(fine, coarse)) + rounding * np.abs(fine)
     if np.ndim(fine) == 0:
         return Known(float(fine), float(error), source)
     return Known(np.asarray(fine), error, source)
