@@ -60,7 +60,7 @@ def enumerated(shape, beta, field=0.0):
 
 @functools.cache
 def _classes(shape):
-    """Σ ss', Σ s of every class of configurations, its size, Σ of its slice products."""
+    """Σ ss', Σ s of every class, its number, and the sum of its slice products."""
     spins = configurations(shape).astype(int)
     bonds, total = -energies(spins).astype(int), spins.reshape(len(spins), -1).sum(1)
     slices = spins.reshape(len(spins), shape[0], -1).sum(2)
@@ -105,7 +105,8 @@ def enumerated_exactly(shape, beta, field=0.0):
         )
         two_point = [
             sum(
-                w * sums[lag] / z for w, (*_, sums) in zip(weights, classes, strict=True)
+                w * sums[lag] / z
+                for w, (*_, sums) in zip(weights, classes, strict=True)
             )
             / volume
             for lag in range(shape[0] // 2 + 1)

@@ -46,12 +46,14 @@ def ising(action: Ising) -> dict[str, Known]:
 
 
 def _why_not(shape: tuple[int, ...], beta: float, field: float) -> str:
-    narrow = f"slices of more than {spin_transfer.MAX_SITES} spins"
+    if lattice.volume(shape) // max(shape) <= spin_transfer.MAX_SITES:
+        return "eigenvalues of both signs cancel, and the torus is too long for sums"
+    wide = f"slices of more than {spin_transfer.MAX_SITES} spins"
     if len(shape) != 2:
-        return f"{narrow} in {len(shape)} dimensions"
+        return f"{wide} in {len(shape)} dimensions"
     if field != 0:
-        return f"{narrow} in a field"
-    return f"{narrow}, and an odd extent that beta = {beta:g} frustrates"
+        return f"{wide} in a field"
+    return f"{wide}, and an odd extent that beta = {beta:g} frustrates"
 
 
 def _narrow(shape: tuple[int, ...], beta: float, field: float) -> dict[str, Known]:
@@ -79,7 +81,7 @@ def _averages(torus: spin_transfer.Torus) -> dict[str, Known]:
     """By eigenvalues, or by sums of positive terms where those cancel."""
     found = spin_transfer.averages(torus)
     gap = math.nan if found is None else found.energy_gap
-    if found is None or found.relative > ENOUGH:
+    if found is None or max(found.relative, found.heat_error / 100) > ENOUGH:
         found = spin_sums.averages(torus) or found
     if found is None:
         return {}
@@ -98,6 +100,7 @@ def _averages(torus: spin_transfer.Torus) -> dict[str, Known]:
     values = {
         name: Known(numbers[name], _at_least(error, numbers[name]), source)
         for name, error in errors.items()
+        if np.all(error <= spin_transfer.MAX_LOST * (1 + np.abs(numbers[name])))
     }
     if beta > 0 and torus.length > 1 and math.isfinite(gap):
         error = 2e-14 * (torus.n_sites + math.exp(gap) * (10 + torus.span))

@@ -78,6 +78,8 @@ def line_grid(
         # exponents of deep wells are rounded where they are large
         return change - 4 * EPS * float(np.max(np.abs(fixed)))
 
+    if not math.isfinite((abs(curvature) + quartic * end**2) * end**2):
+        return None
     n_half = 4
     while 2 * n_half <= max_points:
         x = (np.arange(-n_half, n_half) + 0.5) * (end / n_half)

@@ -119,7 +119,11 @@ def strip(length: int, width: int, h: float, a: float, b: float) -> dict[str, Kn
 
     averaged = ("phi2", "phi4", "mag2", "two_point")
     values = {key: both(key, fine.rounding) for key in averaged}
-    log_z, gap, phi4 = both("log_z", 4 * EPS), both("energy_gap", 0), values.pop("phi4")
+    log_z, gap, phi4 = (
+        both("log_z", 4 * EPS),
+        both("energy_gap", 0.0),
+        values.pop("phi4"),
+    )
     error = log_z.error + length * width * fine.rounding
     if not error <= MAX_LOG_Z_ERROR:
         raise UnknownError(
