@@ -43,9 +43,9 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
-    base, b = _base(action)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
+            base, b = _base(action)
             candidates = [_symmetric(base, b), *_broken(base, b)]
     except (ArithmeticError, ValueError) as error:  # an infinity has no root
         raise ValueError(_BEYOND) from error
