@@ -108,7 +108,7 @@ def _broken(
 
     def gap(log_mass: float) -> float:
         mass = math.exp(log_mass)
-        return mass + 2 * base_0 + 12 * b * np.mean(0.5 / (excess + mass))
+        return mass + 2 * base_0 + 12 * b * float(np.mean(0.5 / (excess + mass)))
 
     def log_slope(log_mass: float) -> float:
         """Of what the slope of `gap`, 1 - 6b mean 1/(excess + mass)², is 1 minus."""
