@@ -131,7 +131,7 @@ def test_cancellation_is_claimed_by_the_eigenvalues():
     assert lossy > 3
 
 
-@pytest.mark.parametrize("beta", [3e-13, 2e-7, 9e-7, 1.1e-6, 1e-3, 19.9, 20.1, 400.0])
+@pytest.mark.parametrize("beta", [3e-13, 2e-7, 9e-7, 1.1e-6, 8e-4, 19.9, 20.1, 400.0])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 3), (3, 3), (4, 4)], ids=str)
 def test_kaufman_at_both_ends(shape, beta):
     known, truth = kaufman.kaufman(shape, beta), enumerated_exactly(shape, beta)

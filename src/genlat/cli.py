@@ -171,7 +171,6 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
     with _one_line_errors(None):
         run_config = config.load(file, overrides or [])
-        from genlat import exact
         from genlat.runs import environment, estimates, theory
 
         environment.prepare()
@@ -179,7 +178,7 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
         found = estimates.exactly(action)
         known = {name: methods["exact"] for name, methods in found.items()}
         if "log_z" not in known:
-            typer.echo(f"ln Z is not known: {exact.answer(action).why_not}", err=True)
+            typer.echo(f"ln Z is not known: {theory.why_unknown(action)}", err=True)
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 
 

@@ -1,5 +1,6 @@
 """From the `[theory]` section of a run file to an action."""
 
+from genlat import exact
 from genlat.actions import gap
 from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.actions.double_well import DoubleWell
@@ -30,6 +31,11 @@ def build(section: TheoryKind) -> AbstractAction:
         given = ", ".join(f"{name} = {value:g}" for name, value in values.items())
         raise RequestError(f"theory: {given}: {error}") from error
     return action
+
+
+def why_unknown(action: AbstractAction) -> str | None:
+    """Why ln Z is not known exactly; None where it is."""
+    return exact.answer(action).why_not
 
 
 def _scalar(section: Phi4Section | DoubleWellSection) -> AbstractScalarAction:
