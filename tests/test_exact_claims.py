@@ -285,9 +285,7 @@ def test_strips_of_two_against_powers_of_the_kernel(shape, kappa, lam):
     assert assert_right(Phi4(shape, kappa, lam), 36, 2e-10)
 
 
-@pytest.mark.parametrize(
-    ("kappa", "lam"), [(0.28, 0.31), (1e-4, 0.022), (0.457, 0.0467)]
-)
+@pytest.mark.parametrize(("kappa", "lam"), [(1e-4, 0.022), (0.457, 0.0467)])
 def test_both_orientations_of_a_strip(kappa, lam):
     """Widths 2 and 3 share blocks, bases and sectors in nothing."""
     first, second = (
