@@ -130,10 +130,14 @@ def test_nothing_raises(shape):
     assert given > 5
 
 
-def test_a_reason_for_infinities():
-    """Wells deeper than any number, and said so."""
-    answer = exact.answer(Phi4((2, 2, 2), 0.0, 1e308))
+@pytest.mark.parametrize(
+    "action", [Phi4((2, 2, 2), 0.0, 1e308), DoubleWell((1,), 1.0, -1e200, 1e-10)]
+)
+def test_a_reason_for_infinities(action):
+    """Wells deeper than any number: infinities are left out, and that is said."""
+    answer = exact.answer(action)
     assert "log_z" not in answer.values
+    assert all(value.is_finite for value in answer.values.values())
     assert answer.why_not is not None
     assert "floating point" in answer.why_not
 
