@@ -7,7 +7,7 @@ import pytest
 
 from genlat import exact
 from genlat.actions.ising import Ising
-from genlat.exact import kaufman, spin_transfer
+from genlat.exact import kaufman, spin_sums, spin_transfer
 from genlat.exact.onsager import CRITICAL_BETA, onsager
 from ising_for_tests import enumerated
 
@@ -77,10 +77,15 @@ def test_known_values_of_8x8():
 
 def test_transfer_matrix_is_kaufman():
     """Two methods that share nothing; 9x8 needs none of the torus' symmetries."""
-    found = spin_transfer.averages(length=9, slice_shape=(8,), beta=0.43, field=0.0)
+    torus = spin_transfer.Torus(9, (8,), beta=0.43, field=0.0)
     known = kaufman.kaufman((9, 8), 0.43)
-    for name in ("log_z", "action_density", "specific_heat"):
-        assert getattr(found, name) == pytest.approx(known[name].value, rel=1e-11)
+    energy = known["action_density"].value / 0.43
+    for method in (spin_transfer, spin_sums):
+        found = method.averages(torus)
+        assert found is not None
+        assert found.energy_density == pytest.approx(energy, rel=1e-11)
+        for name in ("log_z", "specific_heat"):
+            assert getattr(found, name) == pytest.approx(known[name].value, rel=1e-11)
 
 
 def test_antiferromagnet_without_a_bipartite_shortcut():
@@ -113,4 +118,4 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"beta must be positive, got -0.1"):
         onsager(-0.1)
     with pytest.raises(ValueError, match="at most 10 sites, got 11"):
-        spin_transfer.averages(length=3, slice_shape=(11,), beta=0.1, field=0.0)
+        spin_transfer.averages(spin_transfer.Torus(3, (11,), beta=0.1, field=0.0))

@@ -2,13 +2,15 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from genlat import exact
 from genlat.actions.double_well import DoubleWell
+from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.exact.known import MAX_LOG_Z_ERROR
+from genlat.exact.scalar import MAX_LOG_Z_ERROR
 
 SCALARS = {"log_z", "free_energy_density", "entropy_density", "phi2", "action_density"}
 
@@ -103,7 +105,7 @@ def test_negative_hopping():
     for key in SCALARS:
         agree(minus, key, plus[key].value, 1e-11)
     assert minus.keys().isdisjoint({"mag2", "two_point", "energy_gap"})
-    assert exact.known(Phi4((3, 2), -0.2, 0.4)) == {}
+    assert exact.known(Phi4((3, 2), -0.2, 0.4)).keys() == {"mag"}
 
 
 def test_thermodynamic_relations():
@@ -147,15 +149,49 @@ def test_tabulated_in_another_form():
     assert line["phi2"].value == pytest.approx(0.2103)
 
 
+@pytest.mark.parametrize(
+    ("action", "why"),
+    [
+        (Phi4((8, 6), 0.25, 0.022), "slices of 4 sites in at most two dimensions"),
+        (Phi4((16, 8), 0.2501, 0.022), "no table has these couplings"),
+        (Phi4((3, 3, 3), 0.1, 0.3), "at most two dimensions"),
+        (Phi4((16, 8), 0.25, 0.0220001), "no table has these couplings"),
+        (Phi4((3, 2), -0.2, 0.4), "negative hopping is frustrated by an odd extent"),
+        (Phi4((4, 3), 0.25, 1e-12), "too widely"),
+        (Ising((25, 24), -0.44), "odd extent that beta = -0.44 frustrates"),
+        (Ising((12, 12, 12), 0.2), "more than 10 spins in 3 dimensions"),
+    ],
+)
+def test_only_symmetry_is_known(action, why):
+    """⟨m⟩ is 0 on any finite lattice, and the reason for the rest is given."""
+    answer = exact.answer(action)
+    assert answer.values.keys() == {"mag"}
+    assert (answer.values["mag"].value, answer.values["mag"].error) == (0.0, 0.0)
+    assert answer.why_not is not None
+    assert why in answer.why_not
+
+
 def test_nothing_known():
-    assert exact.known(Phi4((8, 6), 0.25, 0.022)) == {}
-    assert exact.known(Phi4((16, 8), 0.2501, 0.022)) == {}
-    assert exact.known(Phi4((3, 3, 3), 0.1, 0.3)) == {}
-    assert exact.known(Phi4((16, 8), 0.25, 0.0220001)) == {}
+    answer = exact.answer(Ising((12, 12), 0.4, 0.1))
+    assert answer.values == {}
+    assert answer.why_not == "slices of more than 10 spins in a field"
+
+
+class Tilted(Phi4):
+    """φ⁴ in a field: no theory of its three couplings alone, and without φ → -φ."""
+
+    def __call__(self, phi):
+        return Phi4.__call__(self, phi) - 0.1 * jnp.sum(phi)
+
+
+def test_an_action_with_a_term_of_its_own():
+    answer = exact.answer(Tilted((4, 4), 0.25, 0.022))
+    assert answer.values == {}
+    assert answer.why_not is not None
+    assert "one of its own" in answer.why_not
 
 
 def test_a_bad_truncation_is_no_reference():
     """Almost massless and almost free: refused, or within the promised error."""
     known = exact.known(Phi4((4, 3), 0.25, 1e-6))
-    assert not known or known["log_z"].error <= MAX_LOG_Z_ERROR
-    assert exact.known(Phi4((4, 3), 0.25, 1e-12)) == {}
+    assert "log_z" not in known or known["log_z"].error <= MAX_LOG_Z_ERROR

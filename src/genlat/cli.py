@@ -168,14 +168,17 @@ def check(file: RunFile, overrides: Overrides = None) -> None:
 
 @app.command()
 def exact(file: RunFile, overrides: Overrides = None) -> None:
-    """Exact values known for this theory, as JSON."""
+    """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
     with _one_line_errors(None):
         run_config = config.load(file, overrides or [])
         from genlat.runs import environment, reference, theory
 
         environment.prepare()
-        found = reference.exactly(theory.build(run_config.theory))
+        action = theory.build(run_config.theory)
+        found = reference.exactly(action)
         known = {name: methods["exact"] for name, methods in found.items()}
+        if "log_z" not in known:
+            typer.echo(f"ln Z is not known: {theory.why_unknown(action)}", err=True)
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 
 

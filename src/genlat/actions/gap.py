@@ -38,12 +38,23 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     solved and the one with the lower bound is returned; the bound of the pair contains
     its overlap exactly.
 
+    **Raises:** `ValueError` where the bound is no number.
+
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
-    base, b = _base(action)
-    candidates = [_symmetric(base, b), *_broken(base, b)]
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            base, b = _base(action)
+            candidates = [_symmetric(base, b), *_broken(base, b)]
+    except (ArithmeticError, ValueError) as error:  # an infinity has no root
+        raise ValueError(_BEYOND) from error
+    if not all(math.isfinite(candidate.free_energy) for candidate in candidates):
+        raise ValueError(_BEYOND)
     return min(candidates, key=lambda candidate: candidate.free_energy)
+
+
+_BEYOND = "couplings so large or small that S leaves the range of floating point"
 
 
 def best_broken(action: AbstractScalarAction) -> GaussianApproximation | None:
@@ -73,30 +84,45 @@ def _symmetric(base: Float[np.ndarray, "*lattice"], b: float) -> GaussianApproxi
         mass = math.exp(log_mass)  # curvature of the softest mode
         return mass - base.min() - 6 * b * np.mean(0.5 / (excess + mass))
 
-    # from -∞ at mass 0 to +∞, increasing
-    mass = math.exp(_solve(gap, -40.0, 40.0))
+    # from -∞ at mass 0 to +∞, increasing; between that of the softest mode alone and
+    # that of all modes as soft, a margin for rounding around
+    lower, upper = (_of_equal_modes(base.min(), 3 * b / n) for n in (base.size, 1))
+    mass = math.exp(_solve(gap, math.log(lower) - 1e-6, math.log(upper) + 1e-6))
     return _approximation(base, b, curvature=excess + mass, mean=0.0)
+
+
+def _of_equal_modes(base: float, strength: float) -> float:
+    """The positive root m of m = base + strength/m."""
+    root = math.hypot(base, 2 * math.sqrt(strength))
+    return 2 * strength / (root - base) if base < 0 else (base + root) / 2
 
 
 def _broken(
     base: Float[np.ndarray, "*lattice"], b: float
 ) -> list[GaussianApproximation]:
     """The stable solution with v > 0, if there is one."""
-    base_0 = base.flat[0]
+    base_0 = float(base.flat[0])
     excess = base - base_0
-    if b == 0 or excess.min() < 0:
+    if b == 0 or base_0 >= 0 or excess.min() < 0:
         return []
 
     def gap(log_mass: float) -> float:
         mass = math.exp(log_mass)
-        return mass + 2 * base_0 + 12 * b * np.mean(0.5 / (excess + mass))
+        return mass + 2 * base_0 + 12 * b * float(np.mean(0.5 / (excess + mass)))
 
-    # convex with two roots or none; the larger one is the stable minimum
-    grid = np.linspace(math.log(10 * (1 + abs(base_0))), -30, 400)
-    below = [index for index, x in enumerate(grid) if gap(x) < 0]
-    if not below or below[0] == 0:
+    def log_slope(log_mass: float) -> float:
+        """Of what the slope of `gap`, 1 - 6b mean 1/(excess + mass)², is 1 minus."""
+        inverse = math.sqrt(6 * b) / (excess + math.exp(log_mass))
+        return math.log(np.mean(inverse**2))
+
+    # convex: lowest between the masses of one soft mode and of all, and above the
+    # larger root, the stable minimum, from -2 base_0 on
+    log_b = math.log(6 * b) / 2
+    lowest = _solve(log_slope, log_b - math.log(base.size) / 2 - 1e-6, log_b + 1e-6)
+    upper = math.log(-2 * base_0) + 1e-6
+    if lowest >= upper or gap(lowest) >= 0:
         return []
-    mass = math.exp(_solve(gap, grid[below[0]], grid[below[0] - 1]))
+    mass = math.exp(_solve(gap, lowest, upper))
     mean = math.sqrt(mass / (4 * b))
     return [_approximation(base, b, curvature=excess + mass, mean=mean)]
 
@@ -115,8 +141,8 @@ def _approximation(
     mean: float,
 ) -> GaussianApproximation:
     variance = 0.5 / curvature
-    volume, c = base.size, float(np.mean(variance))
-    potential = base.flat[0] * mean**2 + b * (mean**4 + 6 * mean**2 * c + 3 * c**2)
+    volume, c, mean2 = base.size, np.mean(variance), np.float64(mean) ** 2
+    potential = base.flat[0] * mean2 + b * (mean2**2 + 6 * mean2 * c + 3 * c**2)
     expected_action = np.sum(base * variance) + volume * potential
     entropy = 0.5 * np.sum(np.log(2 * np.pi * math.e * variance))
     distance = mean * math.sqrt(volume / variance.flat[0])

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genlat.exact.value import Known
+from genlat.exact.value import EPS, Known
 
 SOURCE = "Kaufman's finite-lattice partition function"
+HOT, COLD = 1e-6, 20.0  # beyond them two terms of a series are better
 
 
 def kaufman(lattice_shape: tuple[int, ...], beta: float) -> dict[str, Known]:
@@ -22,7 +23,9 @@ def kaufman(lattice_shape: tuple[int, ...], beta: float) -> dict[str, Known]:
     with r = 0 ... n-1, cosh γ_l = cosh² 2β / sinh 2β - cos(πl/n), γ_l > 0 but for
     γ_0 = 2β + ln tanh β, which changes sign at β_c = ½ ln(1 + √2). Differentiated by
     hand; products are kept as logarithms and an extent of 1024 is no trouble. An extent
-    of 2 counts each bond twice, an extent of 1 couples a site to itself.
+    of 2 counts each bond twice, an extent of 1 couples a site to itself. The formula is
+    not symmetric in m and n: it is evaluated both ways, and an error is the difference
+    and the rounding of the terms that cancel.
 
     **Source:** Kaufman, Phys. Rev. 76, 1232 (1949); Ferdinand and Fisher, Phys. Rev.
     185, 832 (1969).
@@ -34,6 +37,26 @@ def kaufman(lattice_shape: tuple[int, ...], beta: float) -> dict[str, Known]:
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be positive, got {beta}")
     m, n = lattice_shape
+    if beta < HOT:
+        values, errors = _hot(m, n, beta)
+    elif beta > COLD:
+        values, errors = _cold(m, n, beta)
+    else:
+        values, rounding = _torus(m, n, beta)
+        others, _ = _torus(n, m, beta)
+        errors = rounding + np.abs(np.subtract(values, others))
+    names = ("log_z", "action_density", "specific_heat")
+    return {
+        name: Known(float(value), float(error), SOURCE)
+        for name, value, error in zip(names, values, errors, strict=True)
+    }
+
+
+Three = Float[np.ndarray, "3"]
+
+
+def _torus(m: int, n: int, beta: float) -> tuple[Three, Three]:
+    """The three values, and what rounding makes of them."""
     odd, even = (_momenta(n, offset, beta) for offset in (1, 0))
     terms = [
         _cosh_product(odd, m),
@@ -43,18 +66,49 @@ def kaufman(lattice_shape: tuple[int, ...], beta: float) -> dict[str, Known]:
     ]
     ln_sum, slope, curvature = _log_of_sum(terms)
     volume, twice = m * n, 2 * beta
-    log_z = 0.5 * volume * math.log(2 * math.sinh(twice)) + ln_sum - math.log(2)
+    prefactor = 0.5 * volume * math.log(2 * math.sinh(twice))
     slope += volume / math.tanh(twice)
     curvature -= 2 * volume / math.sinh(twice) ** 2
-    values = {
-        "log_z": log_z,
-        "action_density": -beta * slope / volume,
-        "specific_heat": beta**2 * curvature / volume,
-    }
-    return {
-        name: Known(value, 1e-13 * max(1, abs(value)), SOURCE)
-        for name, value in values.items()
-    }
+    values = np.array(
+        [
+            prefactor + ln_sum - math.log(2),
+            -beta * slope / volume,
+            beta**2 * curvature / volume,
+        ]
+    )
+    many = 1 + math.log(n)  # small momenta weigh as 1/l
+    rounding = np.array(
+        [
+            4 * (volume + abs(prefactor) + abs(ln_sum)),
+            32 * many * (1 + beta),
+            64 * many * (1 + beta**2),
+        ]
+    )
+    return values, EPS * rounding
+
+
+def _hot(m: int, n: int, beta: float) -> tuple[Three, Three]:
+    """To second order in β: there the formula is a difference of ln β."""
+    own = sum(extent == 1 for extent in (m, n))  # bonds of a site to itself
+    # Σ over pairs of the number of their bonds squared, per site
+    pairs = sum({1: 0, 2: 2}.get(extent, 1) for extent in (m, n))
+    volume = m * n
+    values = [
+        volume * (math.log(2) + own * beta + pairs * beta**2 / 2),
+        -(own * beta + pairs * beta**2),
+        pairs * beta**2,
+    ]
+    cubed = 16 * beta**3
+    errors = [volume * (cubed + 4 * EPS), cubed + EPS * beta, cubed + EPS * beta**2]
+    return np.array(values), np.array(errors)
+
+
+def _cold(m: int, n: int, beta: float) -> tuple[Three, Three]:
+    """All spins alike; at least two bonds of 2V are broken otherwise."""
+    volume = m * n
+    others = 8 * (1 + beta) ** 2 * volume**2 * math.exp(-4 * beta)
+    values = np.array([math.log(2) + 2 * volume * beta, -2 * beta, 0.0])
+    return values, others + 4 * EPS * np.abs(values)
 
 
 class _Jet(NamedTuple):

@@ -4,7 +4,7 @@ import math
 
 from scipy import integrate, special
 
-from genlat.exact.value import Known
+from genlat.exact.value import EPS, Known
 
 CRITICAL_BETA = 0.5 * math.log(1 + math.sqrt(2))
 SOURCE = "Onsager, infinite volume"
@@ -44,15 +44,23 @@ def onsager(beta: float) -> dict[str, Known]:
         bracket = 2 * (k_integral - e_integral)
         bracket -= (1 - kappa) * (math.pi / 2 + kappa * k_integral)
         heat = 2 / math.pi * (beta / tanh) ** 2 * bracket
-    is_ordered = beta > CRITICAL_BETA
-    mag = (1 - math.sinh(2 * beta) ** -4) ** 0.125 if is_ordered else 0.0
+    # sinh⁻⁴ 2β, without overflow
+    fourth = (2 / -math.expm1(-4 * beta)) ** 4 * math.exp(-8 * beta)
+    ordered = max(0.0, 1 - fourth) if beta > CRITICAL_BETA else 0.0
+    mag = ordered**0.125
     free_energy, error = _free_energy(beta, 1 - complement)
-    values = {"energy_density": energy, "specific_heat": heat, "abs_mag": mag}
-    known = {
-        name: Known(float(value), 1e-13 * max(1.0, abs(float(value))), SOURCE)
-        for name, value in values.items()
+    # κ is a difference, and so are the brackets: relative to their largest terms
+    lost = 8 * EPS / max(abs(kappa), EPS)
+    values = {
+        "free_energy_density": (free_energy, error),
+        "energy_density": (energy, 16 * EPS / tanh),
+        "specific_heat": (heat, (beta / tanh) ** 2 * (lost + 32 * EPS)),
+        "abs_mag": (mag, 4 * EPS * (1 + mag / ordered if ordered > 0 else 0.0)),
     }
-    return known | {"free_energy_density": Known(free_energy, error, SOURCE)}
+    return {
+        name: Known(float(value), float(error), SOURCE)
+        for name, (value, error) in values.items()
+    }
 
 
 def _free_energy(beta: float, modulus2: float) -> tuple[float, float]:

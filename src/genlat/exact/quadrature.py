@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from genlat.exact.value import EPS
+
 
 class Resolution(NamedTuple):
     """How finely to compute.
@@ -70,10 +72,14 @@ def line_grid(
             2 * hopping * field * y - (quadratic + quartic * y**2) * y**2
             for y in (x, x + step / 2)
         )
-        return abs(
+        change = abs(
             float(np.logaddexp.reduce(shifted)) - float(np.logaddexp.reduce(fixed))
         )
+        # exponents of deep wells are rounded where they are large
+        return change - 4 * EPS * float(np.max(np.abs(fixed)))
 
+    if not math.isfinite((abs(curvature) + quartic * end**2) * end**2):
+        return None
     n_half = 4
     while 2 * n_half <= max_points:
         x = (np.arange(-n_half, n_half) + 0.5) * (end / n_half)

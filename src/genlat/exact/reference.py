@@ -88,8 +88,10 @@ def tabulated(action: Phi4) -> dict[str, Known]:
 
 def _couplings(action: Phi4, form: Form) -> tuple[float, float]:
     kappa, lam = float(action.kappa), float(action.lam)
-    m2 = (1 - 2 * lam) / kappa - 2 * len(action.lattice_shape) if kappa else math.inf
-    quartic = lam / kappa**2 if kappa else math.inf
+    if kappa == 0:
+        return {"A": (kappa, lam)}.get(form, (math.inf, math.inf))
+    m2 = (1 - 2 * lam) / kappa - 2 * len(action.lattice_shape)
+    quartic = lam / kappa / kappa  # κ² may be 0
     return {"A": (kappa, lam), "B": (m2, quartic), "C": (m2, 6 * quartic)}[form]
 
 

@@ -30,7 +30,11 @@ class Spectrum:
 
 @dataclasses.dataclass(frozen=True)
 class Averages:
-    """Of a lattice of `length` slices; keys and meaning as in `results.json`."""
+    """Of a lattice of `length` slices; keys and meaning as in `results.json`.
+
+    `rounding` is the relative error that floating point leaves in a sum over the fields
+    of a site; all terms are positive.
+    """
 
     log_z: float
     phi2: float
@@ -38,10 +42,16 @@ class Averages:
     mag2: float
     two_point: Float[np.ndarray, " lags"]
     energy_gap: float
+    rounding: float
 
 
 def averages(
-    spectra: list[Spectrum], *, length: int, width: int, log_scale: float
+    spectra: list[Spectrum],
+    *,
+    length: int,
+    width: int,
+    log_scale: float,
+    rounding: float,
 ) -> Averages:
     r"""Traces over `length` ≥ 2 slices of `width` sites.
 
@@ -52,7 +62,7 @@ def averages(
     with s the `log_scale` and Φ = Σφ over a slice. `energy_gap` is ln(τ₀/τ₁), the gap
     at infinite length in units of the inverse lattice spacing.
     """
-    top = max(spectrum.even.max() for spectrum in spectra)
+    top = max(spectrum.even.max(initial=0.0) for spectrum in spectra)
     trace, diagonal = 0.0, np.zeros(3)
     correlator = np.zeros(length)
     for spectrum in spectra:
@@ -77,4 +87,5 @@ def averages(
         mag2=float(correlator.sum() / (length * width)),
         two_point=correlator[: length // 2 + 1],
         energy_gap=math.log(ordered[-1] / ordered[-2]),
+        rounding=rounding,
     )

@@ -1,5 +1,6 @@
 """The Ising model in a field on narrow tori, from slice to slice."""
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -7,9 +8,38 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genlat import lattice
+from genlat.exact.value import EPS
 
 MAX_SITES = 10  # of a slice: 2^10 states diagonalise in a second
-MAX_UPDATES = 1_000_000_000  # of single weights when counting: a few seconds
+MAX_LOST = 1e-4  # relative error of Z, beyond which nothing is given
+
+
+@dataclasses.dataclass(frozen=True)
+class Torus:
+    """An Ising model on `length` slices of `slice_shape`, β ≠ 0 of either sign.
+
+    `slice_shape` is () for the single site of a chain.
+    """
+
+    length: int
+    slice_shape: tuple[int, ...]
+    beta: float
+    field: float
+
+    @property
+    def n_sites(self) -> int:
+        """Of a slice."""
+        return math.prod(self.slice_shape)
+
+    @property
+    def volume(self) -> int:
+        return self.length * self.n_sites
+
+    @property
+    def span(self) -> float:
+        """The largest ratio of two weights of a slice and its bonds, as a logarithm."""
+        n_bonds = self.n_sites * (1 + len(self.slice_shape))
+        return 2 * abs(self.beta) * (n_bonds + abs(self.field) * self.n_sites)
 
 
 class Slices(NamedTuple):
@@ -25,19 +55,25 @@ class Slices(NamedTuple):
 
 
 class Averages(NamedTuple):
-    """Of S = βH per site, and of slices: see docs/conventions.md.
+    """Per site, and of slices: see docs/conventions.md. H = S/β.
 
     `energy_gap` is that of the largest two eigenvalues, NaN where the second is lost in
-    the rounding of the first.
+    the rounding of the first, or not known. Errors of rounding, cancellation included:
+
+    - `relative` is that of Z, and of every other sum over configurations.
+    - `energy_error`, `heat_error` are of ⟨H⟩/V and of Var(S)/V, absolute.
     """
 
     log_z: float
-    action_density: float
+    energy_density: float
     specific_heat: float
     mag: float
     mag2: float
     two_point: Float[np.ndarray, " lags"]
     energy_gap: float
+    relative: float
+    energy_error: float
+    heat_error: float
 
 
 def slices(slice_shape: tuple[int, ...]) -> Slices:
@@ -53,25 +89,26 @@ def slices(slice_shape: tuple[int, ...]) -> Slices:
     return Slices(spins, bonds, spins.sum(axis=1))
 
 
-def averages(
-    *, length: int, slice_shape: tuple[int, ...], beta: float, field: float
-) -> Averages:
-    r"""By diagonalising the transfer matrix of a torus of `length` slices.
+def averages(torus: Torus) -> Averages | None:
+    r"""By diagonalising the transfer matrix, from slice to slice.
 
     $$Z = \mathrm{tr}\,T^{T}, \quad T_{ss'} = e^{\beta[\sum_i s_i s'_i
         + (B_s + B_{s'})/2 + h(M_s + M_{s'})/2]}$$
 
-    with B and M bonds and spins of a slice; derivatives in β are those of the trace,
-    exact to rounding. β of either sign, any extents.
+    with B and M bonds and spins of a slice; derivatives in β are those of the trace.
+    β of either sign, any extents. Eigenvalues are known to rounding of the largest: for
+    β < 0 some are negative, an odd power of them cancels, and `relative` says how much.
+
+    **Returns:** None where more than `MAX_LOST` of Z is lost.
 
     **Raises:** `ValueError` for a slice of more than `MAX_SITES` sites.
     """
-    n_sites = math.prod(slice_shape)
+    length, beta, field, n_sites = torus.length, torus.beta, torus.field, torus.n_sites
     if n_sites > MAX_SITES:
         raise ValueError(f"a slice has at most {MAX_SITES} sites, got {n_sites}")
-    states, volume = slices(slice_shape), length * n_sites
-    energy = (states.bonds + field * states.total) / 2
-    exponents = states.spins @ states.spins.T + energy[:, None] + energy[None, :]
+    states, volume = slices(torus.slice_shape), torus.volume
+    within = (states.bonds + field * states.total) / 2
+    exponents = states.spins @ states.spins.T + within[:, None] + within[None, :]
     largest = float(np.max(beta * exponents))
     matrix = np.exp(beta * exponents - largest)
     eigenvalues, vectors = np.linalg.eigh(matrix)
@@ -79,29 +116,46 @@ def averages(
     top = abs(eigenvalues[order[0]])
     ratio, vectors = eigenvalues[order] / top, vectors[:, order]
     z = float(np.sum(ratio**length))
+    rounding = EPS * (8 + math.sqrt(len(ratio)) + abs(largest))
+    sizes = np.abs(ratio)
+    lost = length * rounding * float(np.sum(sizes ** (length - 1)))
+    relative = lost / z if z > lost else math.inf
+    if relative > MAX_LOST:
+        return None
 
     def in_eigenbasis(weights: Float[np.ndarray, "states states"]) -> np.ndarray:
         return vectors.T @ (matrix * weights / top) @ vectors
 
-    slope = np.sum(ratio ** (length - 1) * np.diag(in_eigenbasis(exponents))) / z
+    # about that of the largest weight: what is left is small where β is large
+    centre = float(exponents.flat[np.argmax(beta * exponents)])
+    diagonal = np.diag(in_eigenbasis(exponents - centre))
+    slope = centre + float(np.sum(ratio ** (length - 1) * diagonal)) / z
     # derivatives of ln Z about its slope: squares of extensive numbers would cancel
     first = in_eigenbasis(exponents - slope)
     second = np.diag(in_eigenbasis((exponents - slope) ** 2))
     curvature = length * np.sum(ratio ** (length - 1) * second)
     curvature += length * np.sum(first**2 * _complete_sums(ratio, length - 1))
+    absolute = length * np.sum(sizes ** (length - 1) * np.abs(second))
+    absolute += length * np.sum(first**2 * _complete_sums(sizes, length - 1))
     magnet = vectors.T @ (states.total[:, None] * vectors)
     lags = np.arange(length // 2 + 1)[:, None]
     correlator = ratio ** (length - lags) @ magnet**2 * ratio**lags
     two_point = correlator.sum(axis=1) / (z * n_sites)
     twice = np.where((lags[:, 0] == 0) | (2 * lags[:, 0] == length), 1, 2)
+    width = float(np.ptp(exponents))
+    # of a matrix element in the eigenbasis, relative to the largest weight
+    absolute += length**2 * rounding * width**2 + length * width * math.sqrt(absolute)
     return Averages(
         log_z=length * (math.log(top) + largest) + math.log(z),
-        action_density=float(-beta * slope / n_sites),
+        energy_density=-slope / n_sites,
         specific_heat=float(beta**2 * curvature / z / volume),
         mag=float(np.sum(ratio**length * np.diag(magnet)) / z / n_sites),
         mag2=float(twice @ two_point) / volume,
         two_point=two_point,
         energy_gap=_gap(abs(float(ratio[1]))),
+        relative=relative,
+        energy_error=relative * width / n_sites,
+        heat_error=beta**2 * relative * float(absolute) / (min(z, 1.0) * volume),
     )
 
 
@@ -121,63 +175,7 @@ def _complete_sums(
     return total
 
 
-def magnetisation(
-    *, length: int, slice_shape: tuple[int, ...], beta: float, field: float
-) -> tuple[Int[np.ndarray, " levels"], Float[np.ndarray, " levels"]] | None:
-    """All values of M = Σ s with their probabilities, by counting the spins.
-
-    Weights are added site by site, those of each M apart; all are positive and nothing
-    cancels. The first slice is one of each orbit under the slice's symmetries.
-
-    **Returns:** None where that takes more than `MAX_UPDATES`.
-    """
-    n_sites = math.prod(slice_shape)
-    volume = length * n_sites
-    if n_sites > MAX_SITES:
-        return None
-    states = slices(slice_shape)
-    starts, orbit_sizes = _orbits(slice_shape)
-    if len(starts) * 2**n_sites * volume**2 / 2 > MAX_UPDATES:
-        return None
-    # axes: start, spins up so far, state of the current slice
-    weights = np.zeros((len(starts), 1, 2**n_sites))
-    weights[np.arange(len(starts)), 0, starts] = 1
-    log_within = beta * states.bonds
-    within = np.exp(log_within - log_within.max())
-    bond, factor = _pair(beta), _pair(beta * field)
-    for _ in range(length):
-        for site in range(n_sites):
-            weights = _with_site(weights, site, bond, factor)
-        weights *= within / weights.max()
-    closed = weights[np.arange(len(starts)), :, starts]
-    counts = np.asarray(orbit_sizes, float) @ closed
-    return 2 * np.arange(volume + 1) - volume, counts / counts.sum()
-
-
-def _pair(x: float) -> tuple[float, float]:
-    """e^x and e^-x, over the larger of them."""
-    return math.exp(x - abs(x)), math.exp(-x - abs(x))
-
-
-def _with_site(
-    weights: Float[np.ndarray, "starts levels states"],
-    site: int,
-    bond: tuple[float, float],
-    factor: tuple[float, float],
-) -> Float[np.ndarray, "starts more states"]:
-    """The spin of one site replaced by that of the next slice, and counted."""
-    n_starts, n_levels, n_states = weights.shape
-    split = (n_states >> (site + 1), 2, 1 << site)
-    old = weights.reshape(n_starts, n_levels, *split)
-    old_up, old_down = old[:, :, :, 0], old[:, :, :, 1]
-    (aligned, opposed), (up, down) = bond, factor
-    new = np.zeros((n_starts, n_levels + 1, *split))
-    new[:, 1:, :, 0] = up * (aligned * old_up + opposed * old_down)
-    new[:, :-1, :, 1] = down * (aligned * old_down + opposed * old_up)
-    return new.reshape(n_starts, n_levels + 1, n_states)
-
-
-def _orbits(
+def orbits(
     slice_shape: tuple[int, ...],
 ) -> tuple[Int[np.ndarray, " orbits"], Int[np.ndarray, " orbits"]]:
     """A state of every orbit under the slice's symmetries, and the orbit's size."""

@@ -14,6 +14,7 @@ from genlat.exact.slice_basis import (
     site_basis,
 )
 from genlat.exact.spectrum import Averages, Spectrum, averages
+from genlat.exact.value import EPS
 
 MAX_WIDTH = 4
 # points of the field at a site that still diagonalise in seconds, by width
@@ -91,8 +92,14 @@ def narrow_lattice(
             slice_spectrum(sector, resolution.states)
             for sector in sectors(basis, width, hopping, resolution.states)
         ]
+    # exponents are rounded where they are large, as on the slopes of deep wells
+    depth = resolution.reach + 2 * float(np.max(np.abs(grid[1])))
     return averages(
-        spectra, length=length, width=width, log_scale=width * basis.log_scale
+        spectra,
+        length=length,
+        width=width,
+        log_scale=width * basis.log_scale,
+        rounding=1e-13 + 4 * EPS * depth,
     )
 
 
@@ -215,6 +222,8 @@ def _matrix(
 ) -> Float[np.ndarray, "rows columns"]:
     """Matrix elements of an operator between states, with the roots of their hops."""
     left, right = operator
+    if not (rows.root.size and columns.root.size):  # a sector without states
+        return np.zeros((rows.root.size, columns.root.size))
     n_first, n_second = rows.first.max() + 1, rows.second.max() + 1
     matrix = np.empty((rows.root.size, columns.root.size))
     # one small matrix product per column is several times faster than gathering rows

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 Number = float | Float[np.ndarray, "*shape"]
+EPS = float(np.finfo(float).eps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,17 +14,31 @@ class Known:
     """`value`, a bound or one standard `error` on it, and the method or reference.
 
     Both numbers are floats, or arrays of one shape. An `error` that comes from a
-    truncation is the change of the value between two resolutions.
+    truncation is the change of the value between two resolutions; one of rounding knows
+    how much has cancelled.
     """
 
     value: Number
     error: Number
     source: str
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether value and error are numbers."""
+        return bool(np.all(np.isfinite(self.value)) and np.all(np.isfinite(self.error)))
 
-def compared(fine: Number, coarse: Number, *, source: str) -> Known:
-    """`fine`, known as well as it agrees with `coarse`, never better than rounding."""
-    error = np.abs(np.subtract(fine, coarse)) + 1e-13 * np.abs(fine)
+
+class UnknownError(Exception):
+    """Nothing is known; the message says why, for the person who asked."""
+
+
+def compared(fine: Number, coarse: Number, *, rounding: float, source: str) -> Known:
+    """`fine`, known as well as it agrees with `coarse`, never better than rounding.
+
+    What is left of a truncation is less than three times the last change, if every
+    change is three quarters of the one before or less.
+    """
+    error = 3 * np.abs(np.subtract(fine, coarse)) + rounding * np.abs(fine)
     if np.ndim(fine) == 0:
         return Known(float(fine), float(error), source)
     return Known(np.asarray(fine), error, source)
