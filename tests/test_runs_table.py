@@ -126,7 +126,7 @@ def test_errors_that_nothing_rests_on_say_so(capsys):
     assert "few draws" not in shown(results(), capsys)
     page = tables.estimates({"mag": {"bar": marked}})
     assert "0.310(20)?<sup>1</sup>" in page
-    assert "with ? an error that nothing rests on: few draws" in page
+    assert "Nothing rests on the error: few draws." in page
 
 
 def test_numbers_that_others_check_less_sharply_say_so(capsys):

@@ -82,7 +82,7 @@ def memory(values: Real[np.ndarray, "chains n"]) -> float | None:
         scores = [
             stats.norm.ppf(stats.rankdata(x) / (n_chains + 1)) for x in (first, last)
         ]
-        r = min(float(np.corrcoef(*scores)[0, 1]), 1 - 1e-15)
+        r = min(float(np.corrcoef(np.stack(scores))[0, 1]), 1 - 1e-15)
         return float(
             stats.t(n_chains - 2).sf(r * math.sqrt((n_chains - 2) / (1 - r**2)))
         )

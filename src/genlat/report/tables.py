@@ -169,9 +169,16 @@ def _reasons(found: Json) -> list[str]:
 
 def _footnotes(found: Json, reasons: Sequence[str]) -> str:
     """Why numbers are unusable, what pulls leave out, where exact values come from."""
+    unusable = {
+        str(estimate[UNUSABLE])
+        for by_method in found.values()
+        for estimate in by_method.values()
+        if UNUSABLE in estimate
+    }
     notes = [
-        f'<p class="note"><sup>{k}</sup> Unusable, or with ? an error that nothing '
-        f"rests on: {html.escape(reason)}.</p>"
+        f'<p class="note"><sup>{k}</sup> '
+        f"{'Unusable' if reason in unusable else 'Nothing rests on the error'}: "
+        f"{html.escape(reason)}.</p>"
         for k, reason in enumerate(reasons, start=1)
     ]
     if any(notation.largest_pull(by_method) for by_method in found.values()):
