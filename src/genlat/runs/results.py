@@ -70,7 +70,7 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
             **environment.provenance(),
             "seed": run.config.seed,
             "started": notes["started"],
-            "finished": job.now(),
+            "finished": directory.now(),
         },
         "estimates": found,
         "diagnostics": diagnostics,
