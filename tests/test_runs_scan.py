@@ -1,6 +1,5 @@
 """A scan, small: its values, its neighbours, its curves, and that no kill shows."""
 
-import json
 import math
 
 import pytest
@@ -87,7 +86,7 @@ def numbers(found):
 
 def test_a_scan_leaves_runs_curves_and_checks(finished):
     out, found = finished
-    assert found == json.loads((out / "scan.json").read_text())
+    assert found == files.read_json(out / "scan.json")
     assert found["schema"] == "genlat.scan/1"
     assert found["is_complete"]
     assert found["over"] == "theory.kappa"

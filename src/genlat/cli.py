@@ -70,10 +70,11 @@ def _stop(number: int, _: object) -> None:
     raise StoppedError(number)
 
 
-def _show_version(is_asked: bool) -> None:
+def _show_version(is_asked: bool) -> bool:
     if is_asked:
         typer.echo(f"genlat {genlat.__version__}")
         raise typer.Exit
+    return is_asked
 
 
 @app.callback()

@@ -1,5 +1,6 @@
 """The house style of every figure, and how a figure becomes SVG."""
 
+import contextlib
 import html
 import io
 import re

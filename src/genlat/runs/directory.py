@@ -45,16 +45,7 @@ def refuse_existing(directory: Path) -> None:
 
     **Raises:** `RequestError` if there is something at `directory`, or can never be.
     """
-    try:
-        directory.lstat()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise refused(directory, error) from error
-    raise RequestError(
-        f"{directory}: exists; choose another --out, or continue it with "
-        f"genlat resume {directory}"
-    )
+    files.refuse_existing(directory, f", or continue it with genlat resume {directory}")
 
 
 def read_config(directory: Path) -> RunConfig:

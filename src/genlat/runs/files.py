@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genlat.runs.errors import DamagedError, refused
+from genlat.runs.errors import DamagedError, RequestError, refused
 
 SEAL = "sha256"
 """Last entry of a JSON file: the SHA-256 of the others."""
@@ -63,6 +63,36 @@ def whole_directory(path: Path) -> Iterator[Path]:
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise refused(path, error) from error
+
+
+def refuse_existing(path: Path, otherwise: str = "") -> None:
+    """Nothing is ever overwritten; `otherwise` is what else may have been wanted.
+
+    **Raises:** `RequestError` if there is something at `path`, or can never be.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise refused(path, error) from error
+    raise RequestError(f"{path}: exists; choose another --out{otherwise}")
+
+
+def try_room(path: Path, n_bytes: int) -> None:
+    """Fill a new file with as many bytes and remove it: for writers that crash.
+
+    HDF5 ends the program by a fault of memory where the disk is full.
+
+    **Raises:** `OSError` if there is no room.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

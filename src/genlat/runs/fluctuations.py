@@ -14,7 +14,7 @@ from genlat import lattice
 from genlat.estimators import scaling, weights
 from genlat.estimators.estimate import Estimate
 from genlat.runs import directory, files, inventory, store
-from genlat.runs.errors import RequestError, refused
+from genlat.runs.errors import RequestError
 from genlat.runs.table import WIDTH
 
 SCHEMA = "genlat.fluctuations/1"
@@ -32,7 +32,7 @@ def write(directories: Sequence[Path], out: Path | None, repetitions: int) -> Pa
     `DamagedError` if a record is not what was written.
     """
     if out is not None:
-        _refuse_existing(out)
+        files.refuse_existing(out)
     if out is None and len(directories) > 1:
         raise RequestError("several runs need a directory of their own: --out DIR")
     content = study(directories, repetitions)
@@ -42,15 +42,6 @@ def write(directories: Sequence[Path], out: Path | None, repetitions: int) -> Pa
     with files.whole_directory(out) as temporary:
         files.write_json(temporary / NAME, content)
     return out
-
-
-def _refuse_existing(out: Path) -> None:
-    try:
-        is_there = out.exists()
-    except OSError as error:
-        raise refused(out, error) from error
-    if is_there:
-        raise RequestError(f"{out}: exists; choose another --out")
 
 
 def study(directories: Sequence[Path], repetitions: int) -> Json:
