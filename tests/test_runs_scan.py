@@ -154,12 +154,14 @@ def test_an_existing_out_is_refused(finished):
 
 
 def test_a_second_process_is_kept_out(finished):
-    out, _ = finished
-    with (
-        directory.held(out),
-        pytest.raises(RequestError, match="another process"),
-    ):
-        scan.resume(out, QUIET, pytest.fail)
+    out, found = finished
+    with directory.held(out):
+        # what is finished is read all the same
+        assert scan.resume(out, QUIET, pytest.fail) == found
+        (out / "scan.json").rename(out / "aside")
+        with pytest.raises(RequestError, match="another process"):
+            scan.resume(out, QUIET, pytest.fail)
+        (out / "aside").rename(out / "scan.json")
 
 
 def test_no_kill_changes_a_number(finished, run_file, monkeypatch):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genlat.runs.errors import DamagedError, RequestError, refused
+from genlat.runs.errors import DamagedError, DiskError, RequestError, refused
 
 SEAL = "sha256"
 """Last entry of a JSON file: the SHA-256 of the others."""
@@ -60,9 +60,11 @@ def whole_directory(path: Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.rename(path)
         _sync(path.parent)
-    except OSError as error:
+    except (OSError, DiskError, RequestError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise refused(path, error) from error
+        if isinstance(error, OSError):
+            raise refused(path, error) from error
+        raise
 
 
 def refuse_existing(path: Path, otherwise: str = "") -> None:
