@@ -140,10 +140,12 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(read_bytes(path).decode())
+        if SEAL not in content:
+            raise damaged(path, "damaged, or written before there were checksums")
         if content.pop(SEAL) == seal(content):
             return content
-    # torn, or not an object, or without a seal
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+    # torn, or not an object
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise damaged(path) from error
     raise damaged(path)
 
