@@ -1,5 +1,7 @@
 """Kills, again and again, on the commit of a file, until the work is done."""
 
+import os
+
 from genlat.runs import files
 
 
@@ -31,3 +33,30 @@ def through_kills(monkeypatch, attempt, n_files):
             except KilledError:
                 n_kills += 1
                 assert n_kills < 60
+
+
+FILE_EVENTS = ("mkdir", "fsync", "replace", "rename", "unlink", "rmdir")
+
+
+def before_event(monkeypatch, number, work):
+    """Do `work()`, killed before its file event `number`; whether it got so far."""
+    left = number
+
+    def cut(call):
+        def event(*arguments, **options):
+            nonlocal left
+            if left == 0:
+                raise KilledError
+            left -= 1
+            return call(*arguments, **options)
+
+        return event
+
+    with monkeypatch.context() as patch:
+        for name in FILE_EVENTS:
+            patch.setattr(os, name, cut(getattr(os, name)))
+        try:
+            work()
+        except KilledError:
+            return True
+    return False

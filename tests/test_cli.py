@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from genlat import cli
 from genlat.report import page
-from genlat.runs import pipeline
+from genlat.runs import directory, pipeline
 
 GOOD = """
 seed = 1
@@ -99,6 +99,11 @@ def test_ctrl_c_says_how_to_continue(file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline, "start", interrupted)
     out = tmp_path / "out"
+    result = invoke("run", file, "--out", out)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted; nothing was begun\n"
+    monkeypatch.setattr(directory, "refuse_existing", lambda path: None)
+    out.mkdir()
     result = invoke("run", file, "--out", out)
     assert result.exit_code == 130
     assert result.stderr == f"interrupted; continue with: genlat resume {out}\n"

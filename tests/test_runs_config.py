@@ -11,7 +11,7 @@ from config_for_tests import GOOD, load, refusals
 from genlat import observables
 from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.runs import catalogue, config, memory, sections, theory_sections
+from genlat.runs import catalogue, config, files, memory, sections, theory_sections
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -220,8 +220,11 @@ def test_init_must_be_a_fitting_run(tmp_path):
     assert "holds no model" in why([])
     (source / "config.toml").write_text(GOOD)
     assert "has no checkpoint" in why([])
-    (source / "checkpoints" / "step-00000001.checkpoint").touch()
-    (source / "notes.json").write_text("{}")
+    newest = source / "checkpoints" / "step-00000001.checkpoint"
+    newest.touch()
+    files.write_json(source / "notes.json", {})
+    assert f"{newest}: damaged; delete it" in why([])
+    files.write_sealed(newest, b"")
     assert "cannot be made smaller" in why(["theory.shape=[6, 3]"])
     assert "another number of dimensions" in why(["theory.shape=[6, 4, 4]"])
     assert "features = 8, this file says 6" in why(["model.features=6"])

@@ -19,6 +19,7 @@ from genlat.runs import (
     config,
     directory,
     export,
+    files,
     flow_model,
     pipeline,
     records,
@@ -98,7 +99,7 @@ def numbers(results):
 def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     out = tmp_path / "run"
     results = pipeline.start(run_config(tmp_path), out, QUIET)
-    assert results == json.loads((out / "results.json").read_text())
+    assert results == files.read_json(out / "results.json")
     assert results["schema"] == "genlat.results/1"
 
     # the strip is two sites wide: everything is known from the transfer matrix

@@ -1,6 +1,5 @@
 """A scan, small: its values, its neighbours, its curves, and that no kill shows."""
 
-import json
 import math
 
 import pytest
@@ -87,7 +86,7 @@ def numbers(found):
 
 def test_a_scan_leaves_runs_curves_and_checks(finished):
     out, found = finished
-    assert found == json.loads((out / "scan.json").read_text())
+    assert found == files.read_json(out / "scan.json")
     assert found["schema"] == "genlat.scan/1"
     assert found["is_complete"]
     assert found["over"] == "theory.kappa"
@@ -155,12 +154,14 @@ def test_an_existing_out_is_refused(finished):
 
 
 def test_a_second_process_is_kept_out(finished):
-    out, _ = finished
-    with (
-        directory.held(out),
-        pytest.raises(RequestError, match="another process"),
-    ):
-        scan.resume(out, QUIET, pytest.fail)
+    out, found = finished
+    with directory.held(out):
+        # what is finished is read all the same
+        assert scan.resume(out, QUIET, pytest.fail) == found
+        (out / "scan.json").rename(out / "aside")
+        with pytest.raises(RequestError, match="another process"):
+            scan.resume(out, QUIET, pytest.fail)
+        (out / "aside").rename(out / "scan.json")
 
 
 def test_no_kill_changes_a_number(finished, run_file, monkeypatch):

@@ -1,6 +1,5 @@
 """Blocks, checkpoints and small files survive kills and notice damage."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -188,7 +187,7 @@ def test_a_killed_writer_leaves_no_file(tmp_path):
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
     assert killed.returncode == -signal.SIGKILL
-    assert json.loads(path.read_text()) == {"old": 1}
+    assert files.read_json(path) == {"old": 1}
     files.write_json(path, {"new": 2})
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
 
@@ -254,7 +253,7 @@ def test_an_edited_configuration_is_refused(tmp_path):
     with pytest.raises(RequestError, match="not the one the run began with"):
         directory.read_config(path)
     (path / "config.toml").write_text("seed = ")
-    with pytest.raises(RequestError, match="damaged"):
+    with pytest.raises(RequestError, match="edited or damaged"):
         directory.read_config(path)
     with pytest.raises(RequestError, match="not a run directory"):
         directory.read_config(tmp_path)

@@ -1,10 +1,13 @@
 """The command line; `genlat --help` lists the commands.
 
 Exit status: 0 success, 2 the request is wrong, 1 our fault or a failed run, 130
-interrupted. Nothing heavy is imported before a command needs it.
+interrupted, 143 and 129 on SIGTERM and SIGHUP. Nothing heavy is imported before a
+command needs it.
 """
 
+import io
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +16,17 @@ from typing import Annotated, Any
 
 import typer
 
+import genlat
 from genlat.runs import catalogue, config, directory, scan_request, sections
-from genlat.runs.errors import DamagedError, DivergedError, RequestError
+from genlat.runs.errors import (
+    DamagedError,
+    DiskError,
+    DivergedError,
+    RequestError,
+    is_read_only,
+    one_line,
+    refused,
+)
 
 app = typer.Typer(
     name="genlat",
@@ -35,9 +47,46 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
 
 
+class StoppedError(KeyboardInterrupt):
+    """A signal asked the program to end; as Ctrl-C, with a status of its own."""
+
+    def __init__(self, number: int):
+        self.status = 128 + number
+        super().__init__()
+
+
 def main() -> None:
     """Entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack φ and σ
+            stream.reconfigure(errors="backslashreplace")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, _stop)
     app()
+
+
+def _stop(number: int, _: object) -> None:
+    raise StoppedError(number)
+
+
+def _show_version(is_asked: bool) -> bool:
+    if is_asked:
+        typer.echo(f"genlat {genlat.__version__}")
+        raise typer.Exit
+    return is_asked
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Version, and end."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 @app.command()
@@ -221,14 +270,24 @@ def _default(field: Any) -> str:
 
 
 def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:
-    page = _page(out)
+    page = _page_if_allowed(out)
     if as_json:
         typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
     elif not quiet:
         from genlat.runs import scan_table, table
 
         (scan_table if scan_request.is_scan(out) else table).show(results)
-        typer.echo(f"report: {page}")
+        typer.echo(f"report: {page or f'not drawn, {out} cannot be written'}")
+
+
+def _page_if_allowed(run_directory: Path) -> Path | None:
+    """The page drawn anew; None where nothing may be written, as in an archive."""
+    try:
+        return _page(run_directory)
+    except OSError as error:
+        if is_read_only(error):
+            return None
+        raise
 
 
 def _page(run_directory: Path) -> Path:
@@ -250,14 +309,31 @@ def _one_line_errors(run_directory: Path | None) -> Iterator[None]:
         _leave(error.lines, 2)
     except (DamagedError, DivergedError) as error:
         _leave((str(error),), 1)
-    except KeyboardInterrupt:
-        advice = (
-            f"; continue with: genlat resume {run_directory}" if run_directory else ""
-        )
-        _leave((f"interrupted{advice}",), 130)
+    except DiskError as error:
+        _leave((f"{error}{_advice(run_directory)}",), 1)
+    except KeyboardInterrupt as error:
+        status = error.status if isinstance(error, StoppedError) else 130
+        _leave((f"interrupted{_advice(run_directory)}",), status)
+    except BrokenPipeError:
+        raise  # whoever read the output has had enough
+    except OSError as error:
+        path = Path(str(error.filename)) if error.filename else None
+        found = refused(path, error)
+        is_disk = isinstance(found, DiskError)
+        advice = _advice(run_directory) if is_disk else ""
+        _leave((f"{found}{advice}",), 1 if is_disk else 2)
+
+
+def _advice(run_directory: Path | None) -> str:
+    """How to go on, of a run or scan that has begun."""
+    if run_directory is None:
+        return ""
+    if not run_directory.is_dir():
+        return "; nothing was begun"
+    return f"; continue with: genlat resume {run_directory}"
 
 
 def _leave(lines: tuple[str, ...], status: int) -> None:
     for line in lines:
-        typer.echo(line, err=True)
+        typer.echo(one_line(line), err=True)
     sys.exit(status)

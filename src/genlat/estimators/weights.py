@@ -144,10 +144,13 @@ def reweighted_derived(
     n = u.size
     covariance = influence.T @ influence / (n * (n - 1))
     expansion = expand(function, values, mean, covariance, sample_axes=1)
+    if expansion.flaw:
+        unknown = plain(np.full_like(expansion.value, np.nan))
+        n_eff, value = float(n / np.mean(u**2)), plain(expansion.value)
+        return Estimate(value, unknown, unknown, n, n_eff, METHOD, expansion.flaw)
     projected = np.einsum("ia,...a->i...", influence, expansion.gradient)
     bias = expansion.bias - expansion.gradient @ (u @ influence) / n**2
-    found = _estimate(expansion.value, projected, bias, u)
-    return dataclasses.replace(found, flaw=expansion.flaw)
+    return _estimate(expansion.value, projected, bias, u)
 
 
 def entropy_density(

@@ -1,6 +1,5 @@
 """The figures of `genlat fluctuations`, drawn from `fluctuations.json` alone."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 
 from genlat.report import house
 from genlat.report.page import COUPLINGS
+from genlat.runs import records
 
 Json = Mapping[str, Any]
 Values = Float[np.ndarray, " sizes"]
@@ -23,8 +23,7 @@ NEXT: dict[str, Any] = {"linewidth": 1}
 
 def write(directory: Path) -> list[Path]:
     """Draw `figures/NAME.svg` from `directory/fluctuations.json`; return the paths."""
-    text = (directory / "fluctuations.json").read_text(encoding="utf-8")
-    runs = json.loads(text)["runs"]
+    runs = records.read_fluctuations(directory)["runs"]
     (directory / "figures").mkdir(exist_ok=True)
     written = []
     for name, figure in (

@@ -1,5 +1,6 @@
 """The house style of every figure, and how a figure becomes SVG."""
 
+import contextlib
 import html
 import io
 import re
@@ -134,7 +135,15 @@ def variables(column: int) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """A file of the report, whole or not at all."""
+    """A file of the report, whole or not at all.
+
+    **Raises:** `OSError`, with the name of the file.
+    """
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)  # it may be what fills the disk
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -4,7 +4,6 @@ A file is a line with the SHA-256 of the rest, followed by an uncompressed npz a
 of the leaves, each under its path in the tree.
 """
 
-import hashlib
 import io
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,10 +26,7 @@ def save(directory: Path, step: int, tree: PyTree) -> None:
     """Write `step-NNNNNNNN.checkpoint` whole, then remove all but the newest three."""
     archive = io.BytesIO()
     np.savez(archive, allow_pickle=False, **_leaves(tree))
-    content = archive.getvalue()
-    digest = hashlib.sha256(content).hexdigest()
-    path = directory / f"step-{step:08d}.checkpoint"
-    files.write_bytes(path, f"{digest}\n".encode() + content)
+    files.write_sealed(directory / f"step-{step:08d}.checkpoint", archive.getvalue())
     for old in paths(directory)[:-KEEP]:
         old.unlink()
 
@@ -61,10 +57,7 @@ def load(path: Path, skeleton: T) -> T:
     **Raises:** `DamagedError` if the file is not what was written; `ValueError` if it
     holds another kind of tree.
     """
-    digest, _, content = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != digest:
-        raise DamagedError(f"{path}: damaged")
-    with np.load(io.BytesIO(content)) as archive:
+    with np.load(io.BytesIO(files.read_sealed(path))) as archive:
         found = dict(archive)
     expected = _leaves(skeleton)
     if _shapes(found) != _shapes(expected):

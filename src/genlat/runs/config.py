@@ -1,7 +1,6 @@
 """Reading and checking a run file: every problem at once, a line each. No JAX here."""
 
 import difflib
-import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import pydantic
 from pydantic_core import ErrorDetails
 
-from genlat.runs import catalogue, fit, sections
+from genlat.runs import catalogue, fit, run_text, sections
 from genlat.runs.errors import RequestError
 from genlat.runs.sections import RunConfig
 
@@ -25,7 +24,7 @@ class _Problem(NamedTuple):
             return f"{source}: {self.allowed}"
         if self.value is fit.ABSENT:
             return f"{source}: {self.field}: {self.allowed}"
-        value = json.dumps(self.value, ensure_ascii=False, default=str)
+        value = run_text.shown(self.value)
         return f"{source}: {self.field} = {value}: {self.allowed}"
 
 
@@ -45,7 +44,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     **Raises:** `RequestError` if there is no such file, or it is not TOML.
     """
-    data = _read(path)
+    data = run_text.read(path)
     for override in overrides:
         _apply(data, override)
     return data
@@ -56,6 +55,8 @@ def check(data: dict[str, Any], source: str) -> RunConfig:
 
     **Raises:** `RequestError` with every problem found.
     """
+    if odd := [_Problem(*problem) for problem in run_text.unworkable(data)]:
+        raise RequestError([problem.line(source) for problem in odd])
     config, problems = _validate(_with_defaults(data))
     if config is None or problems:
         raise RequestError([problem.line(source) for problem in problems])
@@ -83,24 +84,19 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RequestError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError([f"{path}: not a TOML file: {error}"]) from error
-
-
 def _apply(data: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     *parents, field = name.strip().split(".")
     if not equals or not field or len(parents) > 1:
         raise RequestError([f"--set {override}: should look like section.field=value"])
+    if len(override.splitlines()) > 1:
+        raise RequestError(f"--set {override}: more than one line; --set each field")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = run_text.parse(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
+    except ValueError as error:
+        raise RequestError(f"--set {name}: {error}") from error
     section = data.setdefault(parents[0], {}) if parents else data
     if not isinstance(section, dict):
         raise RequestError([f"--set {override}: {parents[0]} is not a section"])

@@ -1,5 +1,6 @@
 """A run directory: made once, held by one process at a time, and its small notes."""
 
+import datetime
 import fcntl
 import hashlib
 import json
@@ -9,41 +10,42 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pydantic
 import tomli_w
 
 from genlat.runs import files
-from genlat.runs.errors import RequestError
+from genlat.runs.errors import DamagedError, RequestError, refused
 from genlat.runs.sections import AbstractSection, RunConfig
 
 
 def create(directory: Path, config: RunConfig) -> None:
-    """Make a run directory with its resolved `config.toml`.
+    """Make a run directory with its resolved `config.toml` and its first notes.
+
+    It appears with all of that or not at all, so that there is no moment at which a
+    run can be neither begun nor resumed.
 
     **Raises:** `RequestError` if it exists: nothing is ever overwritten.
     """
     refuse_existing(directory)
-    try:
-        directory.mkdir(parents=True)
-    except OSError as error:
-        raise RequestError(f"{directory}: {error.strerror}") from error
-    for name in ("ensembles", "checkpoints"):
-        (directory / name).mkdir()
-    text = tomli_w.dumps(config.model_dump(exclude_none=True))
-    files.write_bytes(directory / "config.toml", text.encode())
-    note(directory, "config", hashlib.sha256(text.encode()).hexdigest())
+    content = tomli_w.dumps(config.model_dump(exclude_none=True)).encode()
+    with files.whole_directory(directory) as temporary:
+        for name in ("ensembles", "checkpoints"):
+            (temporary / name).mkdir()
+        files.write_bytes(temporary / "config.toml", content)
+        first = {"config": _digest(content), "started": now()}
+        files.write_json(temporary / "notes.json", first)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def refuse_existing(directory: Path) -> None:
     """Nothing is ever overwritten.
 
-    **Raises:** `RequestError` if there is something at `directory`.
+    **Raises:** `RequestError` if there is something at `directory`, or can never be.
     """
-    if directory.exists():
-        raise RequestError(
-            f"{directory}: exists; choose another --out, or continue it with "
-            f"genlat resume {directory}"
-        )
+    files.refuse_existing(directory, f", or continue it with genlat resume {directory}")
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -53,32 +55,51 @@ def read_config(directory: Path) -> RunConfig:
     """
     try:
         content = (directory / "config.toml").read_bytes()
-        config = RunConfig.model_validate(tomllib.loads(content.decode()))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RequestError(f"{directory}: not a run directory of genlat") from error
-    except (ValueError, pydantic.ValidationError) as error:
-        raise RequestError(f"{directory}: its config.toml is damaged") from error
-    if notes(directory).get("config") != hashlib.sha256(content).hexdigest():
+    except OSError as error:
+        raise refused(directory / "config.toml", error) from error
+    noted = notes(directory)
+    if not noted:
+        path = directory / "notes.json"
+        raise DamagedError(f"{path}: is gone; put a copy of it back, or begin anew")
+    refuse_edited(directory, content, noted)
+    return RunConfig.model_validate(tomllib.loads(content.decode()))
+
+
+def refuse_edited(directory: Path, content: bytes, noted: dict[str, Any]) -> None:
+    """A run is what it began as.
+
+    **Raises:** `RequestError` if `content` is not the `config.toml` that was noted.
+    """
+    if noted.get("config") != _digest(content):
         raise RequestError(
-            f"{directory}: its config.toml is not the one the run began with; "
-            "to change anything, start another run"
+            f"{directory / 'config.toml'}: edited or damaged, not the one the run "
+            "began with: put that back; to change anything, start another run"
         )
-    return config
 
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Keep other processes out of a run directory; a killed process lets go by itself.
 
-    **Raises:** `RequestError` if another process is at work there.
+    **Raises:** `RequestError` if another process is at work there, or nothing may be
+    written there.
     """
-    with (directory / ".lock").open("w") as lock:
+    path = directory / ".lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise refused(path, error) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RequestError(
                 f"{directory}: another process is running here"
             ) from error
+        except OSError as error:  # a file system without locks
+            raise refused(path, error) from error
         yield
 
 
@@ -95,4 +116,8 @@ def note(directory: Path, name: str, content: Any) -> None:
 def fingerprint(seed: int, *sections: AbstractSection | None) -> str:
     """SHA-256 of everything that determines an ensemble, for its blocks."""
     content = [seed, *(section and section.model_dump() for section in sections)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return _digest(json.dumps(content, sort_keys=True).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 Json = dict[str, Any]
 PREFIX = "observables/"
+OVERHEAD = 2**20  # bytes of a NetCDF file beside its arrays, at most about
 SHORTEST = 5
 """pyerrors takes no shorter series."""
 
@@ -40,8 +41,7 @@ def write(run_directory: Path, path: Path) -> None:
             f"{path}: the ending names the format: .nc for xarray and ArviZ, "
             ".json.gz for pyerrors"
         )
-    if path.exists():
-        raise RequestError(f"{path}: exists; choose another --out")
+    files.refuse_existing(path)
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent}: no such directory")
     directory.read_config(run_directory)
@@ -91,8 +91,10 @@ def write_netcdf(record: records.Record, path: Path) -> None:
     """The groups of `to_xarray` in one NetCDF4 file, whole."""
     _package("h5netcdf")
     datasets = to_xarray(record)
+    size = sum(dataset.nbytes for dataset in datasets.values())
     with files.whole(path) as temporary:
         temporary.unlink(missing_ok=True)  # of a killed writer
+        files.try_room(temporary, size + OVERHEAD)
         for group, dataset in datasets.items():
             dataset.to_netcdf(temporary, "a", group=group, engine="h5netcdf")
 

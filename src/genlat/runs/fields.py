@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+MOST = 2**31 - 1  # steps, draws and keys are numbered by 32 bits
 
 
 class AbstractSection(BaseModel):
@@ -24,10 +26,28 @@ def _tuple(value: Any) -> Any:
 
 def _absolute_unless(*words: str) -> AfterValidator:
     """A path that still means the same when the run is resumed from elsewhere."""
-    return AfterValidator(
-        lambda path: path if path in words else str(Path(path).absolute())
-    )
 
+    def absolute(path: str) -> str:
+        if path in words:
+            return path
+        if "\0" in path or (not path.isascii() and not _is_utf8(path)):
+            raise ValueError("no path: it has a character that none can have")
+        return str(Path(path).absolute())
+
+    return AfterValidator(absolute)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+Int = Annotated[int, Field(le=MOST)]
+Count = Annotated[Int, Field(gt=0)]
+CountOrZero = Annotated[Int, Field(ge=0)]
 
 LISTED = BeforeValidator(_tuple)
 """Makes a tuple of what TOML gives as a list."""

@@ -10,6 +10,7 @@ from genlat.runs import (
     catalogue,
     fit_memory,
     fit_model,
+    fit_size,
     slices,
     source,
     training_set,
@@ -24,6 +25,7 @@ from genlat.runs.model_sections import (
 )
 from genlat.runs.sections import (
     EstimateSection,
+    IntegrationSection,
     McmcSection,
     TrainSection,
     method_names,
@@ -47,6 +49,13 @@ class Partial(NamedTuple):
     model: ModelSection | None
     train: TrainSection | None
     estimate: EstimateSection | None
+    integration: IntegrationSection | None
+
+    @property
+    def integrated(self) -> IntegrationSection | None:
+        """The integration along the hopping, if it is asked for."""
+        is_asked = self.estimate and "hmc_integration" in self.estimate.methods
+        return self.integration if is_asked else None
 
 
 def problems(config: Partial) -> Iterator[Problem]:
@@ -54,9 +63,9 @@ def problems(config: Partial) -> Iterator[Problem]:
     if config.theory is not None:
         yield from _unbounded(config.theory)
         yield from _kernels(config.theory, config.mcmc)
-        yield from fit_memory.problems(
-            config.theory, config.mcmc, config.model, config.train, config.estimate
-        )
+        sizes = (config.mcmc, config.model, config.train, config.estimate)
+        yield from fit_memory.problems(config.theory, *sizes, config.integrated)
+        yield from fit_size.problems(config.theory, *sizes, config.integrated)
         if config.model is not None:
             yield from fit_model.problems(config.theory, config.model)
         if config.train is not None:

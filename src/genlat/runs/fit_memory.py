@@ -5,8 +5,13 @@ from collections.abc import Iterator
 
 from genlat.runs import memory, slices
 from genlat.runs.fit_model import Problem
-from genlat.runs.model_sections import DenseSpinSection, ModelSection
-from genlat.runs.sections import EstimateSection, McmcSection, TrainSection
+from genlat.runs.model_sections import ModelSection
+from genlat.runs.sections import (
+    EstimateSection,
+    IntegrationSection,
+    McmcSection,
+    TrainSection,
+)
 from genlat.runs.theory_sections import IsingSection, TheoryKind
 
 
@@ -16,8 +21,12 @@ def problems(
     model: ModelSection | None,
     train: TrainSection | None,
     estimate: EstimateSection | None,
+    integration: IntegrationSection | None,
 ) -> Iterator[Problem]:
-    """Numbers of configurations that do not fit, and how many would."""
+    """Numbers of configurations that do not fit, and how many would.
+
+    `integration` is None where it is not asked for.
+    """
     volume, available = math.prod(theory.shape), memory.available_bytes()
     if model is not None and train is not None:
         one = memory.training_bytes(theory.shape, model, batch=1)
@@ -25,14 +34,10 @@ def problems(
         field = "train.batch" if size is None else "train.micro_batch"
         count = train.batch if size is None else size
         yield from _batch(field, count, one, available)
-    if isinstance(model, DenseSpinSection):
-        need = memory.weight_bytes(theory.shape, model)
-        if need > available:
-            have = memory.spelt(available)
-            allowed = (
-                f"its weights need {memory.spelt(need)} of memory, {have} are free"
-            )
-            yield "model.width", model.width, allowed
+        if size is not None:  # the keys of the whole batch are there at once
+            yield from _batch("train.batch", train.batch, memory.KEY, available)
+    if model is not None:
+        yield from _weights(theory.shape, model, available)
     if train is not None and train.on_own_draws:
         one = memory.replay_bytes(volume, train.generations)
         yield from _batch("train.draws", train.draws, one, available)
@@ -48,6 +53,25 @@ def problems(
         is_spins = isinstance(theory, IsingSection)
         one = memory.snapshot_bytes(volume, is_spins=is_spins)
         yield from _batch("mcmc.keep", mcmc.keep, one, available)
+    if integration is not None:
+        each = memory.chain_bytes((1,), integration.samples) + 24 * volume
+        one = integration.chains * each
+        yield from _batch(
+            "integration.couplings", integration.couplings, one, available
+        )
+
+
+def _weights(
+    lattice_shape: tuple[int, ...], model: ModelSection, available: int
+) -> Iterator[Problem]:
+    """Weights that do not fit, filed under what is largest of the architecture."""
+    need = memory.weight_bytes(lattice_shape, model)
+    if need > available:
+        sizes = {name: getattr(model, name) for name in model.SIZES}
+        name = max(sizes, key=lambda name: _largest(sizes[name]))
+        have = memory.spelt(available)
+        allowed = f"its weights need {memory.spelt(need)} of memory, {have} are free"
+        yield f"model.{name}", sizes[name], allowed
 
 
 def _batch(field: str, count: int, each: int, available: int) -> Iterator[Problem]:
@@ -58,3 +82,7 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
             f"{available // each} fit"
         )
         yield field, count, allowed
+
+
+def _largest(size: int | tuple[int, ...]) -> int:
+    return max(size, default=0) if isinstance(size, tuple) else size

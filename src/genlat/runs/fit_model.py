@@ -8,6 +8,7 @@ from typing import Any
 
 from genlat.models.autoregressive import classes
 from genlat.runs import source
+from genlat.runs.errors import DamagedError
 from genlat.runs.model_sections import (
     AbstractFlowSection,
     AbstractSpinSection,
@@ -37,7 +38,10 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         yield "model.name", model.name, allowed
         return
     if model.init != "scratch":
-        reason = source.why_unfit(Path(model.init), theory, model)
+        try:
+            reason = source.why_unfit(Path(model.init), theory, model)
+        except DamagedError as error:
+            reason = str(error)
         if reason is not None:
             yield "model.init", model.init, reason
     if len(set(model.symmetrize)) < len(model.symmetrize):

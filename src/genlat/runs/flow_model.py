@@ -42,7 +42,7 @@ def initial(job: Job) -> Trainable:
     this theory is in the other phase. A conditional model is kept whole, or taken at
     the couplings of this run.
 
-    **Raises:** `RequestError` if the run it starts from has no sound checkpoint.
+    **Raises:** as `read`, of the run it starts from.
     """
     section = job.config.model
     assert section is not None
@@ -58,7 +58,7 @@ def initial(job: Job) -> Trainable:
             leaves = jax.tree.leaves(model)
             model = jax.tree.unflatten(jax.tree.structure(blank), leaves)
         else:
-            nodes = _nodes(source.read_config(path))
+            nodes = _nodes(_config(path))
             there = conditioning.at(model, nodes, job.config.theory)
             carried = families.of(section).carry(_bare(there), job.action)
             model = _symmetrized(carried, section)
@@ -68,14 +68,15 @@ def initial(job: Job) -> Trainable:
 
 
 def read(path: Path) -> Trainable:
-    """The model of the newest sound checkpoint in a run directory.
+    """The model of a run directory: of its newest checkpoint, and no older one.
 
-    **Raises:** `RequestError` if there is none.
+    **Raises:** `RequestError` if there is none; `DamagedError` if it is not the one
+    that was trained.
     """
-    state = read_state(path, source.read_config(path))
-    if state is None:
-        raise RequestError(f"{path}: holds no sound checkpoint of a model")
-    return state.model
+    newest, skeleton = source.checkpoint(path), _skeleton(path, _config(path))
+    if newest is None or skeleton is None:
+        raise RequestError(f"{path}: holds no checkpoint of a model")
+    return checkpoint.load(newest, skeleton).model
 
 
 def trained(state: loop.TrainState, config: RunConfig) -> AbstractModel:
@@ -87,14 +88,28 @@ def trained(state: loop.TrainState, config: RunConfig) -> AbstractModel:
 
 def read_state(path: Path, config: RunConfig) -> loop.TrainState | None:
     """The newest sound training state in a run directory; None if there is none."""
-    static = directory.notes(path).get(NOTE)
-    if static is None:
+    skeleton = _skeleton(path, config)
+    if skeleton is None:
         return None
-    assert config.model is not None
+    return checkpoint.load_newest(path / "checkpoints", skeleton)
+
+
+def _skeleton(path: Path, config: RunConfig) -> loop.TrainState | None:
+    """A training state with the leaves of those that a run has on disk, if it does."""
+    static = directory.notes(path).get(NOTE)
+    if static is None or config.model is None:
+        return None
     model = _blank(config.model, config.theory.shape, static)
     # the optimiser's state has the same shape whatever its settings
-    skeleton = loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
-    return checkpoint.load_newest(path / "checkpoints", skeleton)
+    return loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
+
+
+def _config(path: Path) -> RunConfig:
+    """What the run began with that another one starts from."""
+    try:
+        return source.read_config(path)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"model.init: {path}: no run directory any more") from error
 
 
 def _untrained(job: Job, section: ModelSection) -> Trainable:

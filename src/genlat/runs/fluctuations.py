@@ -13,7 +13,7 @@ from rich.table import Table
 from genlat import lattice
 from genlat.estimators import scaling, weights
 from genlat.estimators.estimate import Estimate
-from genlat.runs import directory, files, store
+from genlat.runs import directory, files, inventory, store
 from genlat.runs.errors import RequestError
 from genlat.runs.table import WIDTH
 
@@ -31,19 +31,17 @@ def write(directories: Sequence[Path], out: Path | None, repetitions: int) -> Pa
     **Raises:** `RequestError`, with one line per problem, if nothing can be studied;
     `DamagedError` if a record is not what was written.
     """
-    if out is not None and out.exists():
-        raise RequestError(f"{out}: exists; choose another --out")
+    if out is not None:
+        files.refuse_existing(out)
     if out is None and len(directories) > 1:
         raise RequestError("several runs need a directory of their own: --out DIR")
     content = study(directories, repetitions)
-    root = directories[0] if out is None else out
-    if out is not None:
-        try:
-            out.mkdir(parents=True)
-        except OSError as error:
-            raise RequestError(f"{out}: {error.strerror}") from error
-    files.write_json(root / NAME, content)
-    return root
+    if out is None:
+        files.write_json(directories[0] / NAME, content)
+        return directories[0]
+    with files.whole_directory(out) as temporary:
+        files.write_json(temporary / NAME, content)
+    return out
 
 
 def study(directories: Sequence[Path], repetitions: int) -> Json:
@@ -112,8 +110,10 @@ def _of_run(path: Path, repetitions: int) -> Json:
 def _log_weights(path: Path) -> Float[np.ndarray, " n"]:
     """-S - ln q of every draw of the model.
 
-    **Raises:** `RequestError` if there are none, or if one is NaN or +inf.
+    **Raises:** `RequestError` if there are none, or if one is NaN or +inf;
+    `DamagedError` if some are gone.
     """
+    inventory.refuse_missing(path, "flow")
     names = ("action", "log_q")
     blocks = [store.read(block, names) for block in store.paths(path, "flow")]
     flow = store.joined(blocks, sample_axis=0)

@@ -1,7 +1,6 @@
 """What every stage of a run needs to know."""
 
 import dataclasses
-import datetime
 from pathlib import Path
 
 import jax
@@ -41,8 +40,3 @@ class Job:
     def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
         """The stream of random numbers for one purpose."""
         return keys.make(self.config.seed, purpose)
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -4,6 +4,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Collection
+from itertools import pairwise
 from pathlib import Path
 
 from genlat.runs.model_sections import (
@@ -19,6 +20,9 @@ Shape = tuple[int, ...]
 
 # Bytes per number: flows run in float32, chains and measurements in float64.
 _SINGLE, _DOUBLE = 4, 8
+
+KEY = 32
+"""Bytes of one draw of a batch beside its configuration: its key, its weight."""
 
 # Fields that the conditioner of a layer puts out.
 _OUTPUTS = {"nice": 1, "realnvp": 2, "spline": 25}
@@ -89,15 +93,39 @@ def _neighbourhood_numbers(lattice_shape: Shape, model: CouplingSection) -> int:
     if model.conditioner != "conv":
         return 0
     kernel = model.kernel_size ** len(lattice_shape)
-    widest = max(_OUTPUTS[model.name], *model.hidden)
+    widest = max((_OUTPUTS[model.name], *model.hidden))
     return 2 * kernel * widest * math.prod(lattice_shape)
 
 
-def weight_bytes(lattice_shape: Shape, model: DenseSpinSection) -> int:
-    """Weights of dense networks in training: with gradient, Adam's two and a mask.
+def _seen(volume: int, model: CoarseToFineSection) -> int:
+    """Known spins that one spin sees, at most."""
+    return min(math.ceil(math.pi * min(model.reach, volume) ** 2), volume)
 
-    Those of other models are nothing beside a batch.
-    """
+
+def weight_bytes(lattice_shape: Shape, model: ModelSection) -> int:
+    """Weights in training, at the least: with gradient, Adam's two and a mask."""
+    volume = math.prod(lattice_shape)
+    if isinstance(model, DenseSpinSection):
+        return _dense_spin_bytes(lattice_shape, model)
+    if isinstance(model, CouplingSection):
+        is_dense = model.conditioner == "dense"
+        sites = volume if is_dense else 1
+        widths = (sites, *model.hidden, _OUTPUTS[model.name] * sites)
+        kernel = 1 if is_dense else model.kernel_size ** len(lattice_shape)
+        numbers = model.layers * kernel * sum(a * b for a, b in pairwise(widths))
+    elif isinstance(model, CoarseToFineSection):
+        inside = (model.depth - 1) * model.width**2
+        numbers = _seen(volume, model) * model.width + inside
+    elif isinstance(model, PixelCnnSection):
+        window = (2 * model.half_kernel + 1) ** 2
+        numbers = window * model.width * (1 + (model.depth - 2) * model.width)
+    else:
+        numbers = model.channels * (model.kernel_terms + model.features)
+        numbers += model.channels * model.mixing_terms * model.features
+    return 5 * numbers * _SINGLE
+
+
+def _dense_spin_bytes(lattice_shape: Shape, model: DenseSpinSection) -> int:
     n_spins = math.prod(lattice_shape)
     if model.name == "hierarchical":
         n_spins = 2 * max(lattice_shape)  # the frame, which is the largest network
@@ -111,7 +139,7 @@ def _spin_numbers(lattice_shape: Shape, model: AbstractSpinSection) -> int:
     """What a network of spins holds of one configuration: what it sees, all layers."""
     volume = math.prod(lattice_shape)
     if isinstance(model, CoarseToFineSection):
-        seen = min(math.ceil(math.pi * model.reach**2), volume)
+        seen = _seen(volume, model)
         return volume * (seen + 2 * model.depth * model.width)
     if isinstance(model, PixelCnnSection):
         window = (2 * model.half_kernel + 1) * (model.half_kernel + 1)
@@ -143,7 +171,7 @@ def replay_bytes(volume: int, generations: int) -> int:
 
 def spelt(n_bytes: int) -> str:
     """`71 GiB`, `3.4 MiB`."""
-    size, units = float(n_bytes), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    size, units = float(min(n_bytes, 2**100)), ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while size >= 1024 and len(units) > 1:
         size, units = size / 1024, units[1:]
     return f"{size:.3g} {units[0]}"

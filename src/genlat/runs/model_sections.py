@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from genlat.runs.fields import (
     LISTED,
     AbstractSection,
+    Count,
+    Int,
     ModelSource,
     family_finder,
 )
@@ -27,9 +29,13 @@ def _nodes(given: Any) -> Any:
 
 
 class AbstractModelSection(AbstractSection):
-    """What every model has; a model can start from one of the same ARCHITECTURE."""
+    """What every model has; a model can start from one of the same ARCHITECTURE.
+
+    SIZES are those of its fields that its weights grow with.
+    """
 
     ARCHITECTURE: ClassVar[tuple[str, ...]]
+    SIZES: ClassVar[tuple[str, ...]]
 
     init: ModelSource = Field(
         default="scratch",
@@ -70,20 +76,16 @@ class CnfSection(AbstractFlowSection):
         "mixing_terms",
     )
 
+    SIZES: ClassVar[tuple[str, ...]] = ARCHITECTURE
+
     name: Literal["cnf"] = Field(default="cnf", description="family of the model")
-    features: int = Field(
+    features: Int = Field(
         default=8, ge=2, description="sine features of the vector field"
     )
-    channels: PositiveInt = Field(
-        default=4, description="convolved mixtures of the features"
-    )
-    kernel_terms: PositiveInt = Field(
-        default=6, description="Legendre terms of the kernels"
-    )
-    mixing_terms: PositiveInt = Field(
-        default=4, description="Legendre terms of the mixtures"
-    )
-    n_steps: PositiveInt = Field(default=6, description="Runge-Kutta steps in training")
+    channels: Count = Field(default=4, description="convolved mixtures of the features")
+    kernel_terms: Count = Field(default=6, description="Legendre terms of the kernels")
+    mixing_terms: Count = Field(default=4, description="Legendre terms of the mixtures")
+    n_steps: Count = Field(default=6, description="Runge-Kutta steps in training")
 
 
 class CouplingSection(AbstractFlowSection):
@@ -94,6 +96,8 @@ class CouplingSection(AbstractFlowSection):
         *("equivariant", "fourier", "zero_mode"),
     )
 
+    SIZES: ClassVar[tuple[str, ...]] = ("layers", "hidden", "kernel_size")
+
     name: Literal["realnvp", "nice", "spline"] = Field(
         description="family of the model"
     )
@@ -102,7 +106,7 @@ class CouplingSection(AbstractFlowSection):
         description='"gaussian", the best one for the theory, or "normal", independent '
         "sites of its ⟨φ²⟩",
     )
-    layers: int = Field(default=16, ge=2, description="coupling layers")
+    layers: Int = Field(default=16, ge=2, description="coupling layers")
     splitting: Literal["checkerboard", "stripe", "even_odd"] = Field(
         default="checkerboard",
         description="which half of the sites every layer moves",
@@ -110,10 +114,10 @@ class CouplingSection(AbstractFlowSection):
     conditioner: Literal["conv", "dense"] = Field(
         default="conv", description="network of a layer"
     )
-    hidden: Annotated[tuple[PositiveInt, ...], LISTED] = Field(
+    hidden: Annotated[tuple[Count, ...], LISTED] = Field(
         default=(16, 16, 16), description="widths of its hidden layers"
     )
-    kernel_size: PositiveInt = Field(
+    kernel_size: Count = Field(
         default=3, description="conv: extent of the kernels, odd"
     )
     equivariant: bool = Field(
@@ -137,9 +141,11 @@ class CoarseToFineSection(AbstractSpinSection):
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = ("width", "depth", "reach")
 
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth")
+
     name: Literal["coarse_to_fine"] = Field(description="family of the model")
-    width: PositiveInt = Field(default=32, description="of the hidden layers")
-    depth: PositiveInt = Field(default=2, description="hidden layers")
+    width: Count = Field(default=32, description="of the hidden layers")
+    depth: Count = Field(default=2, description="hidden layers")
     reach: float = Field(
         default=3.5,
         ge=1,
@@ -152,12 +158,12 @@ class PixelCnnSection(AbstractSpinSection):
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = ("half_kernel", "depth", "width", "block")
 
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth", "half_kernel")
+
     name: Literal["pixelcnn"] = Field(description="family of the model")
-    half_kernel: PositiveInt = Field(
-        default=3, description="k, for kernels of extent 2k + 1"
-    )
-    depth: int = Field(default=3, ge=2, description="masked convolutions")
-    width: PositiveInt = Field(default=32, description="channels in between")
+    half_kernel: Count = Field(default=3, description="k, for kernels of extent 2k + 1")
+    depth: Int = Field(default=3, ge=2, description="masked convolutions")
+    width: Count = Field(default=32, description="channels in between")
     block: Literal["plain", "residual", "gated"] = Field(
         default="residual", description="what is around a convolution"
     )
@@ -168,9 +174,11 @@ class DenseSpinSection(AbstractSpinSection):
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = ("depth", "width")
 
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth")
+
     name: Literal["made", "hierarchical"] = Field(description="family of the model")
-    depth: PositiveInt = Field(default=2, description="dense layers")
-    width: PositiveInt = Field(default=32, description="hidden units per spin")
+    depth: Count = Field(default=2, description="dense layers")
+    width: Count = Field(default=32, description="hidden units per spin")
 
 
 ModelSection = (

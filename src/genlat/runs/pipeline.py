@@ -7,6 +7,7 @@ any moment ends with the numbers it would have had.
 from pathlib import Path
 from typing import Any
 
+from genlat.models.base import AbstractModel
 from genlat.runs import (
     chain_stage,
     directory,
@@ -14,6 +15,7 @@ from genlat.runs import (
     files,
     gaussian_prior,
     integration_stage,
+    inventory,
     own_draws,
     prior_stage,
     results,
@@ -23,7 +25,7 @@ from genlat.runs import (
     train_stage,
     training_data,
 )
-from genlat.runs.job import Job, now
+from genlat.runs.job import Job
 from genlat.runs.model_sections import AbstractFlowSection
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig
@@ -40,28 +42,40 @@ def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     gaussian_prior.refuse_single_well(config)
     training_data.refuse_foreign(config)
     directory.create(path, config)
-    directory.note(path, "started", now())
     return resume(path, screen)
 
 
 def resume(path: Path, screen: Screen) -> dict[str, Any]:
     """Continue a run wherever it stopped; returns the results.
 
+    A finished run that has lost a record makes it again; its results stay.
+
     **Raises:** `RequestError` if `path` is not a run directory or in use;
-    `DamagedError` for a block that is not what was written;
+    `DamagedError` for a record that is not what was written;
     `DivergedError` if training met a number that is not finite.
     """
     config = directory.read_config(path)
+    finished = files.read_json(path / "results.json")
+    lost = inventory.missing(path)
+    if finished and not lost:  # which needs no lock, so nothing to write
+        screen.say(f"{path}: already finished")
+        return finished
     with directory.held(path):
-        finished = files.read_json(path / "results.json")
-        if finished:
-            screen.say(f"{path}: already finished")
-            return finished
         environment.prepare()
-        return _stages(Job(path, config, theory.build(config.theory), screen))
+        job = Job(path, config, theory.build(config.theory), screen)
+        if finished:
+            screen.say(inventory.lost_line(path, lost))
+            _records(job)
+            return finished
+        model = _records(job)
+        inventory.note(path)
+        found = results.write(job, model)
+        own_draws.forget(path)
+        return found
 
 
-def _stages(job: Job) -> dict[str, Any]:
+def _records(job: Job) -> AbstractModel | None:
+    """Whatever is not on disk of what the results are made of; returns the model."""
     model = None
     if job.config.mcmc is not None:
         chain_stage.run(job)
@@ -74,6 +88,4 @@ def _stages(job: Job) -> dict[str, Any]:
             target_stage.run(job, model)
     if "hmc_integration" in job.config.methods:
         integration_stage.run(job)
-    found = results.write(job, model)
-    own_draws.forget(job.directory)
-    return found
+    return model

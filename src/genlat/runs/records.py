@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from genlat.runs import files, metrics, store
+from genlat.runs import directory as runs_directory
+from genlat.runs import files, inventory, metrics, scan_request, store
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 
@@ -33,41 +34,60 @@ class Record:
         """`observables/<key>` (n_chains, n_kept, ...), `acceptance`, `delta_h`
         (n_chains, n_kept), `phi` (n_chains, n_saved, *lattice). Empty without a
         chain."""
-        return store.joined(store.read_all(self.directory, "chain"), sample_axis=1)
+        return store.joined(self._blocks("chain"), sample_axis=1)
 
     @cached_property
     def flow(self) -> Arrays:
         """`log_q`, `action` (n,), `observables/<key>` (n, ...), `phi` (n_saved,
         *lattice). Empty without a model."""
-        return store.joined(store.read_all(self.directory, "flow"), sample_axis=0)
+        return store.joined(self._blocks("flow"), sample_axis=0)
 
     @cached_property
     def nmcmc(self) -> Arrays:
         """`index` into the flow's samples and `accepted`, (n_chains, n_steps)."""
-        return store.joined(store.read_all(self.directory, "nmcmc"), sample_axis=1)
+        return store.joined(self._blocks("nmcmc"), sample_axis=1)
 
     @cached_property
     def target(self) -> Arrays:
         """`log_q`, `action` on samples of p, (n_chains, n_saved). Empty without."""
-        return store.joined(store.read_all(self.directory, "target"), sample_axis=1)
+        return store.joined(self._blocks("target"), sample_axis=1)
 
     @cached_property
     def path(self) -> list[Arrays]:
         """The rounds of the integration: `fraction` (couplings,), `energy` (couplings,
         chains, n). Other couplings in every round."""
-        blocks = store.read_all(self.directory, "path")
         names = ("fraction", "energy")
+        blocks = self._blocks("path")
         return [{name: block.arrays[name] for name in names} for block in blocks]
+
+    def _blocks(self, kind: str) -> list[store.Block]:
+        """All of them: of a finished run, those that it had."""
+        inventory.refuse_missing(self.directory, kind)
+        return store.read_all(self.directory, kind)
 
 
 def read(directory: Path) -> Record:
     """Read a run directory, finished or not.
 
-    **Raises:** `OSError` if it is none.
+    **Raises:** `OSError` if it is none; `DamagedError` or `RequestError` if a file is
+    not what was written.
     """
-    config = tomllib.loads((directory / "config.toml").read_text(encoding="utf-8"))
+    content = (directory / "config.toml").read_bytes()
+    if noted := runs_directory.notes(directory):
+        runs_directory.refuse_edited(directory, content, noted)
+    config = tomllib.loads(content.decode())
     results = files.read_json(directory / "results.json")
-    return Record(directory, config, results, _columns(metrics.read(directory)))
+    lines = metrics.read(directory)
+    inventory.refuse_short_log(directory, len(lines))
+    return Record(directory, config, results, _columns(lines))
+
+
+def read_fluctuations(directory: Path) -> dict[str, Any]:
+    """What `genlat fluctuations` found, schema `genlat.fluctuations/1`.
+
+    **Raises:** `DamagedError` if it is not what was written.
+    """
+    return files.read_json(directory / "fluctuations.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +106,10 @@ class ScanRecord:
 def read_scan(directory: Path) -> ScanRecord:
     """Read a scan directory, finished or not.
 
-    **Raises:** `OSError` if it is none.
+    **Raises:** `OSError` if it is none; `DamagedError` or `RequestError` if a file is
+    not what was written.
     """
-    request = tomllib.loads((directory / "scan.toml").read_text(encoding="utf-8"))
+    request = scan_request.read_table(directory)
     return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
 
 

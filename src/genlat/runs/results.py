@@ -54,7 +54,7 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
             **environment.provenance(),
             "seed": run.config.seed,
             "started": notes["started"],
-            "finished": job.now(),
+            "finished": directory.now(),
         },
         "estimates": found.estimates,
         "diagnostics": found.diagnostics,

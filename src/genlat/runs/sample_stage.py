@@ -12,6 +12,7 @@ from genlat.models.base import AbstractModel
 from genlat.runs import directory, integrated, sampling, slices, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
+from genlat.runs.sections import EstimateSection
 from genlat.verdict import integrator
 
 BLOCK = 10_000  # draws of a block, about
@@ -53,7 +54,9 @@ def fingerprint(job: Job) -> str:
 
 def read_flow(job: Job) -> list[store.Block]:
     """The blocks of draws, verified."""
-    return store.read_all(job.directory, "flow", fingerprint(job))
+    return store.read_all(
+        job.directory, "flow", fingerprint(job), len(_starts(job.config.estimate))
+    )
 
 
 def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:
@@ -69,11 +72,8 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
 
 def _flow(job: Job, model: AbstractModel) -> None:
     estimate = job.config.estimate
-    # whole batches, so that a block never draws what the next one throws away; not of
-    # `job.at_once`, since blocks must be the same on every device
-    batch = slices.DRAWS if estimate.batch is None else estimate.batch
-    size = batch * max(1, BLOCK // batch)
-    starts = range(0, estimate.samples, size)
+    starts = _starts(estimate)
+    size = starts.step
     missing = [
         (index, start)
         for index, start in enumerate(starts)
@@ -94,6 +94,14 @@ def _flow(job: Job, model: AbstractModel) -> None:
                 block.attributes["integrator_steps"] = steps
             store.write(store.path(job.directory, "flow", index), block)
             advance(n, "")
+
+
+def _starts(estimate: EstimateSection) -> range:
+    """The first draw of every block."""
+    # whole batches, so that a block never draws what the next one throws away; not of
+    # `job.at_once`, since blocks must be the same on every device
+    batch = slices.DRAWS if estimate.batch is None else estimate.batch
+    return range(0, estimate.samples, batch * max(1, BLOCK // batch))
 
 
 def _block(job: Job, draws: sampling.Draws, keep: int) -> store.Block:

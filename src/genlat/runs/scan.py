@@ -1,6 +1,5 @@
 """A scan: one run after another, each starting from its neighbour's model."""
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from genlat.runs import (
     directory,
     files,
+    inventory,
     pipeline,
     scan_request,
     scan_results,
@@ -28,12 +28,9 @@ def start(request: Request, path: Path, screen: Screen, draw: Draw) -> dict[str,
     **Raises:** `RequestError` if `path` exists, and as `resume`.
     """
     directory.refuse_existing(path)
-    try:
-        path.mkdir(parents=True)
-    except OSError as error:
-        raise RequestError(f"{path}: {error.strerror}") from error
-    (path / "points").mkdir()
-    scan_request.write(path, request)
+    with files.whole_directory(path) as temporary:
+        (temporary / "points").mkdir()
+        scan_request.write(temporary, request)
     return resume(path, screen, draw)
 
 
@@ -44,15 +41,15 @@ def resume(path: Path, screen: Screen, draw: Draw) -> dict[str, Any]:
     naming the point and how to go on.
     """
     request = scan_request.read(path)
+    found = files.read_json(path / "scan.json")
+    points = [path / "points" / name for name in request.points]
+    if found.get("is_complete") and all(map(_is_whole, points)):
+        screen.say(f"{path}: already finished")
+        return found
     with directory.held(path):
-        found = files.read_json(path / "scan.json")
-        if found.get("is_complete"):
-            screen.say(f"{path}: already finished")
-            return found
         begin, done = time.monotonic(), 0
-        for index, name in enumerate(request.points):
-            point = path / "points" / name
-            if not (point / "results.json").exists():
+        for index, point in enumerate(points):
+            if not _is_whole(point):
                 _say(request, index, (time.monotonic() - begin) / max(done, 1), screen)
                 _point(request, path, index, screen)
                 done += 1
@@ -60,6 +57,11 @@ def resume(path: Path, screen: Screen, draw: Draw) -> dict[str, Any]:
                 draw(point)
             found = scan_results.write(path, request)
         return found
+
+
+def _is_whole(point: Path) -> bool:
+    """Whether a point is finished, and has lost nothing since."""
+    return (point / "results.json").exists() and not inventory.missing(point)
 
 
 def _say(request: Request, index: int, seconds: float, screen: Screen) -> None:
@@ -74,12 +76,10 @@ def _point(request: Request, path: Path, index: int, screen: Screen) -> None:
     """Run one point, or the rest of it."""
     point = path / "points" / request.points[index]
     try:
-        if "started" in directory.notes(point):
+        if point.exists():
             screen.say("  continues where it stopped")
             pipeline.resume(point, screen)
             return
-        if point.exists():  # killed before it began: it holds nothing yet
-            shutil.rmtree(point)
         init = _neighbour(request, path, index, screen)
         pipeline.start(scan_request.configuration(request, index, init), point, screen)
     except (DamagedError, DivergedError) as error:

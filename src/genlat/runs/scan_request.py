@@ -16,6 +16,7 @@ from genlat.runs.errors import RequestError
 from genlat.runs.sections import RunConfig
 
 FILE = "scan.toml"
+COMMENT = "# sha256 "  # and the digest of what follows
 MOST_POINTS = 1000
 EXPECTED = "should look like section.field=start:stop:step or section.field=a,b,c"
 # of a step: how far beyond `stop` the last value may lie because `step` was rounded
@@ -125,7 +126,7 @@ def write(directory: Path, request: Request) -> None:
     content = dataclasses.asdict(request)
     if request.warm_steps is None:
         del content["warm_steps"]
-    files.write_bytes(directory / FILE, tomli_w.dumps(content).encode())
+    files.write_sealed(directory / FILE, tomli_w.dumps(content).encode(), COMMENT)
 
 
 def is_scan(directory: Path) -> bool:
@@ -136,20 +137,26 @@ def is_scan(directory: Path) -> bool:
 def read(directory: Path) -> Request:
     """The request that a scan directory began with.
 
-    **Raises:** `RequestError` if there is none.
+    **Raises:** as `read_table`.
     """
-    try:
-        content = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
-        return Request(
-            content["field"],
-            tuple(content["values"]),
-            content["base"],
-            content.get("warm_steps"),
-        )
-    except OSError as error:
-        raise RequestError(f"{directory}: not a scan directory of genlat") from error
-    except (ValueError, KeyError) as error:
-        raise RequestError(f"{directory}: its {FILE} is damaged") from error
+    content = read_table(directory)
+    return Request(
+        content["field"],
+        tuple(content["values"]),
+        content["base"],
+        content.get("warm_steps"),
+    )
+
+
+def read_table(directory: Path) -> dict[str, Any]:
+    """The content of `scan.toml`.
+
+    **Raises:** `RequestError` if there is none; `DamagedError` if it is not what was
+    written.
+    """
+    if not is_scan(directory):
+        raise RequestError(f"{directory}: not a scan directory of genlat")
+    return tomllib.loads(files.read_sealed(directory / FILE, COMMENT).decode())
 
 
 def _check_all(request: Request, source: str) -> RunConfig:

@@ -7,15 +7,18 @@ Every field carries its description and, but for couplings, shape and seed, a de
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-)
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from genlat.runs import catalogue, model_sections
-from genlat.runs.fields import LISTED, AbstractSection, SampleSource, TrainingSource
+from genlat.runs.fields import (
+    LISTED,
+    AbstractSection,
+    Count,
+    CountOrZero,
+    Int,
+    SampleSource,
+    TrainingSource,
+)
 from genlat.runs.model_sections import AnyModel, Group
 from genlat.runs.theory_sections import THEORIES, TheorySection
 from genlat.training import admissible
@@ -62,15 +65,11 @@ class McmcSection(AbstractSection):
         description="one kernel, or several applied in sequence; for ising "
         "swendsen_wang by default",
     )
-    chains: PositiveInt = Field(default=64, description="independent chains")
-    samples: int = Field(default=2000, ge=10, description="kept per chain")
-    therm: PositiveInt = Field(
-        default=500, description="steps discarded, tuning included"
-    )
-    thin: PositiveInt = Field(
-        default=1, description="steps from one kept sample to the next"
-    )
-    n_leapfrog: PositiveInt = Field(default=10, description="hmc: steps per trajectory")
+    chains: Count = Field(default=64, description="independent chains")
+    samples: Int = Field(default=2000, ge=10, description="kept per chain")
+    therm: Count = Field(default=500, description="steps discarded, tuning included")
+    thin: Count = Field(default=1, description="steps from one kept sample to the next")
+    n_leapfrog: Count = Field(default=10, description="hmc: steps per trajectory")
     integrator: Literal["leapfrog", "minimum_norm"] = Field(
         default="leapfrog", description="hmc: integrator of the trajectory"
     )
@@ -93,7 +92,7 @@ class TrainSection(AbstractSection):
     alpha: float = Field(
         default=2.0, description="alpha: order of the divergence, neither 0 nor 1"
     )
-    steps: NonNegativeInt | None = Field(
+    steps: CountOrZero | None = Field(
         default=None,
         description="optimiser steps; 1000 if neither this nor minutes is given, 0 to "
         "take the model of model.init as it is",
@@ -103,8 +102,8 @@ class TrainSection(AbstractSection):
         gt=0,
         description="instead of steps: wall time, timed once at the start",
     )
-    batch: int = Field(default=128, ge=2, description="configurations per step")
-    micro_batch: PositiveInt | None = Field(
+    batch: Int = Field(default=128, ge=2, description="configurations per step")
+    micro_batch: Count | None = Field(
         default=None,
         description="gradients are accumulated over slices of this many, which bounds "
         "memory; by default 16 for a model of many couplings, each slice at its own, "
@@ -112,7 +111,7 @@ class TrainSection(AbstractSection):
         "stay in cache (32 of 8 x 8, 8 of 16 x 16), the whole batch otherwise",
     )
     learning_rate: float = Field(default=1e-2, gt=0, description="peak of the schedule")
-    warmup: NonNegativeInt = Field(default=10, description="steps of linear warm-up")
+    warmup: CountOrZero = Field(default=10, description="steps of linear warm-up")
     final_fraction: float = Field(
         default=0.02,
         gt=0,
@@ -133,13 +132,13 @@ class TrainSection(AbstractSection):
         'this run\'s own, the directory of a run of the same theory, or "own" for the '
         "model's own draws, reweighted",
     )
-    draws: int = Field(
+    draws: Int = Field(
         default=4096,
         ge=1600,  # a sixteenth of which is enough to train on
         description='data = "own": configurations of a generation, of which there is '
         "one for every chunk of at most 50 steps",
     )
-    generations: PositiveInt = Field(
+    generations: Count = Field(
         default=4,
         description='data = "own": the last ones, replayed together by their weights',
     )
@@ -170,10 +169,10 @@ class TrainSection(AbstractSection):
 class EstimateSection(AbstractSection):
     """Estimates from the trained model."""
 
-    samples: int = Field(
+    samples: Int = Field(
         default=100_000, ge=100, description="configurations drawn from q"
     )
-    batch: PositiveInt | None = Field(
+    batch: Count | None = Field(
         default=None,
         description="configurations drawn at once, which does not change them; by "
         "default 500, but for convolutions on a CPU as many as stay in cache",
@@ -206,14 +205,14 @@ class EstimateSection(AbstractSection):
     correct_bias: bool = Field(
         default=False, description="take the leading-order bias off the estimates"
     )
-    chains: PositiveInt = Field(
+    chains: Count = Field(
         default=100, description="nmcmc: chains that share the samples as proposals"
     )
     observables: Annotated[
         tuple[Annotated[str, AfterValidator(_observable)], ...],
         LISTED,
     ] = Field(default=("default",), description='"default" for all, or a list of names')
-    n_steps: PositiveInt | None = Field(
+    n_steps: Count | None = Field(
         default=None,
         description="Runge-Kutta steps; from a pilot if not given",
     )
@@ -226,20 +225,18 @@ class IntegrationSection(AbstractSection):
     target_error: float = Field(
         default=0.05, gt=0, description="error of ln Z at which it stops"
     )
-    couplings: int = Field(
+    couplings: Int = Field(
         default=9, ge=2, description="of the first grid, both ends included"
     )
-    chains: PositiveInt = Field(default=32, description="at every coupling")
-    samples: int = Field(
+    chains: Count = Field(default=32, description="at every coupling")
+    samples: Int = Field(
         default=250, ge=10, description="per chain, coupling and round"
     )
-    therm: PositiveInt = Field(
+    therm: Count = Field(
         default=150, description="steps discarded at a new coupling, tuning included"
     )
-    n_leapfrog: PositiveInt = Field(default=10, description="steps per trajectory")
-    rounds: PositiveInt = Field(
-        default=60, description="after which it stops in any case"
-    )
+    n_leapfrog: Count = Field(default=10, description="steps per trajectory")
+    rounds: Count = Field(default=60, description="after which it stops in any case")
 
 
 class RunConfig(AbstractSection):

@@ -7,6 +7,9 @@ from typing import Any
 
 import pydantic
 
+from genlat.runs import files, inventory
+from genlat.runs.directory import notes, refuse_edited
+from genlat.runs.errors import RequestError
 from genlat.runs.model_sections import (
     CouplingSection,
     DenseSpinSection,
@@ -20,10 +23,26 @@ from genlat.runs.theory_sections import TheoryKind
 def read_config(directory: Path) -> RunConfig:
     """The resolved configuration of a run directory.
 
-    **Raises:** `OSError`, or `ValueError` if it is not one.
+    **Raises:** `OSError`, or `ValueError` if it is not one; `RequestError` or
+    `DamagedError` if it is not what the run began with.
     """
-    text = (directory / "config.toml").read_text(encoding="utf-8")
-    return RunConfig.model_validate(tomllib.loads(text))
+    content = (directory / "config.toml").read_bytes()
+    if noted := notes(directory):
+        refuse_edited(directory, content, noted)
+    return RunConfig.model_validate(tomllib.loads(content.decode()))
+
+
+def checkpoint(directory: Path) -> Path | None:
+    """The checkpoint that holds the model of a run: the newest, and no other.
+
+    What a run of its own may fall back on, for steps to be made again, is not what it
+    found.
+
+    **Raises:** `DamagedError` if a finished run has lost it.
+    """
+    inventory.refuse_missing(directory, "checkpoint")
+    found = sorted(directory.glob("checkpoints/step-*.checkpoint"))
+    return found[-1] if found else None
 
 
 def why_unfit(
@@ -35,15 +54,18 @@ def why_unfit(
 
     It must be a model of the same architecture for the same kind of theory in the same
     number of dimensions; other couplings and larger extents are what `init` is for.
+
+    **Raises:** `DamagedError` if the model is not the one that was trained.
     """
     config = _config_or_reason(directory)
     if isinstance(config, str):
         return config
     if config.model is None:
         return "holds no model: that run had no [model]"
-    has_notes = (directory / "notes.json").exists()
-    if not has_notes or not list((directory / "checkpoints").glob("step-*")):
+    newest = checkpoint(directory)
+    if newest is None or not (directory / "notes.json").exists():
         return "holds no trained model yet: it has no checkpoint"
+    files.read_sealed(newest)
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
     if _knows_its_lattice(model) and config.theory.shape != theory.shape:
@@ -60,8 +82,10 @@ def why_no_samples(directory: Path, theory: TheoryKind) -> str | None:
         return "holds no stored samples of a chain"
     if reason := why_other(config.theory.model_dump(), theory.model_dump()):
         return reason
-    is_finished = (directory / "results.json").exists()
-    return None if is_finished else "is not finished: genlat resume it first"
+    if not (directory / "results.json").exists():
+        return "is not finished: genlat resume it first"
+    lost = inventory.missing(directory, "chain")
+    return inventory.lost_line(directory, lost) if lost else None
 
 
 def why_other(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str | None:
@@ -80,6 +104,8 @@ def _config_or_reason(directory: Path) -> RunConfig | str:
         return read_config(directory)
     except OSError as error:
         return f"not a readable run directory: config.toml: {error.strerror}"
+    except RequestError as error:
+        return str(error)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, pydantic.ValidationError):
         return "not a run directory of genlat: its config.toml is not a run file"
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from genlat.runs import files
-from genlat.runs.errors import DamagedError
+from genlat.runs.errors import DamagedError, refused
 
 Attribute = str | int | float
 
@@ -37,10 +37,13 @@ def write(path: Path, block: Block) -> None:
     """Write a block whole; there is one writer per block.
 
     Every dataset carries HDF5's own checksum and the SHA-256 of its content; the root
-    attribute `sha256` covers these digests and the attributes.
+    attribute `sha256` covers these digests and the attributes. The file is built in
+    memory: HDF5 itself crashes the program where the disk is full.
+
+    **Raises:** as `files.whole`.
     """
     digests = {name: _digest(array) for name, array in block.arrays.items()}
-    with files.whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File("block", "w", driver="core", backing_store=False) as file:
         for name, array in block.arrays.items():
             # an empty dataset cannot be chunked, and has nothing to check
             options = {"fletcher32": True, "chunks": True} if array.size else {}
@@ -49,6 +52,9 @@ def write(path: Path, block: Block) -> None:
         for name, value in block.attributes.items():
             file.attrs[name] = value
         file.attrs["sha256"] = _root_digest(digests, block.attributes)
+        file.flush()
+        content = file.id.get_file_image()
+    files.write_bytes(path, content)
 
 
 def read(path: Path, names: Collection[str] | None = None) -> Block:
@@ -74,20 +80,39 @@ def read(path: Path, names: Collection[str] | None = None) -> Block:
                 if names is None or name in names
             }
     # what HDF5 raises depends on which of its structures was hit
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+        if isinstance(error, PermissionError):
+            raise refused(path, error) from error
+        raise DamagedError(_advice(path)) from error
+    except (MemoryError, ArithmeticError) as error:  # a size is what was hit
         raise DamagedError(_advice(path)) from error
     if not is_sound or any(_digest(arrays[name]) != digests[name] for name in arrays):
         raise DamagedError(_advice(path))
     return Block(arrays, attributes)
 
 
-def read_all(directory: Path, name: str, fingerprint: str | None = None) -> list[Block]:
-    """All blocks of an ensemble, in order.
+def read_all(
+    directory: Path, name: str, fingerprint: str | None = None, count: int | None = None
+) -> list[Block]:
+    """All blocks of an ensemble, in order: `count` of them, if that is given.
 
-    **Raises:** `DamagedError` for a block that is not what was written, or that another
-    run wrote: its attribute `fingerprint` differs from the one given.
+    **Raises:** `DamagedError` for a block that is not what was written or is gone, or
+    that another run wrote: its attribute `fingerprint` differs from the one given.
     """
-    return [read_own(path, fingerprint) for path in paths(directory, name)]
+    found = paths(directory, name)
+    if count is not None:
+        _refuse_another_count(directory, name, found, count)
+    return [read_own(path, fingerprint) for path in found]
+
+
+def _refuse_another_count(
+    directory: Path, name: str, found: list[Path], count: int
+) -> None:
+    wanted = [path(directory, name, index) for index in range(count)]
+    for gone in sorted({*wanted} - {*found}):
+        raise DamagedError(f"{gone}: gone; `genlat resume` makes it again, the same")
+    for foreign in sorted({*found} - {*wanted}):
+        raise DamagedError(f"{foreign}: not of this run; remove it")
 
 
 def read_own(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from genlat.runs import source, store
+from genlat.runs import inventory, source, store
 from genlat.runs.errors import RequestError
 from genlat.runs.theory_sections import TheoryKind
 
@@ -16,8 +16,9 @@ def directory(own: Path, name: str) -> Path:
 def paths(directory: Path) -> list[Path]:
     """The blocks of the chain in a run directory.
 
-    **Raises:** `RequestError` if there is none.
+    **Raises:** `RequestError` if there is none; `DamagedError` if some are gone.
     """
+    inventory.refuse_missing(directory, "chain")
     found = store.paths(directory, "chain")
     if not found:
         raise RequestError(f"{directory}: its chain has not been run")

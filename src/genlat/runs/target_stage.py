@@ -127,7 +127,9 @@ def evaluate(
         for rows in index.reshape(-1, batch)
     ]
     if not parts:
-        return {"log_q": np.zeros(0), "action": np.zeros(0)}
+        some = jax.ShapeDtypeStruct((1, *phis.shape[1:]), phis.dtype)
+        shapes = eqx.filter_eval_shape(_evaluate, model, action, some)
+        return {name: np.zeros((0, *x.shape[1:])) for name, x in shapes.items()}
     return {
         name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]
     }

@@ -2,14 +2,14 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, Tag
+from pydantic import Discriminator, Field, Tag
 
-from genlat.runs.fields import LISTED, AbstractSection, family_finder
+from genlat.runs.fields import LISTED, AbstractSection, Count, family_finder
 
 Shape = Annotated[
-    tuple[PositiveInt, ...],
+    tuple[Count, ...],
     LISTED,
-    Field(min_length=1, description="extents; axis 0 is Euclidean time"),
+    Field(min_length=1, max_length=16, description="extents; axis 0 is Euclidean time"),
 ]
 
 
@@ -63,7 +63,7 @@ class DoubleWellSection(AbstractSection):
 
     name: Literal["double_well"]
     shape: Annotated[
-        tuple[PositiveInt, ...],
+        tuple[Count, ...],
         LISTED,
         Field(min_length=1, max_length=1, description="[T], the number of times"),
     ]

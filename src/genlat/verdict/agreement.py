@@ -10,7 +10,8 @@ from genlat.verdict.checks import Check
 Json = Mapping[str, Any]
 
 BIASED = ("variational",)  # averages over q as they are: no estimate of p
-SHARING = (frozenset({"nis", "nmcmc"}), frozenset({"p_estimator", "bar"}))
+ON_DRAWS = frozenset({"nis", "nmcmc"})
+SHARING = (ON_DRAWS, frozenset({"p_estimator", "bar"}))
 """Methods that share all their draws, or all samples: no check of each other."""
 SAME = {"free_energy_density": "log_z"}  # the same number again
 FROM_P = frozenset({"nis", "p_estimator", "bar"})

@@ -1,5 +1,6 @@
 """The model held against samples of p: ln Z from both sides, and what q misses."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -67,6 +68,8 @@ def of_samples(
             (two_sided.kl_forward(log_w_p, volume), "forward"),
         )
     )
+    rounded = math.hypot(float(weight.error), math.sqrt(2) * floor)
+    weight = dataclasses.replace(weight, error=rounded)
     heavy = _heavy(sides["p_estimator"], own["log_z"])
     if heavy:
         own = {name: limits.marked(x, heavy) for name, x in own.items()}

@@ -199,12 +199,16 @@ def _evidence_doubts(diagnostics: Json) -> Iterator[str]:
 
 
 def _missed(diagnostics: Json) -> Iterator[str]:
-    """Where samples of p lie, and draws of q should have come and may not have."""
+    """Where samples of p lie, and draws of q should have come and may not have.
+
+    Beyond an error it is a mark of what is made of draws; so far beyond it that a
+    number could be wrong, it is a doubt about the model.
+    """
     missed, log_z = diagnostics.get("missed"), diagnostics.get("log_z", {}).get("nis")
     if missed is None or log_z is None or log_z["error"] is None:
         return
     found = missed["nis"]
-    if found["shift"] > log_z["error"]:
+    if found["shift"] > agreement.LIE * log_z["error"]:
         yield (
             f"{found['mass']:.2g} of p lies where {found['expected']:.1g} draws of q "
             f"are to be expected: ln Z may be low by as much, its error is "
@@ -267,4 +271,4 @@ def is_usable(estimate: Json | None) -> TypeGuard[Json]:
     """Whether there are a value and an error."""
     if estimate is None or "unusable" in estimate:
         return False
-    return estimate["value"] is not None and estimate.get("error") is not None
+    return estimate.get("value") is not None and estimate.get("error") is not None

@@ -48,6 +48,7 @@ def assemble(
     every["consistency"] += identities(by_method)
     found = _by_observable(by_method)
     merge(found, exact)
+    _mark(found, every)
     _check(found, every)
     every["pulls"] = {name: agreement.pulls(found[name]) for name in found}
     every["bounds"] = _bounds(found)
@@ -110,34 +111,52 @@ def _by_observable(by_method: Mapping[str, estimates.Found]) -> Json:
     return by_observable
 
 
+def _mark(found: Json, diagnostics: Mapping[str, Any]) -> None:
+    """Draws of q that may have missed more of p than their error says are marked."""
+    missed = diagnostics.get("missed", {}).get("nis")
+    error = found.get("log_z", {}).get("nis", {}).get("error")
+    if missed is None or error is None or not missed["shift"] > error:
+        return
+    reason = (
+        f"{missed['mass']:.1g} of p lies where {missed['expected']:.1g} draws of q are "
+        "to be expected: they may have missed it"
+    )
+    for by_method in found.values():
+        for method in agreement.ON_DRAWS & by_method.keys():
+            by_method[method].setdefault("caution", reason)
+
+
 def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
     """Note with every number how sharply others have checked it.
 
     ln Z on the same draws and samples is checked by the two sides against each other,
-    or, where the error of the p-estimator is not known, by Bennett's ratio. Neither
-    sees what is not among the samples: a part of mass x escapes them with probability
+    with the error of both and what samples of p may have missed of q. They do not see
+    what is not among the samples: a part of mass x escapes them with probability
     e^(-x n_eff), so that they check nothing below 1/n_eff.
     """
     for by_method in found.values():
         for method, error in agreement.checked_to(by_method).items():
             by_method[method]["checked_to"] = error
-    covered = diagnostics.get("covered", {})
-    if not isinstance(covered.get("error"), float) or "caution" in covered:
+    missed = diagnostics.get("missed")
+    if missed is None:
         return
     unseen = 1 / diagnostics["p_samples"]["slowest"]["n_eff"]
-    scale = {"log_z": 1.0, "free_energy_density": 1 / diagnostics["volume"]}
-    for name, factor in scale.items():
+    volume = diagnostics["volume"]
+    for name, factor in {"log_z": 1.0, "free_energy_density": 1 / volume}.items():
         by_method = found.get(name, {})
         sides = [by_method.get(method, {}) for method in ("nis", "p_estimator")]
-        error = factor * covered["error"]
-        if all(judge.is_usable(x) and "caution" not in x for x in sides):
-            error = math.hypot(*(x["error"] for x in sides))
+        if not all(judge.is_usable(side) for side in sides):
+            continue
+        own = math.hypot(
+            *(side["error"] for side in sides),
+            factor * missed["p_estimator"]["shift"],
+            factor * unseen,
+        )
         outside = {
             key: x for key, x in by_method.items() if key not in agreement.FROM_P
         }
         for method in agreement.FROM_P & by_method.keys():
             alone = agreement.checked_to({**outside, method: by_method[method]})
-            own = math.hypot(factor * unseen, error)
             by_method[method]["checked_to"] = min(own, alone.get(method, math.inf))
 
 

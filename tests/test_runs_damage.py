@@ -1,0 +1,297 @@
+"""Whatever is damaged, edited or lost of a finished run is named, never passed on."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from genlat.runs import (
+    chain_stage,
+    config,
+    directory,
+    export,
+    files,
+    flow_model,
+    fluctuations,
+    inventory,
+    metrics,
+    pipeline,
+    records,
+    sample_stage,
+    source,
+    store,
+    stored_chains,
+    train_stage,
+)
+from genlat.runs.errors import DamagedError, RequestError
+from genlat.runs.screen import Screen
+
+TINY = """
+seed = 5
+[theory]
+name = "ising"
+shape = [3, 2]
+beta = 0.3
+[mcmc]
+kernel = "heatbath"
+chains = 4
+samples = 60
+therm = 20
+keep = 80
+[model]
+name = "made"
+depth = 1
+[train]
+steps = 20
+batch = 8
+[estimate]
+samples = 600
+batch = 100
+chains = 6
+keep = 20
+"""
+QUIET = Screen(quiet=True)
+KINDS = ("chain", "flow", "nmcmc", "target")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_pieces():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain_stage, "BLOCK", 20)
+        patch.setattr(sample_stage, "BLOCK", 200)
+        patch.setattr(train_stage, "LONGEST_CHUNK", 10)
+        patch.setenv("GENLAT_NO_CACHE", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    root = tmp_path_factory.mktemp("damage")
+    (root / "tiny.toml").write_text(TINY)
+    pipeline.start(config.load(root / "tiny.toml"), root / "run", QUIET)
+    return root / "run"
+
+
+@pytest.fixture
+def run(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "run")
+
+
+def arrays(path):
+    """Everything that later commands read of a run, as one flat dictionary."""
+    record = records.read(path)
+    found = {
+        f"{kind}/{name}": array
+        for kind in ("chain", "flow", "nmcmc", "target")
+        for name, array in getattr(record, kind).items()
+    }
+    found |= {f"metrics/{name}": column for name, column in record.metrics.items()}
+    return found, record.results, record.config
+
+
+def weights(model):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model)])
+
+
+def assert_same(found, expected, but=()):
+    assert found[1:] == expected[1:]
+    assert found[0].keys() == expected[0].keys()
+    for name, array in expected[0].items():
+        if name not in but:
+            np.testing.assert_array_equal(found[0][name], array)
+
+
+def read_everything(path):
+    """As resume, report and export, init, p_samples and fluctuations do."""
+    pipeline.resume(path, QUIET)
+    section = source.read_config(path)
+    assert section.model is not None
+    if reason := source.why_unfit(path, section.theory, section.model):
+        raise RequestError(reason)
+    model = flow_model.read(path)
+    for block in stored_chains.paths(path):
+        stored_chains.read(block, section.theory)
+    return arrays(path), weights(model)
+
+
+def records_of(path):
+    """The files that hold what a finished run found."""
+    older = sorted(path.glob("checkpoints/*"))[:-1]  # for accidents alone
+    found = [x for x in sorted(path.rglob("[!.]*")) if x.is_file()]
+    return [x for x in found if x not in older]
+
+
+def test_no_flipped_bit_and_no_truncation_passes_for_a_record(run, original):
+    expected = read_everything(run)
+    generator = np.random.default_rng(1)
+    said: list[tuple[str, str]] = []
+    paths = records_of(run)
+    assert {x.suffix for x in paths} >= {".toml", ".json", ".jsonl", ".h5"}
+    for path in paths:
+        content = path.read_bytes()
+        damaged = bytearray(content)
+        damaged[generator.integers(len(content))] ^= 1 << int(generator.integers(8))
+        for bad in (damaged, content[: generator.integers(len(content))]):
+            path.write_bytes(bad)
+            try:
+                found, kernel = read_everything(run)
+            except (DamagedError, RequestError) as error:
+                said.append((path.name, str(error)))
+            else:
+                assert_same(found, expected[0])
+                np.testing.assert_array_equal(kernel, expected[1])
+        path.write_bytes(content)
+    assert len(said) > 1.2 * len(paths)
+    assert all(name in line and "\n" not in line for name, line in said)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("results.json", '"n": 600', '"n": 601'),
+        ("results.json", '"sha256"', '"sha257"'),
+        ("notes.json", '"steps": 20', '"steps": 21'),
+        ("metrics.jsonl", '"step": 7', '"step": 6'),
+        ("metrics.jsonl", '"loss": -', '"loss": '),
+        ("config.toml", "seed = 5", "seed = 6"),
+    ],
+)
+def test_a_record_that_was_edited_is_named(run, name, before, after):
+    path = run / name
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises((DamagedError, RequestError)) as caught:
+        read_everything(run)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"sha256": 3}', "\xff"])
+def test_torn_and_foreign_json_is_named(tmp_path, text):
+    path = tmp_path / "results.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DamagedError, match=r"results\.json: damaged.*; delete it"):
+        files.read_json(path)
+
+
+def test_json_is_known_by_what_it_says(tmp_path):
+    """However it is spelt: keys that are numbers, tuples, another indentation."""
+    path = tmp_path / "a.json"
+    files.write_json(path, {"φ": (1, 2.5), "x": {10: None, 9: float("inf")}})
+    expected = {"φ": [1, 2.5], "x": {"10": None, "9": float("inf")}}
+    assert files.read_json(path) == expected
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert files.read_json(path) == expected
+
+
+def test_a_log_has_every_step(run):
+    path = run / "metrics.jsonl"
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    # what a killed run leaves behind its last chunk
+    path.write_bytes(content + lines[3][:20])
+    assert len(metrics.read(run)) == 20
+    for bad, expected in (
+        (lines[:5] + lines[6:], "line 6 is damaged"),
+        (lines[:-1], "has 19 of 20 steps"),
+        ([], "has 0 of 20 steps"),
+    ):
+        path.write_bytes(b"".join(bad))
+        with pytest.raises(DamagedError, match=expected):
+            records.read(run)
+    with pytest.raises(DamagedError, match=r"has 0 of 10 steps; delete it and all of"):
+        metrics.truncate(run, 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lost_block_is_missed_and_made_again(run, original, kind):
+    """The last of each kind, which no gap betrays."""
+    expected = arrays(original)
+    path = store.paths(run, kind)[-1]
+    path.unlink()
+    with pytest.raises(DamagedError, match=f"{path}: gone; `genlat resume {run}`"):
+        arrays(run)
+    with pytest.raises(DamagedError, match="gone"):
+        export.write(run, run.with_name("out.nc"))
+    if kind == "flow":
+        with pytest.raises(DamagedError, match="gone"):
+            fluctuations.study([run], 4)
+    if kind == "chain":
+        with pytest.raises(DamagedError, match="gone"):
+            stored_chains.paths(run)
+        theory = source.read_config(run).theory
+        assert "gone" in str(source.why_no_samples(run, theory))
+    assert pipeline.resume(run, QUIET) == expected[1]
+    assert_same(arrays(run), expected)
+
+
+def test_a_lost_checkpoint_is_missed_and_made_again(run, original):
+    expected = weights(flow_model.read(original))
+    for path in sorted(run.glob("checkpoints/*"))[1:]:
+        path.unlink()
+    section = source.read_config(run)
+    with pytest.raises(DamagedError, match=r"step-00000020\.checkpoint: gone"):
+        flow_model.read(run)
+    with pytest.raises(DamagedError, match=r"step-00000020\.checkpoint: gone"):
+        source.why_unfit(run, section.theory, section.model)
+    pipeline.resume(run, QUIET)
+    np.testing.assert_array_equal(weights(flow_model.read(run)), expected)
+    assert_same(arrays(run), arrays(original), but=("metrics/seconds",))
+
+
+def test_a_model_is_that_of_the_newest_checkpoint_or_none(run):
+    """Its own training may fall back; whoever takes its model may not."""
+    section = source.read_config(run)
+    *_, older, newest = sorted(run.glob("checkpoints/*"))
+    newest.write_bytes(older.read_bytes()[:-1])
+    init = f"model.init={run}"
+    (run.parent / "tiny.toml").write_text(TINY)
+    with pytest.raises(RequestError, match=f"model.init = .*{newest}: damaged; delete"):
+        config.load(run.parent / "tiny.toml", [init])
+    with pytest.raises(DamagedError, match=f"{newest}: damaged"):
+        flow_model.read(run)
+    state = flow_model.read_state(run, section)
+    assert state is not None
+    assert int(state.step) == 10
+
+
+def test_blocks_of_a_chain_are_those_asked_for(run):
+    """A run that goes on never takes a part of its chain for the whole."""
+    (run / "results.json").unlink()
+    fingerprint = store.read(store.path(run, "chain", 0)).attributes["fingerprint"]
+    assert len(store.read_all(run, "chain", str(fingerprint), 3)) == 3
+    with pytest.raises(DamagedError, match=r"chain-00003\.h5: gone"):
+        store.read_all(run, "chain", str(fingerprint), 4)
+    with pytest.raises(DamagedError, match=r"chain-00002\.h5: not of this run"):
+        store.read_all(run, "chain", str(fingerprint), 2)
+
+
+def test_notes_that_are_gone_are_said_to_be(run):
+    (run / "notes.json").unlink()
+    with pytest.raises(DamagedError, match=r"notes\.json: is gone"):
+        pipeline.resume(run, QUIET)
+
+
+def test_the_inventory_is_of_a_finished_run(run):
+    noted = directory.notes(run)[inventory.NOTE]
+    assert noted["steps"] == 20
+    assert [len(noted[kind]) for kind in KINDS] == [3, 3, 1, 3]
+    assert noted["checkpoint"] == ["checkpoints/step-00000020.checkpoint"]
+    assert inventory.missing(run) == []
+    # of an unfinished one nothing is missing yet
+    directory.create(run.with_name("new"), source.read_config(run))
+    assert inventory.missing(run.with_name("new")) == []
+
+
+def test_an_init_that_is_gone_is_one_line(run, tmp_path):
+    head, _, rest = TINY.partition("[mcmc]")
+    text = head + rest[rest.index("[model]") :]
+    (tmp_path / "tiny.toml").write_text(text)
+    new = config.load(tmp_path / "tiny.toml", [f"model.init={run}"])
+    directory.create(tmp_path / "new", new)
+    run.rename(tmp_path / "moved")
+    with pytest.raises(RequestError, match=f"model.init: {run}: no run directory any"):
+        pipeline.resume(tmp_path / "new", QUIET)
