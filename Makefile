@@ -14,10 +14,10 @@ demo: $(VENV)/ready
 	$(BIN)/genlat run examples/phi4_16x8.toml --out demo-run-$$(date +%Y%m%d-%H%M%S)
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
