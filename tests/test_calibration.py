@@ -15,6 +15,7 @@ from scipy import stats
 
 from genlat.estimators import (
     autocorrelation,
+    derived,
     quantity,
     two_sided,
     weights,
@@ -60,7 +61,7 @@ def _estimates(x_q, x_p, log_w_q, log_w_p, action):
         "chain mean": analysis.mean,
         "between chains": autocorrelation.between_chains(x_p),
         "tau_int": analysis.tau_int,
-        "chain variance": autocorrelation.derived({"x": x_p, "x2": x_p**2}, _variance),
+        "chain variance": derived.mean({"x": x_p, "x2": x_p**2}, _variance),
         "nis mean": weights.reweighted_mean(log_w_q, x_q),
         "nis variance": weights.reweighted_derived(
             log_w_q, {"x": x_q, "x2": x_q**2}, _variance

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation, propagation
+from genlat.estimators import autocorrelation, derived, propagation
 
 MU, SIGMA = 0.4, 1.7
 N_REPEATS = 500
@@ -240,9 +240,7 @@ def test_derived_is_calibrated_and_its_bias_is_the_bias():
     """The variance of AR(1): all observables correlated, autocorrelated, non-linear."""
     r, n_chains, n = 0.7, 8, 250
     chains = _chains(r, (N_REPEATS, n_chains, n), seed=11)
-    estimates = [
-        autocorrelation.derived({"x": x, "x2": x**2}, _variance) for x in chains
-    ]
+    estimates = [derived.mean({"x": x, "x2": x**2}, _variance) for x in chains]
     bias = -_variance_of_mean(r, n_chains, n)  # exact
     offsets = np.array([estimate.value for estimate in estimates]) - SIGMA**2
     errors = np.array([estimate.error for estimate in estimates])
@@ -257,13 +255,13 @@ def test_derived_of_a_vector_is_the_linear_map():
     x = _chains(0.6, (4, 500), seed=12)
     values = {"powers": np.stack([x, x**2], axis=-1), "one": np.ones_like(x)}
     matrix = np.array([[1.0, -0.3], [0.2, 2.0]])
-    derived = autocorrelation.derived(
+    found = derived.mean(
         values, lambda means: matrix @ means["powers"] + 3 * means["one"]
     )
     direct = autocorrelation.mean(values["powers"] @ matrix.T + 3)
-    np.testing.assert_allclose(derived.value, direct.value, rtol=1e-12)
-    np.testing.assert_allclose(derived.error, direct.error, rtol=1e-9)
-    np.testing.assert_allclose(derived.bias, 0, atol=1e-12)
+    np.testing.assert_allclose(found.value, direct.value, rtol=1e-12)
+    np.testing.assert_allclose(found.error, direct.error, rtol=1e-9)
+    np.testing.assert_allclose(found.bias, 0, atol=1e-12)
 
 
 def test_autocorrelation_function_and_its_error():
@@ -290,18 +288,18 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"max_lag must be in 0 \.\.\. 9"):
         autocorrelation.autocorrelation_function(np.ones((2, 10)), 10)
     with pytest.raises(ValueError, match="share their samples"):
-        autocorrelation.derived(
+        derived.mean(
             {"x": np.ones((2, 5)), "y": np.ones((2, 6))}, lambda means: means["x"]
         )
     with pytest.raises(ValueError, match="at least one observable"):
-        autocorrelation.derived({}, lambda means: 1.0)
+        derived.mean({}, lambda means: 1.0)
 
 
 def test_derived_without_a_value_nearby_has_no_error():
     """A root whose argument is within one error of 0: NaN, not a crash."""
     values = np.random.default_rng(3).normal(size=(4, 50))
     values -= np.mean(values) - 1e-3
-    estimate = autocorrelation.derived(
+    estimate = derived.mean(
         {"x": values},
         lambda means: (
             np.sqrt(np.maximum(means["x"], 0) / means["x"])

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation
+from genlat.estimators import autocorrelation, derived
 
 # pyerrors 2.17 imports a part of SciPy that is deprecated; nothing here needs it
 pytestmark = pytest.mark.filterwarnings(
@@ -176,7 +176,7 @@ def test_errors_propagate_alike(pyerrors, name, n_chains, n):
     function = _functions(anp)[name]
     x = _chains(0.7, (n_chains, n), seed=5)
     powers = (x, x**2, x**4)
-    ours = autocorrelation.derived(
+    ours = derived.mean(
         {"powers": np.stack(powers, axis=-1)}, lambda means: function(means["powers"])
     )
     inputs = [_obs(pyerrors, values) for values in powers]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation, quantity
+from genlat.estimators import autocorrelation, derived, quantity
 from genlat.estimators.quantity import Quantity, constant
 
 RNG = np.random.default_rng(5)
@@ -54,13 +54,13 @@ def test_errors_of_different_ensembles_add_in_quadrature():
 
 
 def test_a_function_has_the_error_of_its_linearisation():
-    """Against `autocorrelation.derived`, which does the same on one ensemble."""
+    """Against `derived.mean`, which does the same on one ensemble."""
 
     def ratio(means):
         return means["y"] / means["x"] ** 2
 
     ours = quantity.propagate(ratio, {"x": mean(X), "y": mean(Y)}).estimate("")
-    theirs = autocorrelation.derived({"x": X, "y": Y}, ratio)
+    theirs = derived.mean({"x": X, "y": Y}, ratio)
     assert ours.value == pytest.approx(theirs.value)
     assert ours.error == pytest.approx(theirs.error, rel=1e-2)
 

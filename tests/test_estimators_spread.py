@@ -15,7 +15,7 @@ RNG = np.random.default_rng(81)
 def test_of_known_laws():
     x = RNG.normal(size=200_000)
     found = spread.of_independent(x - x.mean())
-    assert found.variance == pytest.approx(1 / x.size, rel=0.02)
+    assert found.error == pytest.approx(1 / math.sqrt(x.size), rel=0.01)
     # D = 3/n and 2/(D - 1/n) = n
     assert found.freedom == pytest.approx(x.size, rel=0.05)
     assert found.concentration * x.size == pytest.approx(3, rel=0.05)

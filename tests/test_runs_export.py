@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genlat import cli, observables
-from genlat.estimators import autocorrelation, nmcmc, weights
+from genlat.estimators import autocorrelation, derived, nmcmc, weights
 from genlat.runs import config, directory, export, files, records, store
 from genlat.runs.errors import RequestError
 
@@ -228,7 +228,7 @@ def test_derived_quantities_are_ours(record, found, name):
         return function({key: jnp.asarray(x) for key, x in means.items()}, SHAPE)
 
     chain = {key: record.chain[f"observables/{key}"] for key in inputs}
-    ours = autocorrelation.derived(chain, of_means)
+    ours = derived.mean(chain, of_means)
     assert found[f"chain/{name}"].value == pytest.approx(ours.value, rel=1e-10)
     assert _error(found[f"chain/{name}"], S=1.5) == pytest.approx(ours.error, rel=0.1)
     log_w = -record.flow["action"] - record.flow["log_q"]

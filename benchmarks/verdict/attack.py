@@ -79,7 +79,7 @@ def _false_claims(case: Case, made: Ensembles, found: Results) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20, help="cases of a family")
     parser.add_argument("--only", default="", help="families whose name contains this")
     parser.add_argument("--show", action="store_true", help="the reasons of every case")

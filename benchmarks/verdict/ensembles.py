@@ -11,6 +11,7 @@ probability of their own, so that a part can be entered rarely behind fast noise
 
 import dataclasses
 import math
+from typing import Any
 
 import jax.random as jr
 import numpy as np
@@ -172,7 +173,7 @@ def judged(law: Law, run: Run, made: Ensembles, seed: int) -> results.Results:
         parts.append(findings.of_proposed(draws, proposed, NAMES, SHAPE, 1.0))
     rng = np.random.default_rng(seed)
     parts.append(evidence.of_samples(draws, made.samples, methods, SHAPE, rng))
-    noted = {"volume": VOLUME}
+    noted: dict[str, Any] = {"volume": VOLUME}
     if run.shift is not None:
         error = math.sqrt(max(1 / law.ess - 1, 0.0) / run.n)
         noted["integrator"] = {

@@ -9,7 +9,6 @@ between measurements; independent data have τ_int = ½.
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,6 @@ from jaxtyping import Bool, Float, Int, Real
 
 from genlat.estimators import spread
 from genlat.estimators.estimate import Estimate, plain
-from genlat.estimators.propagation import Function, expand, join
 from genlat.estimators.spread import Spread
 
 METHOD = "gamma"
@@ -104,8 +102,15 @@ def analyse(
     # a constant must not be judged by the rounding of its mean
     is_constant = np.all(series == series[0, 0], axis=(0, 1))
     deviations[..., is_constant] = 0.0
+    # squares of any size: an error may be as small or large as a number can be
+    scales = np.max(np.abs(deviations), axis=(0, 1), initial=0.0)
+    deviations /= np.where(scales > 0, scales, 1.0)
     gammas = _autocovariances(deviations)
     columns = [_windowed(gamma, n_chains, window_factor) for gamma in gammas]
+    columns = [
+        column._replace(error=column.error * scale)
+        for column, scale in zip(columns, scales, strict=True)
+    ]
     total = n_chains * n
     spreads = [
         _spread(column, deviations[..., k], total) for k, column in enumerate(columns)
@@ -178,57 +183,6 @@ def between_chains(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
     )
 
 
-class Projection(NamedTuple):
-    """A function of means: its value, the fluctuations projected on its gradient, and
-    the bias by its curvature as if draws were independent."""
-
-    value: Float[np.ndarray, "*component"]
-    series: Float[np.ndarray, "chains n *component"]
-    bias: Float[np.ndarray, "*component"]
-    flaw: str
-
-
-def project(
-    values: Mapping[str, Real[np.ndarray, "chains n *_"]], function: Function
-) -> Projection:
-    """`function` of the means, linearised around them.
-
-    Where `function` is not finite within one error of the means, as a root of something
-    that may be negative, that is the `flaw`.
-
-    **Arguments:** `function` takes `{name: mean}`, float64 NumPy, and returns a number
-    or an array.
-    """
-    series = _as_series(join(values, sample_axes=2))
-    n_chains, n, k = series.shape
-    averages = np.mean(series, axis=(0, 1))
-    deviations = (series - averages).reshape(-1, k)
-    covariance = deviations.T @ deviations / (n_chains * n) ** 2
-    expansion = expand(function, values, averages, covariance, sample_axes=2)
-    gradient = expansion.gradient if not expansion.flaw else 0 * expansion.gradient
-    projected = np.einsum("ik,...k->i...", deviations, gradient)
-    projected = projected.reshape(n_chains, n, *expansion.value.shape)
-    return Projection(expansion.value, projected, expansion.bias, expansion.flaw)
-
-
-def derived(
-    values: Mapping[str, Real[np.ndarray, "chains n *_"]], function: Function
-) -> Estimate:
-    """`function` of the means: the `project`ed fluctuations, then `analyse`.
-
-    The bias is that of its curvature, with the naive covariance of the means scaled by
-    2 τ_int of the projected series.
-    """
-    found = project(values, function)
-    value, n = plain(found.value), found.series.shape[0] * found.series.shape[1]
-    if found.flaw:
-        unknown = plain(np.full_like(found.value, np.nan))
-        return Estimate(value, unknown, unknown, n, unknown, METHOD, found.flaw)
-    analysis = analyse(found.series)
-    bias = 2 * analysis.tau_int.value * found.bias
-    return dataclasses.replace(analysis.mean, value=value, bias=plain(np.asarray(bias)))
-
-
 def autocorrelation_function(
     values: Real[np.ndarray, "chains n"], max_lag: int
 ) -> tuple[Float[np.ndarray, " lags"], Float[np.ndarray, " lags"]]:
@@ -288,7 +242,7 @@ def _spread(
     d, g = min(d * size, 1.0), g * math.sqrt(size)
     excess = max(d - 3 / column.n_eff, 0.0)
     freedom = 2 / (2 * (2 * column.window + 1) / total + excess)
-    return Spread(column.error**2, freedom, d, g)
+    return Spread(column.error, freedom, d, g)
 
 
 def _is_few(columns: list[_Column], total: int) -> bool:

@@ -83,6 +83,10 @@ def plain(array: Float[np.ndarray, "*shape"] | np.floating) -> Number:
 def _brief(value: float, error: float) -> str:
     if not (math.isfinite(error) and error > 0):
         return f"{value:.6g}({error:.2g})"
+    power = math.floor(math.log10(max(abs(value), error)))
+    if not -8 < power < 12:
+        scale = 10.0**power
+        return f"{_brief(value / scale, error / scale)}e{power:+d}"
     error = float(f"{error:.1e}")
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{digits}f}({round(error * 10**digits)})"

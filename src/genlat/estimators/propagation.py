@@ -33,10 +33,14 @@ def expand(
     values: Mapping[str, Real[np.ndarray, "..."]],
     mean: Float[np.ndarray, " k"],
     covariance: Float[np.ndarray, "k k"],
+    units: Float[np.ndarray, " k"],
     *,
     sample_axes: int,
 ) -> Expansion:
     r"""Expand `function` around `mean`, whose covariance (as a mean) is given.
+
+    Both covariance and gradient are in `units` of every mean, so that neither of them
+    leaves the range of numbers where their squares would.
 
     With σ_a = √C_aa and s_i the columns of a square root of C,
 
@@ -57,11 +61,12 @@ def expand(
     gradient = np.zeros((*value.shape, mean.size))
     for a, sigma in enumerate(np.sqrt(np.diag(covariance))):
         if sigma > 0:
-            step = sigma * np.eye(mean.size)[a]
+            step = sigma * units[a] * np.eye(mean.size)[a]
             gradient[..., a] = (at(mean + step) - at(mean - step)) / (2 * sigma)
     eigenvalues, vectors = np.linalg.eigh(covariance)
     roots = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-    curvatures = [at(mean + step) + at(mean - step) - 2 * value for step in roots.T]
+    steps = roots.T * units
+    curvatures = [at(mean + step) + at(mean - step) - 2 * value for step in steps]
     return Expansion(value, gradient, np.asarray(0.5 * np.sum(curvatures, axis=0)))
 
 

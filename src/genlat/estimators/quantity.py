@@ -52,7 +52,7 @@ class Quantity:
         caution = next((part.caution for part in parts if part.caution), "")
         return Estimate(
             value=self.value,
-            error=math.sqrt(whole.variance),
+            error=whole.error,
             bias=self.bias,
             n=sum(np.size(influence) for influence in self.influences.values()),
             n_eff=min((part.n_eff for part in parts), default=math.inf),
@@ -141,6 +141,7 @@ def propagate(
         {name: np.zeros(()) for name in names},
         values,
         covariance * np.outer(inflation, inflation),
+        np.ones(len(names)),
         sample_axes=0,
     )
     total = constant(float(expansion.value))

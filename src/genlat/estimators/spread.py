@@ -28,9 +28,9 @@ LARGEST_CONCENTRATION = 1 / 10
 
 
 class Spread(NamedTuple):
-    """A squared error, its degrees of freedom ν, concentration D and skewness g."""
+    """An error, its degrees of freedom ν, concentration D and skewness g."""
 
-    variance: float
+    error: float
     freedom: float
     concentration: float
     skewness: float
@@ -41,12 +41,13 @@ NONE = Spread(0.0, math.inf, 0.0, 0.0)
 
 def of_independent(influence: Float[np.ndarray, " n"]) -> Spread:
     """Of the mean of independent draws, from influences of mean zero."""
-    n, square = influence.size, float(np.sum(influence**2))
-    d, g = shape(influence)
-    if d == 0:
+    n, scale = influence.size, float(np.max(np.abs(influence), initial=0.0))
+    if scale == 0:
         return NONE
+    d, g = shape(influence)
     freedom = min(2 / (d - 1 / n), float(n)) if d > 1 / n else float(n)
-    return Spread(square / (n * (n - 1)), freedom, d, g)
+    square = float(np.sum((influence / scale) ** 2))
+    return Spread(scale * math.sqrt(square / (n * (n - 1))), freedom, d, g)
 
 
 def shape(influence: Float[np.ndarray, "*draws"]) -> tuple[float, float]:
@@ -62,14 +63,14 @@ def shape(influence: Float[np.ndarray, "*draws"]) -> tuple[float, float]:
 
 def total(parts: Sequence[Spread]) -> Spread:
     """Of a sum of independent parts."""
-    variance = sum(part.variance for part in parts)
-    if variance == 0:
+    error = math.hypot(*(part.error for part in parts))
+    if error == 0:
         return NONE
-    shares = [part.variance / variance for part in parts]
+    shares = [(part.error / error) ** 2 for part in parts]
     d = sum(s**2 * part.concentration for s, part in zip(shares, parts, strict=True))
     g = sum(s**1.5 * part.skewness for s, part in zip(shares, parts, strict=True))
     inverse = sum(s**2 / part.freedom for s, part in zip(shares, parts, strict=True))
-    return Spread(variance, 1 / inverse if inverse else math.inf, d, g)
+    return Spread(error, 1 / inverse if inverse else math.inf, d, g)
 
 
 def caution(spread: Spread) -> str:

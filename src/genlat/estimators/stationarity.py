@@ -100,7 +100,7 @@ def _series(
     """What drifts are looked for in, and the degrees of freedom of its scatter."""
     x = _finite(values)
     n_chains, n = x.shape
-    if n < 2 or np.all(x == x[0, 0]):
+    if n < 2 or np.all(values == values[0, 0]):
         return None
     if n_chains >= ENOUGH:
         return x, n_chains - 1.0
@@ -130,6 +130,9 @@ def _contrasts(n: int) -> Float[np.ndarray, "contrasts n"]:
 
 
 def _finite(values: Real[np.ndarray, "chains n"]) -> Float[np.ndarray, "chains n"]:
+    """Deviations from the common mean, in units of the largest."""
     if not np.all(np.isfinite(values)):
         raise ValueError("a chain contains NaN or infinite values: fix their origin")
-    return np.asarray(values, dtype=np.float64)
+    centred = np.asarray(values, dtype=np.float64) - np.mean(values, dtype=np.float64)
+    scale = float(np.max(np.abs(centred), initial=0.0))
+    return centred / scale if scale > 0 else centred

@@ -26,6 +26,7 @@ from genlat.estimators.quantity import Quantity
 
 Q, P = "q", "p"
 DOMINATED = 0.5
+LARGEST_EXPONENT = 700.0  # of a number that is not a logarithm
 FEWEST_SHARED = 10.0
 """Draws in the overlap of two densities, fewer than which make no error bar."""
 
@@ -112,7 +113,11 @@ def mode_weight(
     """
     log_mean, u = _normalized(log_w_q)
     log_mean_inverse, v = _normalized(-log_w_p)
-    value = math.exp(log_mean + log_mean_inverse)
+    log_value = log_mean + log_mean_inverse
+    if log_value > LARGEST_EXPONENT:
+        nothing = {Q: 0 * u, P: 0 * v}
+        return Quantity(math.inf, nothing, flaw=f"it is e^({log_value:.0f})")
+    value = math.exp(log_value)
     influences = {Q: value * (u - 1), P: value * (v - 1)}
     flaw = _dominated(u, "weight") or _dominated(v, "inverse weight")
     return Quantity(value, influences, flaw=flaw)
@@ -213,18 +218,19 @@ class _Side:
     def __init__(
         self, log_w: Float[np.ndarray, "*draws"], centre: float, sign: float
     ) -> None:
-        s = expit(sign * (np.asarray(log_w, np.float64) - centre))
-        average = np.mean(s)
-        self.influence = s / average - 1
-        self.flaw = _dominated(s / average, "acceptance")
+        # relative to the largest: far from the centre all of them underflow
+        log_s = log_expit(sign * (np.asarray(log_w, np.float64) - centre))
+        s, relative = np.exp(log_s), np.exp(log_s - np.max(log_s))
+        u = relative / np.mean(relative)
+        self.influence = u - 1
+        self.flaw = _dominated(u, "acceptance")
         # derivatives of ln⟨σ⟩ in c: the first is -sign · slope
-        weight = s * (1 - s)
-        slope = np.mean(weight) / average
-        moving = (weight - slope * s) / average
+        slope = np.mean(u * (1 - s))
+        moving = u * (1 - s) - slope * u
         square = np.mean(self.influence**2)
         product = np.mean(self.influence * moving)
         self.slope_correlation = float(product / square) if square else 0.0
-        third = np.mean(weight * (1 - 2 * s)) / average
+        third = np.mean(u * (1 - s) * (1 - 2 * s))
         self.second_derivative = float(third - slope**2)
 
 

@@ -142,8 +142,10 @@ def reweighted_derived(
     """
     u, mean, influence = _influence(log_w, join(values, sample_axes=1))
     n = u.size
+    units = np.max(np.abs(influence), axis=0, initial=0.0)
+    influence = influence / np.where(units > 0, units, 1.0)
     covariance = influence.T @ influence / (n * (n - 1))
-    expansion = expand(function, values, mean, covariance, sample_axes=1)
+    expansion = expand(function, values, mean, covariance, units, sample_axes=1)
     if expansion.flaw:
         unknown = plain(np.full_like(expansion.value, np.nan))
         n_eff, value = float(n / np.mean(u**2)), plain(expansion.value)
@@ -205,7 +207,7 @@ def _estimate(
     """A mean of independent draws whose influences have mean zero by construction."""
     columns = influence.reshape(u.size, -1).T
     spreads = [spread.of_independent(column) for column in columns]
-    errors = np.sqrt([part.variance for part in spreads])
+    errors = np.array([part.error for part in spreads])
     return Estimate(
         value=plain(np.asarray(value)),
         error=plain(errors.reshape(influence.shape[1:])),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from genlat import observables
-from genlat.estimators import autocorrelation, quantity, two_sided, weights
+from genlat.estimators import autocorrelation, derived, quantity, two_sided, weights
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.quantity import Quantity
 from genlat.verdict import limits
@@ -25,7 +25,7 @@ def chain(
         if name in observables.DERIVED:
             inputs, function = _derived(name, lattice_shape)
             series = {key: measured[key] for key in inputs}
-            found[name] = autocorrelation.derived(series, function)
+            found[name] = derived.mean(series, function)
         else:
             found[name] = autocorrelation.mean(measured[name])
     return found
@@ -45,7 +45,7 @@ def proposals(
         if name in observables.DERIVED and not found[name].flaw:
             inputs, function = _derived(name, lattice_shape)
             of = {key: measured[key] for key in inputs}
-            series = autocorrelation.project(of, function).series
+            series = derived.project(of, function).series
         if series is not None and not found[name].flaw:
             found[name] = limits.of_proposals(found[name], series, index)
     return found

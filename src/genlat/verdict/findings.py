@@ -63,22 +63,17 @@ def of_draws(
         return Findings({}, diagnostics, cost)
     pareto_k, share = tails.pareto_k(log_w), weights.largest_share(log_w)
     volume = math.prod(shape)
-    kl = limits.of_means(
-        {"kl": weights.kl_reverse(log_w, volume)}, pareto_k, log_w.size
-    )
     diagnostics |= {
         "floor": draws.floor(volume),
         "ess": limits.of_ess(weights.ess_estimate(log_w), pareto_k).to_json(),
-        "kl_per_site": kl["kl"].to_json(),
+        "kl_per_site": weights.kl_reverse(log_w, volume).to_json(),
         "pareto_k": pareto_k,
         "weights": {"largest_share": share, "pareto_k": pareto_k},
     }
     cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / seconds}
     found = {}
     if "nis" in methods:
-        found["nis"] = limits.of_means(
-            estimates.nis(draws, names, shape), pareto_k, log_w.size
-        )
+        found["nis"] = estimates.nis(draws, names, shape)
     if "variational" in methods:
         found["variational"] = estimates.variational(draws, names, shape)
     return Findings(found, diagnostics, cost)

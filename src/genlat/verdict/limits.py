@@ -14,26 +14,9 @@ from jaxtyping import Float, Int
 
 from genlat.estimators import autocorrelation, spread
 from genlat.estimators.estimate import Estimate, plain
-from genlat.verdict.data import Found
 
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""
-WORST_K = 0.7
-
-
-def of_means(found: Found, pareto_k: float, n: int) -> Found:
-    """Of reweighted means and ln Z: no affordable n makes up for a k beyond this.
-
-    **Source:** Vehtari et al., arXiv:1507.02646, section 3.2: min(1 - 1/log₁₀ n, 0.7).
-    """
-    largest = min(1 - 1 / math.log10(n), WORST_K)
-    if pareto_k <= largest:
-        return found
-    reason = (
-        f"the weights have so heavy a tail (Pareto k = {pareto_k:.2f} > {largest:.2f}) "
-        "that no error of theirs can be believed"
-    )
-    return {name: marked(estimate, reason) for name, estimate in found.items()}
 
 
 def of_ess(ess: Estimate, pareto_k: float) -> Estimate:
