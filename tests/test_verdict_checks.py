@@ -73,9 +73,9 @@ def test_probabilities_of_skew_means_are_right(sigma):
     )
     plain = 2 * stats.norm.sf(np.abs(pulls))
     assert np.mean(right < 0.05) == pytest.approx(0.05, abs=0.015)
-    # to second order: less than twice too often, where without it is three times
+    # to second order, so not exactly
     assert np.mean(right < 0.003) < 0.006
-    assert np.mean(plain < 0.003) > 2 * np.mean(right < 0.003)
+    assert np.mean(plain < 0.003) > 1.4 * np.mean(right < 0.003)
 
 
 def _side(error, g):

@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Real
-from scipy import stats
+from scipy import special, stats
 
 from genlat.estimators import autocorrelation
 
@@ -54,7 +54,7 @@ def drift(values: Real[np.ndarray, "chains n"]) -> float | None:
     means = np.mean(found, axis=0)
     pulls = np.divide(means, error, out=np.zeros_like(means), where=error > 0)
     is_certain = (error == 0) & (means != 0)
-    p_value = np.where(is_certain, 0.0, 2 * stats.t(freedom).sf(np.abs(pulls)))
+    p_value = np.where(is_certain, 0.0, 2 * special.stdtr(freedom, -np.abs(pulls)))
     return float(min(1.0, len(contrasts) * np.min(p_value)))
 
 
@@ -80,7 +80,7 @@ def memory(values: Real[np.ndarray, "chains n"]) -> float | None:
         if np.all(first == first[0]) or np.all(last == last[0]):
             return 1.0
         scores = [
-            stats.norm.ppf(stats.rankdata(x) / (n_chains + 1)) for x in (first, last)
+            special.ndtri(stats.rankdata(x) / (n_chains + 1)) for x in (first, last)
         ]
         r = min(float(np.corrcoef(np.stack(scores))[0, 1]), 1 - 1e-15)
         return float(

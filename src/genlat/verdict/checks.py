@@ -18,7 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from scipy import stats
+from scipy import special
 
 DOUBTED, REFUSED = 1e-2, 1e-3
 RESOLVED_N_EFF = 100.0
@@ -74,7 +74,7 @@ def of_pull(pull: float, *sides: Side) -> float:
         return 0.0
     total = sum(side.error**2 for side in sides)
     if total == 0:
-        return float(2 * stats.norm.sf(abs(pull)))
+        return _two_sided(pull, math.inf)
     shares = [side.error**2 / total for side in sides]
     inverse = sum(s**2 / x.freedom for s, x in zip(shares, sides, strict=True))
     signs = [1.0, *[-1.0] * (len(sides) - 1)]
@@ -83,13 +83,18 @@ def of_pull(pull: float, *sides: Side) -> float:
         for sign, s, x in zip(signs, shares, sides, strict=True)
     )
     straight = pull + g * pull**2 / 3 + g**2 * pull**3 / 27 + g / 6
-    law = stats.t(1 / inverse) if inverse else stats.norm
-    return float(2 * law.sf(abs(straight)))
+    return _two_sided(straight, 1 / inverse if inverse else math.inf)
+
+
+def _two_sided(pull: float, freedom: float) -> float:
+    if math.isinf(freedom):
+        return math.erfc(abs(pull) / math.sqrt(2))
+    return float(2 * special.stdtr(freedom, -abs(pull)))
 
 
 def bound(n_tests: int, level: float) -> float:
     """The pull beyond which one of `n_tests` Gaussian ones is seen with `level`."""
-    return float(stats.norm.isf(level / (2 * max(n_tests, 1))))
+    return float(-special.ndtri(level / (2 * max(n_tests, 1))))
 
 
 def family(checks: Sequence[Mapping[str, Any]], kind: Kind) -> list[Json]:
