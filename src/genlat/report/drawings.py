@@ -45,9 +45,11 @@ def draw(record: Record) -> list[Drawing]:
 
 def _magnetisation(record: Record) -> Drawing | None:
     chain = flow = None
-    if "mag" in (series := _series(record.chain)):
+    if "mag" in (series := _series(record.chain, axes=2)):
         chain = (_chain_name(record), series["mag"].ravel())
-    if "mag" in (series := _series(record.flow)) and _are_usable(_log_w(record.flow)):
+    if "mag" in (series := _series(record.flow, axes=1)) and _are_usable(
+        _log_w(record.flow)
+    ):
         flow = (series["mag"], _log_w(record.flow))
     if chain is None and flow is None:
         return None
@@ -197,9 +199,9 @@ def _training(record: Record) -> Drawing | None:
 
 def _autocorrelation(record: Record) -> Drawing | None:
     decays = {}
-    if chain := _series(record.chain):
+    if chain := _series(record.chain, axes=2):
         decays[_chain_name(record)] = _slowest(chain, "kept samples")
-    if "index" in record.nmcmc and (flow := _series(record.flow)):
+    if "index" in record.nmcmc and (flow := _series(record.flow, axes=1)):
         index = record.nmcmc["index"]
         followed = {name: values[index] for name, values in flow.items()}
         decays["nmcmc"] = _slowest(followed, "proposals")
@@ -215,15 +217,15 @@ def _autocorrelation(record: Record) -> Drawing | None:
 
 
 def _series(
-    arrays: Mapping[str, Float[np.ndarray, "..."]],
+    arrays: Mapping[str, Float[np.ndarray, "..."]], axes: int
 ) -> dict[str, Float[np.ndarray, "..."]]:
-    """The observables worth following, where they are measured and finite."""
-    names = [
-        name
-        for name in ("mag", "abs_mag", "action_density")
-        if np.all(np.isfinite(arrays.get(f"{MEASURED}{name}", np.nan)))
-    ]
-    return {name: arrays[f"{MEASURED}{name}"] for name in names}
+    """All observables that are one number a configuration, where they are finite."""
+    scalars = {
+        name.removeprefix(MEASURED): values
+        for name, values in arrays.items()
+        if name.startswith(MEASURED) and values.ndim == axes
+    }
+    return {name: x for name, x in scalars.items() if np.all(np.isfinite(x))}
 
 
 def _slowest(

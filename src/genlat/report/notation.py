@@ -95,6 +95,17 @@ def pull(one: Json | None, other: Json | None) -> float | None:
     return (values[0] - values[2]) / error if error > 0 else None
 
 
+def is_tabulated(known: Json) -> bool:
+    """Whether a known value is a published number with an error, and not exact."""
+    return str(known.get("source", "")).startswith("tabulated")
+
+
+def known_as(found: Mapping[str, Json]) -> str:
+    """What to call the values to compare with: exact only if all of them are."""
+    known = [by_method["exact"] for by_method in found.values() if "exact" in by_method]
+    return "published" if any(map(is_tabulated, known)) else "exact"
+
+
 class Pull(NamedTuple):
     """(`first` - `second`) in units of its error."""
 

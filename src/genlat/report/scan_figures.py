@@ -133,7 +133,7 @@ def equation_of_state(
 
 
 def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) -> None:
-    for (method, curve), at, marker in _placed(x, found):
+    for (method, curve), _, marker in _placed(x, found):
         colour = house.colour(method)
         if method == "exact":
             order = np.argsort(x)
@@ -142,8 +142,10 @@ def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) 
             band = {"color": colour, "alpha": 0.12, "linewidth": 0}
             axes.fill_between(x[order], value - error, value + error, **band)
             continue
+        # where they are, one over the other: moved aside they would be off the curve
         look = {"color": colour, "marker": marker, "markersize": 3.5, "label": method}
-        axes.errorbar(at, *curve, elinewidth=1.1, linestyle="none", **look)
+        look |= {"markerfacecolor": "none", "elinewidth": 1.1, "linestyle": "none"}
+        axes.errorbar(x, *curve, **look)
 
 
 def _pulls(
@@ -171,7 +173,7 @@ def _pulls(
 def _placed(
     x: Float[np.ndarray, " n"], found: Mapping[str, Curve]
 ) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
-    """Every method, moved aside a little so that none hides another, and its marker."""
+    """Every method with its marker, and moved aside a little for panels of pulls."""
     gap = float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x)))
     shown = [method for method in found if method != "exact"]
     placed = []

@@ -69,20 +69,27 @@ def sigma(pull: float | None) -> str:
 def _group(scalars: Mapping[str, Json], reasons: Sequence[str]) -> str:
     names = dict.fromkeys(m for by_method in scalars.values() for m in by_method)
     methods = [method for method in names if method != "exact"]
-    exact = ["exact"] * ("exact" in names)
+    exact = [notation.known_as(scalars)] * ("exact" in names)
     is_compared = any(notation.largest_pull(x) for x in scalars.values())
     heads = ["observable", *exact, *methods, *["largest pull"] * is_compared]
     rows = []
     for name, by_method in scalars.items():
         known = by_method.get("exact")
         cells = [_observable(name)]
-        cells += [html.escape(notation.number(known))] * len(exact)
+        cells += [_known(known)] * len(exact)
         for method in methods:
             against = notation.pull(by_method.get(method), known)
             shown = "" if against is None else f" <small>{sigma(against)}</small>"
             cells.append(_cell(by_method.get(method), reasons) + shown)
         rows.append([*cells, *[_largest(by_method)] * is_compared])
     return table(heads, rows)
+
+
+def _known(known: Json | None) -> str:
+    """An exact value; one that somebody measured says so where it stands."""
+    text = html.escape(notation.number(known))
+    is_measured = known is not None and notation.is_tabulated(known)
+    return f"{text} <small>measured</small>" if is_measured else text
 
 
 def _cell(estimate: Json | None, reasons: Sequence[str]) -> str:

@@ -176,9 +176,11 @@ def _along_coupling(request: Request, x: np.ndarray, estimates: Curves) -> Json:
         gaps = (_missing(x, name, curve) for name, curve in curves.items())
         return {"no_consistency": "; ".join(filter(None, gaps))}
     slopes = Points(factor * measured.value, abs(factor) * measured.error)
+    per_site = factor / math.prod(request.base["theory"]["shape"])
+    slope_text = f"{per_site:g} V ⟨{observable}⟩"
     rows = [
         {
-            "check": f"ln Z by nis - integral of {factor:g} {observable} by {method}",
+            "check": f"ln Z by nis - integral of {slope_text} by {method}",
             "start": row.start,
             "stop": row.stop,
             "difference": {"value": row.difference, "error": row.difference_error},

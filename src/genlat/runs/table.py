@@ -63,6 +63,9 @@ def _free_energy(scalars: Json) -> Cells:
         for method in methods
     ]
     rows = [row for row in (lower, *estimates, upper) if any(row[1:])]
+    for row in rows:
+        if row[0] == "exact":
+            row[0] = _known_as(scalars)
     return [["method", *columns], *rows]
 
 
@@ -74,7 +77,19 @@ def _expectations(scalars: Json) -> Cells:
     rows = [
         [name, *(_cell(scalars[name], method) for method in methods)] for name in names
     ]
-    return [["observable", *methods], *rows]
+    heads = [_known_as(scalars) if x == "exact" else x for x in methods]
+    return [["observable", *heads], *rows]
+
+
+def _known_as(scalars: Json) -> str:
+    """What known values are called: exact only if none is a published measurement."""
+    sources = (
+        str(by_method["exact"].get("source", ""))
+        for by_method in scalars.values()
+        if "exact" in by_method
+    )
+    is_measured = any(source.startswith("tabulated") for source in sources)
+    return "published" if is_measured else "exact"
 
 
 def _methods(found: Iterable[Json]) -> list[str]:
