@@ -3,12 +3,13 @@
 import dataclasses
 import math
 
+import jax.random as jr
 import numpy as np
 import pytest
 from scipy import stats
 
-from genlat.estimators import weights
-from genlat.verdict import agreement, checks, estimates, results
+from genlat.estimators import autocorrelation, nmcmc, weights
+from genlat.verdict import agreement, checks, estimates, limits, results
 from genlat.verdict.checks import Check, Side
 from genlat.verdict.data import Draws
 from genlat.verdict.findings import Findings
@@ -213,3 +214,48 @@ def test_draws_that_may_have_missed_more_than_their_error_are_marked():
     missed["nis"]["shift"] = 9e-4
     found = results.assemble([part], {}, {"volume": 8}).estimates["log_z"]
     assert "caution" not in found["nis"]
+
+
+# Limits of estimators
+
+
+def proposals(log_w, chains):
+    """A neural chain over draws of mag = z, log w = σ z, and its estimate."""
+    steps = log_w.size // chains
+    chain = nmcmc.run(jr.key(1), log_w.reshape(chains, steps))
+    return chain.index
+
+
+@pytest.mark.parametrize("chains", [1, 40])
+def test_a_neural_chain_has_the_larger_of_two_errors(chains):
+    z = np.random.default_rng(8).normal(size=8000)
+    index = proposals(1.3 * z, chains)
+    values = z[index]
+    plain = autocorrelation.mean(values)
+    found = limits.of_proposals(plain, values, index)
+    assert found.value == plain.value
+    assert found.error >= plain.error
+    if chains > 1:
+        between = autocorrelation.between_chains(values)
+        assert found.error == max(plain.error, between.error)
+        assert found.freedom <= 39 or found.error == plain.error
+
+
+def test_a_draw_that_is_held_for_long_marks_a_neural_chain():
+    z = np.random.default_rng(9).normal(size=4000)
+    fine = proposals(0.3 * z, 40)
+    estimate = autocorrelation.mean(z[fine])
+    assert limits.of_proposals(estimate, z[fine], fine).caution == ""
+    log_w = 0.3 * z
+    log_w[7] += 7.0  # about a thousand steps
+    z[7] = 4.0
+    held = proposals(log_w, 40)
+    estimate = autocorrelation.mean(z[held])
+    found = limits.of_proposals(estimate, z[held], held)
+    assert "rests on" in found.caution or "not resolved" in found.caution
+
+
+def test_the_error_of_an_ess_needs_the_fourth_moment():
+    ess = weights.ess_estimate(np.random.default_rng(2).normal(size=1000) * 0.1)
+    assert limits.of_ess(ess, 0.25).caution == ""
+    assert "Pareto k = 0.26 > 1/4" in limits.of_ess(ess, 0.26).caution

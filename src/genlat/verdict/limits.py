@@ -37,15 +37,8 @@ def of_proposals(
     before the slow ones: at an ESS of .1 its errors are 8 % too small. A draw that is
     held for L steps has influence L (O - ⟨O⟩), which says how many carry the error.
     """
-    between = autocorrelation.between_chains(values)
-    is_wider = np.asarray(between.error) > np.asarray(estimate.error)
-    if np.any(is_wider):
-        estimate = dataclasses.replace(
-            estimate,
-            error=plain(np.where(is_wider, between.error, estimate.error)),
-            n_eff=plain(np.where(is_wider, between.n_eff, estimate.n_eff)),
-            freedom=min(estimate.freedom, between.freedom),
-        )
+    if len(values) > 1:
+        estimate = _widened(estimate, autocorrelation.between_chains(values))
     if values.ndim > 2:
         return estimate
     held = np.bincount(index.ravel())
@@ -56,6 +49,19 @@ def of_proposals(
     is_resolved = estimate.caution != autocorrelation.UNRESOLVED
     own = autocorrelation.UNRESOLVED if not is_resolved else reason
     return dataclasses.replace(estimate, caution=own, skewness=g)
+
+
+def _widened(estimate: Estimate, other: Estimate) -> Estimate:
+    """With the larger of two errors of the same mean, component by component."""
+    is_wider = np.asarray(other.error) > np.asarray(estimate.error)
+    if not np.any(is_wider):
+        return estimate
+    return dataclasses.replace(
+        estimate,
+        error=plain(np.where(is_wider, other.error, estimate.error)),
+        n_eff=plain(np.where(is_wider, other.n_eff, estimate.n_eff)),
+        freedom=min(estimate.freedom, other.freedom),
+    )
 
 
 def marked(estimate: Estimate, reason: str) -> Estimate:
