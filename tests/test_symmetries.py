@@ -143,7 +143,8 @@ def test_what_is_declared_leaves_the_action_as_it_is(name):
     phi = 1.3 * jr.normal(jr.key(len(name)), action.lattice_shape) + 0.4
     if isinstance(action, Ising):
         phi = jnp.where(phi < 0.6, -1.0, 1.0)
-    images = jnp.stack([g.apply(phi) for g in group])
+    images = np.stack([g.sign * np.ravel(phi)[g.sites()] for g in group])
+    np.testing.assert_array_equal(images[-1], group[-1].apply(phi))
     values = jax.jit(jax.vmap(action))(images)
     scale = float(jnp.sum(jnp.abs(phi)) + jnp.sum(phi**4))
     np.testing.assert_allclose(values, action(phi), rtol=1e-13, atol=1e-14 * scale)
@@ -266,6 +267,9 @@ def test_what_to_do_is_said():
 def test_exact_values_are_not_those_of_the_theory_without_the_term():
     assert exact.known(TILTED) == {}
     assert exact.known(PINNED) == {}
+    # of the table, by couplings that are not those of S
+    assert "log_z" in exact.known(Phi4((16, 8), 0.3, 0.022))
+    assert exact.known(Renamed((16, 8), 0.3, 0.022)) == {}
     # what the declaration itself says
     assert exact.known(Sextic((4, 4), 0.25, 0.022)).keys() == {"mag"}
     assert exact.known(Declared((4, 4), 0.25, 0.022)) == {}
@@ -339,6 +343,7 @@ def test_evidence_of_every_mode_is_of_declared_symmetries():
         assert not visits_every_mode(smuggled)
 
 
+@pytest.mark.slow
 def test_reflections_serve_an_even_action_of_a_users_own():
     """⟨φ²⟩ of a sextic theory with and without coins, and ⟨m⟩ = 0."""
     action = Sextic((4, 4), 0.25, 0.022)

@@ -16,18 +16,26 @@ _NAME = "symmetries"
 def _is_another(cls: type) -> bool:
     """Whether a class, or what is mixed into it, changes what its symmetries are of.
 
-    That is what the class that declares them, or one behind it, has implemented.
+    In front of the class that declares them, one defines anew what another behind it
+    has implemented.
     """
     order = cls.__mro__
     declaring = next(i for i, base in enumerate(order) if _NAME in vars(base))
-    implemented = {
+    return any(
+        vars(base).keys() & _implemented(order[i + 1 :])
+        for i, base in enumerate(order[:declaring])
+    )
+
+
+def _implemented(bases: tuple[type, ...]) -> set[str]:
+    """What is not abstract, nor one of Python's own but for the call."""
+    return {
         name
-        for base in order[declaring:]
+        for base in bases
         for name in vars(base)
         if name not in getattr(base, "__abstractmethods__", ())
         and (name == "__call__" or not name.startswith(("__", "_abc")))
     }
-    return any(implemented & vars(base).keys() for base in order[:declaring])
 
 
 class AbstractAction(eqx.Module):

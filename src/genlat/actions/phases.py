@@ -43,7 +43,8 @@ def share_between_wells(action: AbstractScalarAction) -> float:
       $\sigma = \int_{-v}^{v} 2\sqrt{h U(m)}\,dm$, one from a site to the next 4hv²; the
       cheaper counts.
 
-    On 64x8 at λ = 0.022: 1 at κ = 0.28, where walls are 2.4 % of p, 10⁻³ at 0.29.
+    On 64x8 at λ = 0.022: 1 at κ = 0.28, where walls are 2.4 % of p, 3·10⁻⁴ at 0.29,
+    10⁻⁸ at 0.30.
 
     **Source:** the wall is that of Cahn and Hilliard, J. Chem. Phys. 28, 258 (1958),
     with the Gaussian effective potential (`gap`).
