@@ -92,13 +92,17 @@ lam = 0.1
             'model.wells = "mixed": prior = "normal" has no wells',
         ),
         (
-            f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
-            "[mcmc]\n[train]\nobjective = 'forward_kl'",
+            (
+                f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
+                "[mcmc]\n[train]\nobjective = 'forward_kl'"
+            ),
             'train.gradient = "path": forward_kl: the path gradient misses how often',
         ),
         (
-            f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
-            "[mcmc]\n[train]\nobjective = 'symmetric_kl'\ngradient = 'total'",
+            (
+                f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
+                "[mcmc]\n[train]\nobjective = 'symmetric_kl'\ngradient = 'total'"
+            ),
             'how often each phase of wells = "mixed" is drawn; use forward_kl with tot',
         ),
         (

@@ -124,7 +124,9 @@ def test_a_trained_prior_of_both_phases_is_kept_unless_another_is_named():
 
 
 def test_coupling_flows_start_from_both_phases():
-    section = CouplingSection(name="realnvp", layers=2, hidden=(2,), zero_mode=True)
+    section = CouplingSection(
+        name="realnvp", layers=2, hidden=(2,), conditioner="dense"
+    )
     action = near(0.28, (4, 4))
     flow = CouplingFamily(section).build(action, jr.key(0))
     assert isinstance(flow.prior, PhaseMixture)

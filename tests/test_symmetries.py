@@ -180,6 +180,7 @@ def test_an_unknown_field_is_not_assumed_to_be_none():
         (Renamed((4, 4), 0.25, 0.022), ()),
         (MixedIn((4, 4), 0.25, 0.022), ()),
         (PINNED, ()),
+        (HoppingPath(Renamed((4, 4), 0.25, 0.022), 0.5), ()),
         (Bare(), ()),
         (Longer((4, 4), 0.25, 0.022), lattice.SYMMETRIES),
     ],
