@@ -88,8 +88,22 @@ lam = 0.1
             "forward_kl trains on samples of p, which do not move with it",
         ),
         (
-            f"{MODEL}name = 'nice'\nsplitting = 'even_odd'\nwells = 'mixed'",
-            'model.wells = "mixed": is for cnf, this model is nice',
+            f"{MODEL}name = 'nice'\nprior = 'normal'\nwells = 'mixed'",
+            'model.wells = "mixed": prior = "normal" has no wells',
+        ),
+        (
+            (
+                f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
+                "[mcmc]\n[train]\nobjective = 'forward_kl'"
+            ),
+            'train.gradient = "path": forward_kl: the path gradient misses how often',
+        ),
+        (
+            (
+                f"{MODEL}name = 'nice'\nwells = 'mixed'\n"
+                "[mcmc]\n[train]\nobjective = 'symmetric_kl'\ngradient = 'total'"
+            ),
+            'how often each phase of wells = "mixed" is drawn; use forward_kl with tot',
         ),
         (
             f"{MODEL}wells = 'mixed'\n[train]\ngradient = 'total'",

@@ -13,6 +13,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+SYMMETRIES = ("sign", "translations", "point_group")
+
 
 def check_shape(lattice_shape: tuple[int, ...]) -> None:
     """Refuse a lattice without axes or with an extent smaller than 1.
@@ -283,9 +285,8 @@ def symmetry_group(
     **Raises:** `ValueError` for an unknown or repeated name.
     """
     check_shape(lattice_shape)
-    known = ("sign", "translations", "point_group")
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"symmetries are {', '.join(known)}; got {unknown}")
+    if unknown := [name for name in names if name not in SYMMETRIES]:
+        raise ValueError(f"symmetries are {', '.join(SYMMETRIES)}; got {unknown}")
     if len(set(names)) < len(names):
         raise ValueError(f"every symmetry may be named once, got {names}")
     d = len(lattice_shape)

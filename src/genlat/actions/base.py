@@ -10,11 +10,57 @@ from jaxtyping import Array, Float, Shaped
 
 from genlat import lattice
 
+_NAME = "symmetries"
+
+
+def _is_another(cls: type) -> bool:
+    """Whether a class, or what is mixed into it, changes what its symmetries are of.
+
+    In front of the class that declares them, one defines anew what another behind it
+    has implemented.
+    """
+    order = cls.__mro__
+    declaring = next(i for i, base in enumerate(order) if _NAME in vars(base))
+    return any(
+        vars(base).keys() & _implemented(order[i + 1 :])
+        for i, base in enumerate(order[:declaring])
+    )
+
+
+def _implemented(bases: tuple[type, ...]) -> set[str]:
+    """What is not abstract, nor one of Python's own but for the call."""
+    return {
+        name
+        for base in bases
+        for name in vars(base)
+        if name not in getattr(base, "__abstractmethods__", ())
+        and (name == "__call__" or not name.startswith(("__", "_abc")))
+    }
+
 
 class AbstractAction(eqx.Module):
-    """A Euclidean action S(φ) on a periodic lattice; the target is p = e^{-S}/Z."""
+    """A Euclidean action S(φ) on a periodic lattice; the target is p = e^{-S}/Z.
+
+    A declaration of symmetries is one of the S it stands beside. A subclass that
+    defines anything of its bases anew (`__call__`, a coupling, `energy`) has another S
+    and none of their symmetries, until it declares its own.
+    """
 
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        if _NAME not in vars(cls) and _is_another(cls):
+            setattr(cls, _NAME, property(lambda self: ()))
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Names of `lattice.SYMMETRIES` whose elements g all leave S(gφ) = S(φ).
+
+        What is not declared is not assumed: kernels, priors, augmentation and mixtures
+        that rely on more refuse the action. None by default.
+        """
+        return ()
 
     @abstractmethod
     def __call__(self, phi: Shaped[Array, "*lattice"]) -> Float[Array, ""]:
@@ -38,6 +84,11 @@ class AbstractScalarAction(AbstractContinuousAction):
     The theories differ in what they call h, a and b. An extent of 2 counts each bond
     twice, an extent of 1 couples a site to itself.
     """
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """All: S is even, and the three couplings are those of every site and axis."""
+        return lattice.SYMMETRIES
 
     @property
     @abstractmethod

@@ -9,6 +9,7 @@ from scipy import optimize
 
 from genlat import lattice
 from genlat.actions.base import AbstractScalarAction
+from genlat.actions.declared import require_couplings
 
 
 class GaussianApproximation(NamedTuple):
@@ -38,11 +39,13 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     solved and the one with the lower bound is returned; the bound of the pair contains
     its overlap exactly.
 
-    **Raises:** `ValueError` where the bound is no number.
+    **Raises:** `ValueError` where the bound is no number, or for an S that is not that
+    of the couplings alone.
 
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
+    require_couplings(action, "the gap equation")
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             base, b = _base(action)
@@ -67,8 +70,16 @@ def best_symmetric(action: AbstractScalarAction) -> GaussianApproximation:
     return _symmetric(*_base(action))
 
 
+def bound_around(action: AbstractScalarAction, mean: float) -> float:
+    """E_q[S + ln q] of the best single Gaussian centred at `mean`, no pair."""
+    base, b = _base(action)
+    moved = _symmetric(base + 6 * b * mean**2, b)
+    return _bound(moved.variance, base, b, mean)
+
+
 def _base(action: AbstractScalarAction) -> tuple[Float[np.ndarray, "*lattice"], float]:
     """base_p of every mode, and b."""
+    require_couplings(action, "the gap equation")
     h, a, b = (float(x) for x in (action.hopping, action.quadratic, action.quartic))
     shape = action.lattice_shape
     rows = np.ix_(*(lattice.real_momenta(extent) for extent in shape))
@@ -141,13 +152,23 @@ def _approximation(
     mean: float,
 ) -> GaussianApproximation:
     variance = 0.5 / curvature
+    distance = mean * math.sqrt(base.size / variance.flat[0])
+    free_energy = _bound(variance, base, b, mean) - _mixing_entropy(distance)
+    return GaussianApproximation(variance, mean, free_energy)
+
+
+def _bound(
+    variance: Float[np.ndarray, "*lattice"],
+    base: Float[np.ndarray, "*lattice"],
+    b: float,
+    mean: float,
+) -> float:
+    """E_q[S + ln q] of one Gaussian."""
     volume, c, mean2 = base.size, np.mean(variance), np.float64(mean) ** 2
     potential = base.flat[0] * mean2 + b * (mean2**2 + 6 * mean2 * c + 3 * c**2)
     expected_action = np.sum(base * variance) + volume * potential
     entropy = 0.5 * np.sum(np.log(2 * np.pi * math.e * variance))
-    distance = mean * math.sqrt(volume / variance.flat[0])
-    free_energy = expected_action - entropy - _mixing_entropy(distance)
-    return GaussianApproximation(variance, mean, float(free_energy))
+    return float(expected_action - entropy)
 
 
 def _mixing_entropy(distance: float) -> float:

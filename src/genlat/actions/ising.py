@@ -61,6 +61,12 @@ class Ising(AbstractAction):
         return self.beta * self.energy(phi)
 
     @property
+    def symmetries(self) -> tuple[str, ...]:
+        """All but the sign in a field, or one that is being traced."""
+        names = lattice.SYMMETRIES
+        return names[1:] if self.may_have_field else names
+
+    @property
     def may_have_field(self) -> bool:
         """False if h is known to be 0; True where it is being traced."""
         return is_traced(self.field) or float(self.field) != 0

@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, ScalarLike
 
 from genlat import lattice
 from genlat.actions.base import AbstractScalarAction
+from genlat.actions.declared import require_couplings
 
 
 class HoppingPath(AbstractScalarAction):
@@ -14,7 +15,11 @@ class HoppingPath(AbstractScalarAction):
     E = -2h Σ_x φ_x Σ_μ φ_{x+μ} with h that of `end`. At t = 0 the sites are independent
     and ln Z is V times that of one; for φ⁴ t is κ over its final value, at fixed λ.
 
+    Its symmetries are those of `end`.
+
     **Arguments:** `end`: the theory at t = 1; `fraction`: t.
+
+    **Raises:** `ValueError` for an `end` whose S is not that of its couplings alone.
     """
 
     end: AbstractScalarAction
@@ -22,9 +27,14 @@ class HoppingPath(AbstractScalarAction):
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, end: AbstractScalarAction, fraction: ScalarLike):
+        require_couplings(end, "HoppingPath")
         self.end = end
         self.fraction = jnp.asarray(fraction, dtype=float)
         self.lattice_shape = end.lattice_shape
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        return self.end.symmetries
 
     @property
     def hopping(self) -> Float[Array, ""]:

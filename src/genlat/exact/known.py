@@ -1,13 +1,13 @@
 """What is known about a theory without sampling it."""
 
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 import numpy as np
 
 from genlat import lattice
-from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.base import AbstractAction
+from genlat.actions.declared import is_ising, is_scalar
 from genlat.actions.double_well import DoubleWell
-from genlat.actions.ising import Ising
 from genlat.exact.ising import ising
 from genlat.exact.scalar import scalar
 from genlat.exact.value import Known, UnknownError
@@ -58,24 +58,16 @@ def answer(action: AbstractAction) -> Answer:
 
 
 def _computed(action: AbstractAction) -> dict[str, Known]:
-    if type(action) is Ising:
+    if is_ising(action):
         return ising(action)
-    if _is_plain(action):
+    if is_scalar(action):
         return scalar(action)
     raise UnknownError("the action is one of its own, of which no method here knows")
 
 
-def _is_plain(action: AbstractAction) -> TypeGuard[AbstractScalarAction]:
-    """Whether S is that of its three couplings, without terms added in a subclass."""
-    return (
-        isinstance(action, AbstractScalarAction)
-        and type(action).__call__ is AbstractScalarAction.__call__
-    )
-
-
 def _by_symmetry(action: AbstractAction) -> dict[str, Known]:
     """What φ → -φ gives on a finite lattice, where no symmetry is broken."""
-    if _is_plain(action) or (type(action) is Ising and not action.may_have_field):
+    if "sign" in action.symmetries:
         return {"mag": Known(0.0, 0.0, "symmetry φ → -φ")}
     return {}
 

@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractScalarAction
+from genlat.actions.declared import require, require_couplings
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.noise import uniform
 
@@ -28,9 +29,16 @@ class SignCluster(AbstractKernel):
     Phys. Rev. Lett. 58, 86 (1987).
 
     **Arguments:** `action`, a scalar theory with nearest-neighbour hopping.
+
+    **Raises:** `ValueError` for an action that does not declare the symmetry "sign", or
+    whose S is not that of its couplings alone: a cluster knows of bonds only.
     """
 
     action: AbstractScalarAction
+
+    def __check_init__(self):
+        require(self.action, ("sign",), "SignCluster")
+        require_couplings(self.action, "SignCluster")
 
     def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))

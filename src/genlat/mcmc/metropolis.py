@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, ScalarLike
 
 from genlat import lattice
 from genlat.actions.base import AbstractScalarAction
+from genlat.actions.declared import require_couplings
 from genlat.mcmc.base import AbstractTunableKernel, ChainInfo, ChainState
 from genlat.mcmc.loops import repeat
 from genlat.mcmc.noise import uniform
@@ -29,7 +30,8 @@ class Metropolis(AbstractTunableKernel):
     - `target_acceptance`: what thermalisation tunes `step_size` to, in (0, 1); 0.5 is
       near the optimum of one-dimensional random walks and the optimum is flat.
 
-    **Raises:** `ValueError` for an odd extent or an argument out of its range.
+    **Raises:** `ValueError` for an odd extent, an argument out of its range or an S
+    that is not that of the couplings alone.
     """
 
     action: AbstractScalarAction
@@ -42,6 +44,7 @@ class Metropolis(AbstractTunableKernel):
         step_size: ScalarLike = 1.0,
         target_acceptance: float = 0.5,
     ):
+        require_couplings(action, "Metropolis")
         lattice.checkerboard_mask(action.lattice_shape, 0)  # raises for odd extents
         if not isinstance(step_size, Tracer) and not np.asarray(step_size) > 0:
             raise ValueError(f"step_size must be positive, got {step_size}")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
+from genlat.actions.declared import require_couplings
 from genlat.actions.ising import Ising, spin_sum
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.cluster import cluster_minima
@@ -25,12 +26,15 @@ class SwendsenWang(AbstractKernel):
     **Source:** Swendsen and Wang, Phys. Rev. Lett. 58, 86 (1987).
 
     **Arguments:** `action`.
+
+    **Raises:** `ValueError` for an S that is not that of β and h alone.
     """
 
     action: Ising
     has_field: bool = eqx.field(static=True)
 
     def __init__(self, action: Ising):
+        require_couplings(action, type(self).__name__)
         self.action = action
         self.has_field = action.may_have_field
 
@@ -73,12 +77,15 @@ class Wolff(AbstractKernel):
     **Source:** Wolff, Phys. Rev. Lett. 62, 361 (1989).
 
     **Arguments:** `action`.
+
+    **Raises:** `ValueError` for an S that is not that of β and h alone.
     """
 
     action: Ising
     has_field: bool = eqx.field(static=True)
 
     def __init__(self, action: Ising):
+        require_couplings(action, type(self).__name__)
         self.action = action
         self.has_field = action.may_have_field
 

@@ -12,6 +12,7 @@ from jax.nn import sigmoid
 from jaxtyping import Array, Bool, Float, Int, Int32, PRNGKeyArray, Shaped, UInt32
 
 from genlat import lattice
+from genlat.actions.declared import require_couplings
 from genlat.actions.ising import Ising
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.noise import folded, words
@@ -82,7 +83,7 @@ class IsingMetropolis(AbstractSpinSweep):
 
     **Arguments:** `action`; `n_sweeps` ≥ 1 per step.
 
-    **Raises:** `ValueError` for `n_sweeps` < 1.
+    **Raises:** `ValueError` for `n_sweeps` < 1, or an S not that of β and h alone.
     """
 
     action: Ising
@@ -90,6 +91,7 @@ class IsingMetropolis(AbstractSpinSweep):
     has_field: bool = eqx.field(static=True)
 
     def __init__(self, action: Ising, n_sweeps: int = 1):
+        require_couplings(action, type(self).__name__)
         self.action = action
         self.n_sweeps = _checked(n_sweeps)
         self.has_field = action.may_have_field
@@ -108,7 +110,7 @@ class IsingHeatBath(AbstractSpinSweep):
 
     **Arguments:** `action`; `n_sweeps` ≥ 1 per step.
 
-    **Raises:** `ValueError` for `n_sweeps` < 1.
+    **Raises:** `ValueError` for `n_sweeps` < 1, or an S not that of β and h alone.
     """
 
     action: Ising
@@ -116,6 +118,7 @@ class IsingHeatBath(AbstractSpinSweep):
     has_field: bool = eqx.field(static=True)
 
     def __init__(self, action: Ising, n_sweeps: int = 1):
+        require_couplings(action, type(self).__name__)
         self.action = action
         self.n_sweeps = _checked(n_sweeps)
         self.has_field = action.may_have_field

@@ -23,10 +23,12 @@ from genlat.models.bijections.zero_mode import ZeroMode
 from genlat.models.conditioners import ConvNet, DenseNet, Parity
 from genlat.models.flow import Flow
 from genlat.models.gaussian import GaussianPair
+from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
 
 
 def build(
-    prior: GaussianPair,
+    prior: AbstractPrior,
     key: PRNGKeyArray,
     *,
     kind: str = "realnvp",
@@ -113,8 +115,18 @@ def _transformer(
     return RationalQuadraticSpline(bound)
 
 
-def _widths(prior: GaussianPair) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Root mean square of φ at a site, and of its average over the lattice."""
+def _widths(prior: AbstractPrior) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Root mean square of φ at a site, and of its average over the lattice.
+
+    Of two phases those of the wider one.
+    """
+    if isinstance(prior, PhaseMixture):
+        phases = _widths(prior.broken), _widths(prior.symmetric)
+        site_width, mean_width = (
+            jnp.maximum(*both) for both in zip(*phases, strict=True)
+        )
+        return site_width, mean_width
+    assert isinstance(prior, GaussianPair)
     index, _ = lattice.momentum_orbits(prior.lattice_shape)
     variance = jnp.exp(2 * prior.log_std[index])
     mean = 0.0 if prior.mean is None else prior.mean

@@ -3,7 +3,9 @@
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
+from genlat import lattice
 from genlat.actions.base import AbstractAction
+from genlat.actions.declared import require
 from genlat.models import cnf
 from genlat.models.base import AbstractModel
 from genlat.models.cnf import CNF
@@ -28,6 +30,7 @@ class CnfFamily(AbstractFamily):
         self.section = section
 
     def build(self, action: AbstractAction, key: PRNGKeyArray) -> CNF:
+        require(action, lattice.SYMMETRIES, "cnf")  # its vector field has them all
         prior = gaussian_prior.choose(self.section, action)
         section = self.section
         model = cnf.build(
@@ -44,6 +47,7 @@ class CnfFamily(AbstractFamily):
 
     def carry(self, trained: AbstractModel, action: AbstractAction) -> CNF:
         assert isinstance(trained, CNF)
+        require(action, lattice.SYMMETRIES, "cnf")
         prior = gaussian_prior.choose(self.section, action)
         model = transfer.enlarge(trained, prior.variance.shape)
         model = model.with_steps(self.section.n_steps)

@@ -42,9 +42,13 @@ class AbstractFamily(ABC):
 
 
 def carried_prior(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
-    """The prior of a trained model, or `prior` if that is in other phases."""
+    """The prior of a trained model, or `prior` if that is in other phases.
+
+    Both phases at once are good for any, unless the run file names another prior.
+    """
     if isinstance(trained, PhaseMixture):
-        return prior.model() if prior.symmetric is None else trained
+        is_fit = prior.symmetric is not None or prior.is_derived
+        return trained if is_fit else prior.model()
     if prior.symmetric is not None:
         return prior.model()
     assert isinstance(trained, GaussianPair)

@@ -69,6 +69,8 @@ def problems(config: Partial) -> Iterator[Problem]:
         if config.model is not None:
             yield from fit_model.problems(config.theory, config.model)
         if config.train is not None:
+            augment = config.train.augment
+            yield from fit_model.asymmetric(config.theory, "train.augment", augment)
             yield from _anneal(config.theory, config.train)
     if config.train is not None:
         yield from _train(config, config.train)
@@ -147,12 +149,10 @@ def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
 def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
     """Annealing starts in the same theory, at couplings that it allows."""
     couplings = theory.couplings
-    if isinstance(theory, IsingSection):
-        if "sign" in train.augment and theory.field:
-            yield "train.augment", list(train.augment), "a field breaks s → -s"
-        if "field" in train.anneal and not theory.field:
-            allowed = "ends without field, where models are even: leave it out"
-            yield "train.anneal.field", train.anneal["field"], allowed
+    is_even = isinstance(theory, IsingSection) and not theory.field
+    if is_even and "field" in train.anneal:
+        allowed = "ends without field, where models are even: leave it out"
+        yield "train.anneal.field", train.anneal["field"], allowed
     for name, value in train.anneal.items():
         if name not in couplings:
             allowed = f"not a coupling of this theory: it has {', '.join(couplings)}"
@@ -176,7 +176,7 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
     reason = admissible.refusal(train.objective, train.gradient)
     reason = reason or _no_derivative(config.model, train)
     reason = reason or _no_pull_back(config.model, train)
-    if reason := reason or _misses_choices(config.model, train):
+    if reason := reason or misses_choices(config.model, train):
         yield "train.gradient", train.gradient, reason
     if reason is None and train.on_own_draws and train.gradient == "path":
         allowed = (
@@ -282,15 +282,21 @@ def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None
     )
 
 
-def _misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
+def misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
     """Why gradients through draws cannot train the shares of a prior's phases."""
-    is_mixed = isinstance(model, AbstractFlowSection) and model.wells == "mixed"
-    through_draws = train.objective != "forward_kl" and train.gradient == "total"
-    if not (is_mixed and through_draws):
+    if not (isinstance(model, AbstractFlowSection) and model.wells == "mixed"):
+        return None
+    if train.objective == "symmetric_kl":
+        use = 'forward_kl with total, or other wells than "mixed"'
+    elif train.objective == "forward_kl":
+        use = "total" if train.gradient == "path" else None
+    else:
+        use = "path or reinforce" if train.gradient == "total" else None
+    if use is None:
         return None
     return (
-        f"{train.objective}: the total gradient misses how often each phase of wells = "
-        '"mixed" is drawn; use path or reinforce'
+        f"{train.objective}: the {train.gradient} gradient misses how often each phase "
+        f'of wells = "mixed" is drawn; use {use}'
     )
 
 

@@ -17,7 +17,7 @@ from genlat.runs.model_sections import (
     ModelSection,
     PixelCnnSection,
 )
-from genlat.runs.theory_sections import IsingSection, TheoryKind
+from genlat.runs.theory_sections import Group, IsingSection, TheoryKind
 
 # stands for the value of a field that is not in the file
 ABSENT = object()
@@ -50,7 +50,19 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         yield from _coupling(theory, model)
     if isinstance(theory, IsingSection):
         yield from _spins(theory, model)
+    yield from asymmetric(theory, "model.symmetrize", model.symmetrize)
     yield from _nodes(theory, model)
+
+
+def asymmetric(
+    theory: TheoryKind, field: str, names: tuple[Group, ...]
+) -> Iterator[Problem]:
+    """Symmetries that this theory does not declare."""
+    if broken := [name for name in names if name not in theory.symmetries]:
+        allowed = f"{broken[0]} is no symmetry of this theory"
+        if isinstance(theory, IsingSection):
+            allowed += ": a field breaks s → -s"
+        yield field, list(names), allowed
 
 
 def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
@@ -96,16 +108,14 @@ def _spins(theory: IsingSection, model: ModelSection) -> Iterator[Problem]:
         if theory.field or "field" in model.nodes:
             allowed = "hierarchical has heat baths without field: use another model"
             yield "theory.field", theory.field, allowed
-    if "sign" in model.symmetrize and (theory.field or "field" in model.nodes):
+    if "sign" in model.symmetrize and not theory.field and "field" in model.nodes:
         yield "model.symmetrize", list(model.symmetrize), "a field breaks s → -s"
 
 
 def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
     shape = list(theory.shape)
-    if model.prior == "normal" and model.wells in ("one", "none"):
+    if model.prior == "normal" and model.wells in ("one", "none", "mixed"):
         yield "model.wells", model.wells, 'prior = "normal" has no wells: leave it out'
-    if model.wells == "mixed":
-        yield "model.wells", model.wells, f"is for cnf, this model is {model.name}"
     if math.prod(shape) < 2:
         yield "model.name", model.name, "a coupling needs at least two sites"
     if model.splitting != "even_odd" and any(n % 2 and n > 1 for n in shape):

@@ -7,6 +7,7 @@ import jax
 import jax.random as jr
 
 from genlat import lattice
+from genlat.actions.declared import require
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.cnf import CNF
 from genlat.models.conditional import Conditional, Trainable
@@ -21,6 +22,7 @@ from genlat.runs import (
     conditioning,
     directory,
     families,
+    gaussian_prior,
     source,
 )
 from genlat.runs.errors import RequestError
@@ -46,6 +48,7 @@ def initial(job: Job) -> Trainable:
     """
     section = job.config.model
     assert section is not None
+    require(job.action, section.symmetrize, "model.symmetrize")
     if section.init == "scratch":
         model = _untrained(job, section)
     else:
@@ -114,9 +117,11 @@ def _config(path: Path) -> RunConfig:
 
 def _untrained(job: Job, section: ModelSection) -> Trainable:
     key = job.key(Purpose.MODEL)
+    # one prior at all nodes, unless one given twice says where it changes
+    one = gaussian_prior.settled(section, job.action)
 
     def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractModel:
-        action, own = job.action, section
+        action, own = job.action, one
         for name, value in couplings.items():
             action = with_coupling(action, name, value)
         if side is not None and isinstance(section, AbstractFlowSection):

@@ -1,19 +1,27 @@
 """The Gaussian that a flow starts from, as `[model]` asks for it."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from genlat.actions import gap
+from genlat import lattice
+from genlat.actions import gap, phases
 from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.declared import require
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
-from genlat.runs import theory
+from genlat.runs import fit, theory
 from genlat.runs.errors import RequestError
-from genlat.runs.model_sections import AbstractFlowSection, CouplingSection
+from genlat.runs.model_sections import (
+    AbstractFlowSection,
+    CouplingSection,
+    ModelSection,
+)
 from genlat.runs.sections import RunConfig
+from genlat.training.across import with_coupling
 
 
 class Symmetric(NamedTuple):
@@ -30,6 +38,7 @@ class Prior(NamedTuple):
     mean: float
     wells: Wells
     symmetric: Symmetric | None = None
+    is_derived: bool = False  # from the theory, with no word of the run file
 
     def model(self) -> AbstractPrior:
         """The density itself."""
@@ -45,12 +54,19 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
 
     `prior = "normal"` has independent sites around 0 of the variance ⟨φ²⟩ that the best
     Gaussian has in either phase: one wide mode where that one has two.
+
+    **Raises:** `ValueError` for an action that does not declare the symmetries that
+    these densities have.
     """
     assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
+    require(action, lattice.SYMMETRIES, "the Gaussian prior")
     if is_normal(section):
         best = gap.best_gaussian(action)
         total = float(np.mean(best.variance)) + best.mean**2
         return Prior(np.full(action.lattice_shape, total), 0.0, "both")
+    if section.wells == "auto":
+        derived = section.model_copy(update={"wells": _derived([action])})
+        return choose(derived, action)._replace(is_derived=True)
     if section.wells == "none":
         best = gap.best_symmetric(action)
         return Prior(best.variance, best.mean, "both")
@@ -58,6 +74,32 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
         return _both_phases(action)
     best = gap.best_gaussian(action)
     return Prior(best.variance, best.mean, section.wells)
+
+
+def settled(section: ModelSection, action: AbstractAction) -> ModelSection:
+    """The section with the wells that it leaves open, of all nodes if there are any.
+
+    The prior holds what any of its theories may contain: both phases where nodes are in
+    different ones. A node given twice says itself which phase is where.
+    """
+    if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
+        return section
+    actions = []
+    for couplings in itertools.product(*section.nodes.values()):
+        node = action
+        for name, value in zip(section.nodes, couplings, strict=True):
+            node = with_coupling(node, name, value)
+        assert isinstance(node, AbstractScalarAction)
+        actions.append(node)
+    return section.model_copy(update={"wells": _derived(actions)})
+
+
+def _derived(actions: list[AbstractScalarAction]) -> str:
+    """`wells` of the phases that the theories may contain."""
+    found = {phases.of(action) for action in actions}
+    if found == {"symmetric"}:
+        return "none"
+    return "both" if found == {"broken"} else "mixed"
 
 
 def _both_phases(action: AbstractScalarAction) -> Prior:
@@ -79,13 +121,23 @@ def is_normal(section: AbstractFlowSection) -> bool:
     return isinstance(section, CouplingSection) and section.prior == "normal"
 
 
-def refuse_single_well(config: RunConfig) -> None:
-    """A mode can only be dropped where there are two.
+def refuse_unfit(config: RunConfig) -> None:
+    """What only the gap equation knows: how many wells there are, and which phases.
 
-    **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0.
+    **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0,
+    or a prior of both phases is wanted by the theory and the gradient is not for it.
     """
     model = config.model
-    if not isinstance(model, AbstractFlowSection) or model.wells != "one":
+    if not isinstance(model, AbstractFlowSection):
+        return
+    if model.wells == "auto" and not is_normal(model):
+        own = settled(model, theory.build(config.theory))
+        if reason := fit.misses_choices(own, config.train):
+            raise RequestError(
+                f'train.gradient = "{config.train.gradient}": this theory may contain '
+                f"both phases, so its prior does: {reason}"
+            )
+    if model.wells != "one":
         return
     action = theory.build(config.theory)
     assert isinstance(action, AbstractScalarAction)  # others have no such models

@@ -12,8 +12,7 @@ from genlat.runs.fields import (
     ModelSource,
     family_finder,
 )
-
-Group = Literal["sign", "translations", "point_group"]
+from genlat.runs.theory_sections import Group
 
 
 def _nodes(given: Any) -> Any:
@@ -58,11 +57,12 @@ class AbstractModelSection(AbstractSection):
 class AbstractFlowSection(AbstractModelSection):
     """A flow of continuous fields, which starts from a Gaussian prior."""
 
-    wells: Literal["both", "one", "none", "mixed"] = Field(
-        default="both",
-        description='prior in the broken phase: "both" is the exact mixture of ±v; '
-        '"none" one Gaussian around 0; "mixed" ±v and around 0 in shares that are '
-        'learned, for domain walls near the transition; "one" drops a mode on purpose',
+    wells: Literal["auto", "both", "one", "none", "mixed"] = Field(
+        default="auto",
+        description='phases of the prior: "auto" all that the theory may contain; '
+        '"both" the exact mixture of ±v in the broken phase; "none" one Gaussian '
+        'around 0; "mixed" ±v and around 0 in shares that are learned, for domain '
+        'walls near the transition; "one" drops a mode on purpose',
     )
 
 

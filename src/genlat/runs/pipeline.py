@@ -39,7 +39,7 @@ def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     """
     directory.refuse_existing(path)
     environment.prepare()
-    gaussian_prior.refuse_single_well(config)
+    gaussian_prior.refuse_unfit(config)
     training_data.refuse_foreign(config)
     directory.create(path, config)
     return resume(path, screen)

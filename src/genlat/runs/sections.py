@@ -19,8 +19,8 @@ from genlat.runs.fields import (
     SampleSource,
     TrainingSource,
 )
-from genlat.runs.model_sections import AnyModel, Group
-from genlat.runs.theory_sections import THEORIES, TheorySection
+from genlat.runs.model_sections import AnyModel
+from genlat.runs.theory_sections import THEORIES, Group, TheorySection
 from genlat.training import admissible
 
 

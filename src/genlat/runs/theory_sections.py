@@ -1,6 +1,6 @@
 """The `[theory]` of a run file: one section for every theory. No JAX here."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
@@ -11,6 +11,9 @@ Shape = Annotated[
     LISTED,
     Field(min_length=1, max_length=16, description="extents; axis 0 is Euclidean time"),
 ]
+
+Group = Literal["sign", "translations", "point_group"]
+ALL: tuple[Group, ...] = get_args(Group)
 
 
 class Phi4Section(AbstractSection):
@@ -36,6 +39,11 @@ class Phi4Section(AbstractSection):
     g: float | None = Field(
         default=None, ge=0, description="form C: quartic coupling g"
     )
+
+    @property
+    def symmetries(self) -> tuple[Group, ...]:
+        """Those that its action declares."""
+        return ALL
 
     @property
     def couplings(self) -> tuple[str, ...]:
@@ -73,6 +81,11 @@ class DoubleWellSection(AbstractSection):
     spacing: float = Field(default=1.0, gt=0, description="lattice spacing a")
 
     @property
+    def symmetries(self) -> tuple[Group, ...]:
+        """Those that its action declares."""
+        return ALL
+
+    @property
     def couplings(self) -> tuple[str, ...]:
         """Names of the couplings."""
         return ("m0", "mu2", "lam")
@@ -90,6 +103,11 @@ class IsingSection(AbstractSection):
     shape: Shape
     beta: float = Field(description="inverse temperature β; antiferromagnetic if < 0")
     field: float = Field(default=0.0, description="magnetic field h")
+
+    @property
+    def symmetries(self) -> tuple[Group, ...]:
+        """Those that its action declares."""
+        return tuple(x for x in ALL if x != "sign") if self.field else ALL
 
     @property
     def couplings(self) -> tuple[str, ...]:

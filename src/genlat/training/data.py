@@ -11,7 +11,6 @@ from jaxtyping import Array, Key, Num, PRNGKeyArray
 from genlat import lattice
 
 Data = Num[np.ndarray, "size *lattice"] | Num[Array, "size *lattice"]
-SYMMETRIES = ("sign", "translations", "point_group")
 
 
 def split_chains(
@@ -58,8 +57,9 @@ def checked_symmetries(augment: tuple[str, ...]) -> tuple[str, ...]:
 
     **Raises:** `ValueError`.
     """
-    if unknown := [name for name in augment if name not in SYMMETRIES]:
-        raise ValueError(f"augment knows {', '.join(SYMMETRIES)}; got {unknown}")
+    if unknown := [name for name in augment if name not in lattice.SYMMETRIES]:
+        known = ", ".join(lattice.SYMMETRIES)
+        raise ValueError(f"augment knows {known}; got {unknown}")
     if len(set(augment)) < len(augment):
         raise ValueError(f"every symmetry may be named once, got {augment}")
     return tuple(augment)

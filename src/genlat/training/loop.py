@@ -13,9 +13,11 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
+from genlat.actions.declared import require
 from genlat.models.conditional import Conditional, Trainable
 from genlat.training.across import AcrossCouplings
 from genlat.training.objectives import AbstractObjective
+from genlat.training.objectives.base import Augments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +138,9 @@ def run_chunk(
     gradient's norm `grad_norm` and `learning_rate`. Non-finite values are passed on:
     the caller stops.
 
-    **Raises:** `ValueError` for a model that the objective does not fit, micro-batches
-    of an objective that is no mean over them, or annealing with samples of the target.
+    **Raises:** `ValueError` for a model that the objective does not fit, samples of p
+    moved by symmetries that the action does not declare, micro-batches of an objective
+    that is no mean over them, or annealing with samples of the target.
     """
     is_family = isinstance(state.model, Conditional)
     if is_family and not isinstance(objective, AcrossCouplings):
@@ -145,6 +148,8 @@ def run_chunk(
     if reason := objective.why_unfit(state.model):
         raise ValueError(reason)
     name = type(objective).__name__
+    if isinstance(objective, Augments):
+        require(action, objective.augment, "augment")
     if settings.micro_batch is not None and not objective.is_additive:
         raise ValueError(
             f"{name} couples all configurations of a batch and is no mean over "

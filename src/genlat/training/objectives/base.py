@@ -1,7 +1,7 @@
 """The interface of an objective, and what several of them share."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -36,6 +36,16 @@ class AbstractObjective(eqx.Module):
     @abstractmethod
     def why_unfit(self, model: Trainable) -> str | None:
         """What this objective's gradient lacks in `model`, a sentence; None if fit."""
+
+
+@runtime_checkable
+class Augments(Protocol):
+    """An objective that moves samples of p by symmetries, which p must have."""
+
+    @property
+    def augment(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
 
 
 def at_fixed_draws(

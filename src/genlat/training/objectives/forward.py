@@ -10,9 +10,11 @@ from jaxtyping import Array, Float, Key, Num
 
 from genlat.actions.base import AbstractAction, AbstractContinuousAction
 from genlat.models.base import AbstractModel
+from genlat.models.phase_mixture import makes_choices
 from genlat.training.data import Data, checked_data, checked_symmetries, draw_batch
 from genlat.training.objectives.base import (
     AbstractObjective,
+    Augments,
     LossAndWeights,
     no_density,
     with_gradient_of,
@@ -120,6 +122,11 @@ class PathForwardKL(AbstractObjective):
                 "the path gradient of the forward KL pulls configurations back with "
                 f"their score, which {type(model).__name__} cannot; use total"
             )
+        if makes_choices(model):
+            return (
+                "the path gradient of the forward KL moves draws of the prior, and "
+                "misses how often each of its phases is drawn; use total"
+            )
         return no_density(model) or _other_lattice(model, self.data)
 
 
@@ -139,6 +146,11 @@ class SymmetricKL(AbstractObjective):
     forward: AbstractObjective
     side: ClassVar[Literal["q", "p"]] = "p"
     is_additive: ClassVar[bool] = True
+
+    @property
+    def augment(self) -> tuple[str, ...]:
+        """The symmetries that its samples of p are moved by."""
+        return self.forward.augment if isinstance(self.forward, Augments) else ()
 
     def __check_init__(self):
         parts = (self.reverse, self.forward)

@@ -1,0 +1,56 @@
+"""What an action says of itself, and how whoever relies on it asks."""
+
+from typing import TypeGuard
+
+from genlat import lattice
+from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.ising import Ising
+
+
+def require(action: AbstractAction, names: tuple[str, ...], who: str) -> None:
+    """Refuse an action that does not declare these symmetries.
+
+    **Arguments:** `names`, of `lattice.SYMMETRIES`; `who` relies on them.
+
+    **Raises:** `ValueError`, also for a declaration of unknown names.
+    """
+    theory, declared = type(action).__name__, action.symmetries
+    if unknown := [name for name in declared if name not in lattice.SYMMETRIES]:
+        known = ", ".join(lattice.SYMMETRIES)
+        raise ValueError(f"{theory} declares {unknown}; symmetries are {known}")
+    if missing := [name for name in names if name not in declared]:
+        raise ValueError(
+            f"{who} needs the symmetry {' and '.join(map(repr, missing))}, which "
+            f"{theory} does not declare: if its S has it, name it in a property "
+            f"`symmetries` of {theory}; if not, do without {who}"
+        )
+
+
+def require_couplings(action: AbstractAction, who: str) -> None:
+    """Refuse an action whose S is not that of its couplings alone.
+
+    Whoever computes changes of S from the couplings would miss what a subclass adds.
+
+    **Raises:** `ValueError`.
+    """
+    if not (is_scalar(action) or is_ising(action)):
+        raise ValueError(
+            f"{who} computes S from the couplings, which are not all of "
+            f"{type(action).__name__}: it defines an S of its own; use hmc"
+        )
+
+
+def is_scalar(action: AbstractAction) -> TypeGuard[AbstractScalarAction]:
+    """Whether S is that of its three couplings, without terms added in a subclass."""
+    return (
+        isinstance(action, AbstractScalarAction)
+        and type(action).__call__ is AbstractScalarAction.__call__
+    )
+
+
+def is_ising(action: AbstractAction) -> TypeGuard[Ising]:
+    """Whether S is that of β and h, without terms added in a subclass."""
+    if not isinstance(action, Ising):
+        return False
+    kind = type(action)
+    return kind.__call__ is Ising.__call__ and kind.energy is Ising.energy
