@@ -208,10 +208,20 @@ def fluctuations(
 
 
 @app.command()
-def check(file: RunFile, overrides: Overrides = None) -> None:
+def check(
+    file: RunFile,
+    overrides: Overrides = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Build and trace it too, as `run` does.")
+    ] = False,
+) -> None:
     """Validate only: exit status 2 and one line per problem."""
     with _one_line_errors(None):
-        config.load(file, overrides or [])
+        run_config = config.load(file, overrides or [])
+        if trace:
+            from genlat.runs import pipeline
+
+            pipeline.rehearse(run_config)
         typer.echo(f"{file}: fine")
 
 

@@ -22,6 +22,7 @@ from genlat.runs import (
     sample_stage,
     target_stage,
     theory,
+    trace,
     train_stage,
     training_data,
 )
@@ -38,11 +39,20 @@ def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     has but one, and as `resume`.
     """
     directory.refuse_existing(path)
+    rehearse(config)
+    directory.create(path, config)
+    return resume(path, screen)
+
+
+def rehearse(config: RunConfig) -> None:
+    """Everything that can be known of a checked run file before it is carried out.
+
+    **Raises:** `RequestError` for what cannot be.
+    """
     environment.prepare()
     gaussian_prior.refuse_single_well(config)
     training_data.refuse_foreign(config)
-    directory.create(path, config)
-    return resume(path, screen)
+    trace.refuse_untraceable(config)
 
 
 def resume(path: Path, screen: Screen) -> dict[str, Any]:

@@ -123,12 +123,12 @@ def evaluate(
     n = len(phis)
     index = np.arange(batch * -(-n // batch)) % max(n, 1)
     parts = [
-        jax.tree.map(np.asarray, _evaluate(model, action, jnp.asarray(phis[rows])))
+        jax.tree.map(np.asarray, evaluate_batch(model, action, jnp.asarray(phis[rows])))
         for rows in index.reshape(-1, batch)
     ]
     if not parts:
         some = jax.ShapeDtypeStruct((1, *phis.shape[1:]), phis.dtype)
-        shapes = eqx.filter_eval_shape(_evaluate, model, action, some)
+        shapes = eqx.filter_eval_shape(evaluate_batch, model, action, some)
         return {name: np.zeros((0, *x.shape[1:])) for name, x in shapes.items()}
     return {
         name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]
@@ -136,7 +136,7 @@ def evaluate(
 
 
 @eqx.filter_jit
-def _evaluate(
+def evaluate_batch(
     model: AbstractModel, action: AbstractAction, phis: Num[Array, "n *lattice"]
 ) -> dict[str, Float[Array, "n ..."]]:
     measured = jax.vmap(functools.partial(observables.primary, action))(phis)
