@@ -54,7 +54,7 @@ def test_a_model_that_cannot_be_is_refused_before_anything_is_made(
     with pytest.raises(RequestError) as error:
         pipeline.start(run, tmp_path / "out", Screen(quiet=True))
     (line,) = error.value.lines
-    assert line.endswith(': cannot be carried out: no such thing')
+    assert line.endswith(": cannot be carried out: no such thing")
     assert line.startswith(("train.objective = ", "model.name = "))
     assert not (tmp_path / "out").exists()
     path = tmp_path / "run.toml"

@@ -126,7 +126,11 @@ def _convolution(shape: list[int], model: CouplingSection) -> Iterator[Problem]:
         allowed = f"convolutions want extents of 3 or more, shape is {shape}: use dense"
         yield "model.conditioner", model.conditioner, allowed
     elif model.kernel_size == 1:
-        yield "model.kernel_size", model.kernel_size, "must reach a neighbour: 3, 5, ..."
+        yield (
+            "model.kernel_size",
+            model.kernel_size,
+            "must reach a neighbour: 3, 5, ...",
+        )
     elif model.kernel_size % 2 == 0:
         yield "model.kernel_size", model.kernel_size, "must be odd"
     elif model.kernel_size > min(shape):
