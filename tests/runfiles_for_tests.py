@@ -15,7 +15,7 @@ THEORIES = {
 GROUPS = ("sign", "translations", "point_group")
 SIZES = {
     "cnf": {"features": 2, "channels": 1, "kernel_terms": 2, "mixing_terms": 1},
-    **dict.fromkeys(("realnvp", "nice", "spline"), {"layers": 2}),
+    **{name: {"layers": 2} for name in ("realnvp", "nice", "spline")},
     "coarse_to_fine": {"width": 2},
     "pixelcnn": {"width": 2, "depth": 2},
     "made": {"width": 2},

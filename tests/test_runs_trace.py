@@ -92,5 +92,5 @@ def test_everything_that_is_accepted_runs(tmp_path):
     for seed, run in matrix(10_000, 200):
         try:
             pipeline.start(run, tmp_path / str(seed), Screen(quiet=True))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             pytest.fail(f"seed {seed}: {error!r}")

@@ -69,4 +69,4 @@ def test_the_inverse_is_that_of_double_precision_in_hostile_bins():
     # y is rounded: the slope of the inverse carries that over
     tolerance = 20 * EPS * (1 + np.exp(np.asarray(log_wanted)) * np.asarray(height))
     assert np.all(np.abs(np.asarray(x) - np.asarray(wanted)) < tolerance)
-    assert np.quantile(np.abs(log_slope - log_wanted), 0.999) < 1e-2
+    assert np.quantile(np.abs(log_slope - log_wanted), 0.99) < 3e-2

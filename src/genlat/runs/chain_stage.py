@@ -45,7 +45,12 @@ _CLUSTERS: dict[str, Callable[[Ising], AbstractKernel]] = {
 
 def name(job: Job) -> str:
     """What the chain's estimates are filed under: `hmc`, `hmc+cluster`, ..."""
-    return "+".join(_section(job).kernel)
+    return name_of(_section(job))
+
+
+def name_of(section: McmcSection) -> str:
+    """The same, of a run file."""
+    return "+".join(section.kernel)
 
 
 def read(job: Job) -> list[store.Block]:
@@ -71,7 +76,9 @@ def run(job: Job) -> None:
     with job.screen.progress(name(job), section.samples, done) as advance:
         for index in missing:
             begin = time.perf_counter()
+            advance(0, "" if index else f"thermalising, {section.therm} steps")
             kernel, state = _before(job, index)
+            advance(0, "")
             block = _block(job, kernel, state, index)
             block.attributes["seconds"] = time.perf_counter() - begin
             store.write(store.path(job.directory, "chain", index), block)

@@ -24,6 +24,7 @@ from genlat.runs.sections import needs_samples
 from genlat.training import data
 
 NAME = "target"
+TITLE = "log q on samples of p"
 
 
 class Label(NamedTuple):
@@ -52,7 +53,7 @@ def run(job: Job, model: AbstractModel) -> None:
     place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
     paths = stored_chains.paths(place)
     done = [store.path(job.directory, NAME, i).exists() for i in range(len(paths))]
-    with job.screen.progress("log q on samples of p", len(paths), sum(done)) as advance:
+    with job.screen.progress(TITLE, len(paths), sum(done)) as advance:
         for index, path in enumerate(paths):
             if not done[index]:
                 block = _block(job, model, stored_chains.read(path, job.config.theory))

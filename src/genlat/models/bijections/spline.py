@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 # smallest share of a bin, and smallest slope: float32 still inverts to 1e-5
@@ -66,14 +67,15 @@ def invert(
     """
     is_inside, bin_ = _bin_of(y, knots.y, knots)
     gain = (y - bin_.y) / bin_.height
-    bend = gain * (bin_.left + bin_.right - 2 * bin_.secant)
-    b = bin_.left - bend
-    a = bin_.secant - bin_.left + bend  # positive where b is not
-    tilt = bin_.left - gain * (bin_.left + bin_.right)
+    tilt = bin_.left * (1 - gain) - bin_.right * gain
+    b = tilt + 2 * bin_.secant * gain
+    a = bin_.secant - b  # positive where b is not
     root = jnp.sqrt(tilt**2 + 4 * bin_.secant**2 * gain * (1 - gain))
     is_shallow = b >= 0
     above = jnp.where(is_shallow, 2 * bin_.secant * gain, root - b)
     fraction = above / jnp.where(is_shallow, b + root, 2 * a)
+    # beyond the bin by a rounding, the slope would be that of another function
+    fraction -= lax.stop_gradient(jnp.maximum(fraction - 1, 0))
     x = bin_.x + bin_.width * fraction
     log_slope = -_log_slope(fraction, bin_)
     return jnp.where(is_inside, x, y), jnp.where(is_inside, log_slope, 0)
