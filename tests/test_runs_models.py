@@ -187,7 +187,7 @@ def test_lengths_chosen_for_a_cache_are_those_of_a_cpu(tmp_path, monkeypatch):
         (tmp_path / "run.toml").write_text(text)
         run = config.load(tmp_path / "run.toml", [*asked, *overrides[1:]])
         job = Job(tmp_path, run, theory.build(run.theory), QUIET)
-        return job.at_once, train_stage._slice(job)
+        return job.at_once, train_stage._slice(job.config)
 
     assert lengths("") == (16, 16)
     assert lengths("batch = 200", "train.micro_batch=2") == (200, 2)
@@ -289,7 +289,7 @@ def test_priors():
 def test_annealing_starts_at_the_couplings_named(tmp_path):
     asked = ["train.anneal={kappa=0.03}", "train.anneal_fraction=0.3"]
     job = new_job(tmp_path / "run", run_config(tmp_path, asked))
-    annealing = train_stage._annealing(job, 20)
+    annealing = train_stage.annealing_of(job.config, 20)
     assert annealing is not None
     assert annealing.steps == 6
     start, end = (annealing.at(jnp.asarray(k), job.action) for k in (0, 6))

@@ -241,7 +241,7 @@ def one_sided(run: Path) -> None:
         block = store.read(path)
         phi = block.arrays["phi"]
         signs = np.where(phi.mean(axis=(2, 3), keepdims=True) < 0, -1, 1)
-        store.write(path, block._replace(arrays=block.arrays | {"phi": signs * phi}))
+        store.write(path, block._replace(arrays={**block.arrays, "phi": signs * phi}))
 
 
 def disturbed(size: float) -> Change:
@@ -273,7 +273,7 @@ def raised_log_q(fraction: float, by: float) -> Change:
             block = store.read(path)
             log_q = block.arrays["log_q"]
             chosen = rng.random(log_q.shape) < fraction
-            arrays = block.arrays | {"log_q": log_q + by * chosen}
+            arrays = {**block.arrays, "log_q": log_q + by * chosen}
             store.write(path, block._replace(arrays=arrays))
         for path in store.paths(run, "nmcmc"):
             path.unlink()
@@ -290,7 +290,7 @@ def zeroed(fraction: float) -> Change:
             block = store.read(path)
             phi = block.arrays["phi"]
             kept = rng.random(phi.shape[:2]) >= fraction
-            arrays = block.arrays | {"phi": phi * kept[:, :, None, None].astype("f4")}
+            arrays = {**block.arrays, "phi": phi * kept[:, :, None, None].astype("f4")}
             store.write(path, block._replace(arrays=arrays))
         for path in store.paths(run, "target"):
             path.unlink()

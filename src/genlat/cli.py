@@ -7,6 +7,7 @@ command needs it.
 
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import genlat
-from genlat.runs import catalogue, config, directory, scan_request, sections
+from genlat.runs import config, continuation, directory, scan_request
 from genlat.runs.errors import (
     DamagedError,
     DiskError,
@@ -70,6 +71,12 @@ def _stop(number: int, _: object) -> None:
     raise StoppedError(number)
 
 
+def _hush(is_quiet: bool) -> None:
+    """Keep XLA's alarms of slow operations off the screen; before JAX is imported."""
+    if is_quiet:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what ends a run still ends
+
+
 def _show_version(is_asked: bool) -> bool:
     if is_asked:
         typer.echo(f"genlat {genlat.__version__}")
@@ -91,20 +98,41 @@ def options(
 
 @app.command()
 def run(
-    file: RunFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE.toml", help="Run file.")
+    ] = None,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--continue",
+            metavar="RUN",
+            help="Instead of a run file: a finished run, trained further to "
+            "--set train.steps=N.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train, sample, estimate, report."""
     with _one_line_errors(out):
-        run_config = config.load(file, overrides or [])
+        if before is not None and file is None:
+            found = continuation.plan(before, overrides or [])
+        elif file is not None and before is None:
+            found = config.load(file, overrides or [])
+        else:
+            raise RequestError("give either FILE.toml or --continue RUN")
         directory.refuse_existing(out)
+        _hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.screen import Screen
 
-        results = pipeline.start(run_config, out, Screen(quiet=quiet or as_json))
+        screen = Screen(quiet=quiet or as_json)
+        if isinstance(found, continuation.Continuation):
+            results = pipeline.go_on(found, out, screen)
+        else:
+            results = pipeline.start(found, out, screen)
         _finish(results, out, quiet=quiet, as_json=as_json)
 
 
@@ -136,6 +164,7 @@ def scan(
     with _one_line_errors(out):
         request = scan_request.plan(file, over, overrides or [], warm_steps)
         directory.refuse_existing(out)
+        _hush(quiet or as_json)
         from genlat.runs import scan as scans
         from genlat.runs.screen import Screen
 
@@ -149,6 +178,7 @@ def resume(
 ) -> None:
     """Continue a killed run or scan to the same final numbers."""
     with _one_line_errors(run_directory):
+        _hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs import scan as scans
         from genlat.runs.screen import Screen
@@ -208,10 +238,20 @@ def fluctuations(
 
 
 @app.command()
-def check(file: RunFile, overrides: Overrides = None) -> None:
+def check(
+    file: RunFile,
+    overrides: Overrides = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Build and trace it too, as `run` does.")
+    ] = False,
+) -> None:
     """Validate only: exit status 2 and one line per problem."""
     with _one_line_errors(None):
-        config.load(file, overrides or [])
+        run_config = config.load(file, overrides or [])
+        if trace:
+            from genlat.runs import pipeline
+
+            pipeline.rehearse(run_config)
         typer.echo(f"{file}: fine")
 
 
@@ -232,41 +272,19 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
 
 
 @app.command(name="list")
-def list_() -> None:
+def list_(
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOPIC]", help="theories, models, ..., or a section: mcmc."
+        ),
+    ] = None,
+) -> None:
     """Theories, models, objectives, observables, estimators, and every field."""
-    from rich.console import Console
+    with _one_line_errors(None):
+        from genlat.runs import listing
 
-    console = Console(highlight=False)
-    for title, names in (
-        ("theories", catalogue.THEORIES),
-        ("kernels", catalogue.KERNELS),
-        ("models", catalogue.MODELS),
-        ("objectives", catalogue.OBJECTIVES),
-        ("gradients", catalogue.GRADIENTS),
-        ("methods", catalogue.METHODS),
-        ("observables", catalogue.FREE_ENERGY | catalogue.PRIMARY | catalogue.DERIVED),
-    ):
-        _print_rows(console, title, names)
-    for section, models in sections.SECTIONS.items():
-        for model in models:
-            fields = {
-                name: f"{field.description or ''}{_default(field)}"
-                for name, field in model.model_fields.items()
-                if name != "name"
-            }
-            _print_rows(console, f"[{section}] {model.__doc__}", fields)
-
-
-def _print_rows(console: Any, title: str, rows: dict[str, str]) -> None:
-    console.print(title, style="bold", markup=False, soft_wrap=True)
-    for name, description in rows.items():
-        console.print(f"  {name:<20}{description}", markup=False, soft_wrap=True)
-
-
-def _default(field: Any) -> str:
-    if field.is_required():
-        return " (no default)"
-    return "" if field.default is None else f" (default {json.dumps(field.default)})"
+        listing.show(topic)
 
 
 def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:

@@ -364,6 +364,12 @@ def _autocovariances(
 def _as_series(
     values: Real[np.ndarray, "chains n *component"],
 ) -> Float[np.ndarray, "chains n k"]:
+    if np.ndim(values) < 2:
+        raise ValueError(
+            f"wanted chains of shape (n_chains, n), got {np.shape(values)}: one chain "
+            "is values[None]"
+        )
+    values = np.asarray(values)
     if values.shape[0] * values.shape[1] < 2:
         raise ValueError(f"an error needs at least 2 values, got shape {values.shape}")
     if not np.all(np.isfinite(values)):

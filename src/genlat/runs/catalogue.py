@@ -111,6 +111,6 @@ def unknown_name(kind: str, name: Any, available: Iterable[str]) -> str:
     choice = f"this version has {', '.join(available)}"
     if name in LATER[kind]:
         return f"not available in this version; {choice}"
-    nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), available, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     return f"unknown {kind}; {hint}{choice}"

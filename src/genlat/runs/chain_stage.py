@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from genlat import observables
 from genlat.actions import gap
+from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.actions.ising import Ising
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel, ChainState
@@ -44,7 +45,12 @@ _CLUSTERS: dict[str, Callable[[Ising], AbstractKernel]] = {
 
 def name(job: Job) -> str:
     """What the chain's estimates are filed under: `hmc`, `hmc+cluster`, ..."""
-    return "+".join(_section(job).kernel)
+    return name_of(_section(job))
+
+
+def name_of(section: McmcSection) -> str:
+    """The same, of a run file."""
+    return "+".join(section.kernel)
 
 
 def read(job: Job) -> list[store.Block]:
@@ -70,7 +76,9 @@ def run(job: Job) -> None:
     with job.screen.progress(name(job), section.samples, done) as advance:
         for index in missing:
             begin = time.perf_counter()
+            advance(0, "" if index else f"thermalising, {section.therm} steps")
             kernel, state = _before(job, index)
+            advance(0, "")
             block = _block(job, kernel, state, index)
             block.attributes["seconds"] = time.perf_counter() - begin
             store.write(store.path(job.directory, "chain", index), block)
@@ -114,15 +122,14 @@ def _section(job: Job) -> McmcSection:
     return job.config.mcmc
 
 
-def _sweeps(job: Job) -> int:
+def _sweeps(section: McmcSection, action: AbstractAction) -> int:
     """How many sweeps of spins a step makes, which are `mcmc.thin` steps in one.
 
     Where sweeps are all there is from one kept sample to the next: nothing is computed
     between them, which makes them up to 2.5 times as fast.
     """
-    section = _section(job)
     is_one = len(section.kernel) == 1 and section.kernel[0] in _SWEEPS
-    return section.thin if is_one and isinstance(job.action, Ising) else 1
+    return section.thin if is_one and isinstance(action, Ising) else 1
 
 
 def _fingerprint(job: Job) -> str:
@@ -130,26 +137,31 @@ def _fingerprint(job: Job) -> str:
     return directory.fingerprint(config.seed, config.theory, config.mcmc)
 
 
-def _parts(job: Job) -> tuple[AbstractKernel, ...]:
-    """The kernels of the run file, with step sizes yet to be tuned."""
-    section = _section(job)
-    if isinstance(action := job.action, Ising):
-        n_sweeps = _sweeps(job)
+def kernel_of(section: McmcSection, action: AbstractAction) -> AbstractKernel:
+    """The kernel of a run file, with step sizes yet to be tuned."""
+    parts = _parts(section, action)
+    return parts[0] if len(parts) == 1 else Sequence(parts)
+
+
+def _parts(section: McmcSection, action: AbstractAction) -> tuple[AbstractKernel, ...]:
+    if isinstance(action, Ising):
+        n_sweeps = _sweeps(section, action)
         return tuple(
             _SWEEPS[name](action, n_sweeps)
             if name in _SWEEPS
             else _CLUSTERS[name](action)
             for name in section.kernel
         )
+    assert isinstance(action, AbstractScalarAction)  # there are no others
     available = {
         "hmc": HMC(
-            job.scalar, n_leapfrog=section.n_leapfrog, integrator=section.integrator
+            action, n_leapfrog=section.n_leapfrog, integrator=section.integrator
         ),
-        "cluster": SignCluster(job.scalar),
-        "reflection": Reflection(job.scalar),
+        "cluster": SignCluster(action),
+        "reflection": Reflection(action),
     }
     if "metropolis" in section.kernel:  # refuses odd extents
-        available["metropolis"] = Metropolis(job.scalar)
+        available["metropolis"] = Metropolis(action)
     return tuple(available[name] for name in section.kernel)
 
 
@@ -178,20 +190,20 @@ def _step_sizes(kernel: AbstractKernel) -> Float[np.ndarray, " parts"]:
 
 def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
     """Kernel and states from which block `index` continues."""
-    parts = _parts(job)
+    section = _section(job)
     if index > 0:
         arrays = store.read(store.path(job.directory, "chain", index - 1)).arrays
         phis, actions = (
             jnp.asarray(arrays[name]) for name in ("state/phi", "state/action")
         )
         state = jax.vmap(ChainState)(phis, actions)
+        parts = _parts(section, job.action)
         return _with_step_sizes(parts, arrays["state/step_sizes"]), state
     key_start, key_therm, _ = jr.split(job.key(Purpose.CHAIN), 3)
     phis = _start(job, key_start)
-    kernel = parts[0] if len(parts) == 1 else Sequence(parts)
-    return runner.thermalise(
-        kernel, phis, key_therm, n_therm=math.ceil(_section(job).therm / _sweeps(job))
-    )
+    n_therm = math.ceil(section.therm / _sweeps(section, job.action))
+    kernel = kernel_of(section, job.action)
+    return runner.thermalise(kernel, phis, key_therm, n_therm=n_therm)
 
 
 def _start(job: Job, key: PRNGKeyArray) -> Shaped[Array, "chains *lattice"]:
@@ -217,7 +229,7 @@ def _block(
     _, _, key = jr.split(job.key(Purpose.CHAIN), 3)
     measure = jax.tree_util.Partial(observables.primary, job.action)
     begin, end = sum(lengths[:index]), sum(lengths[: index + 1])
-    thin = section.thin // _sweeps(job)
+    thin = section.thin // _sweeps(section, job.action)
     histories, snapshots = [], []
     stored = np.int8 if isinstance(job.action, Ising) else np.float32
     for start in range(begin, end, stride):
@@ -252,7 +264,7 @@ def _block(
 
 def _label(job: Job) -> dict[str, Any]:
     """What the ensemble is of, for whoever finds it: theory and kernel."""
-    kernel = Sequence(_parts(job))
+    kernel = Sequence(_parts(_section(job), job.action))
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),

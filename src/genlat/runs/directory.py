@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,15 @@ from genlat.runs.errors import DamagedError, RequestError, refused
 from genlat.runs.sections import AbstractSection, RunConfig
 
 
-def create(directory: Path, config: RunConfig) -> None:
+def create(
+    directory: Path,
+    config: RunConfig,
+    taken: Mapping[str, bytes] | None = None,
+    noted: Mapping[str, Any] | None = None,
+) -> None:
     """Make a run directory with its resolved `config.toml` and its first notes.
+
+    With the files `taken` and the notes `noted` of a run that it goes on from.
 
     It appears with all of that or not at all, so that there is no moment at which a
     run can be neither begun nor resumed.
@@ -31,7 +38,9 @@ def create(directory: Path, config: RunConfig) -> None:
         for name in ("ensembles", "checkpoints"):
             (temporary / name).mkdir()
         files.write_bytes(temporary / "config.toml", content)
-        first = {"config": _digest(content), "started": now()}
+        for name, found in (taken or {}).items():
+            files.write_bytes(temporary / name, found)
+        first = {"config": _digest(content), "started": now(), **(noted or {})}
         files.write_json(temporary / "notes.json", first)
 
 

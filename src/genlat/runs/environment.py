@@ -6,9 +6,12 @@ import os
 import platform
 import resource
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import jax.monitoring
 
 import genlat
 
@@ -26,6 +29,31 @@ def prepare() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@contextmanager
+def watching_compilation(tell: Callable[[bool], None]) -> Iterator[None]:
+    """Call `tell(True)` when XLA begins to compile something, `tell(False)` after."""
+    _WATCHING.append(tell)
+    if len(_WATCHING) == 1 and not _IS_LISTENING:
+        jax.monitoring.register_event_duration_secs_listener(_hear)
+        _IS_LISTENING.append(True)
+    try:
+        yield
+    finally:
+        _WATCHING.remove(tell)
+
+
+_WATCHING: list[Callable[[bool], None]] = []
+_IS_LISTENING: list[bool] = []  # JAX has no way to take one listener off again
+_LOWERED, _COMPILED = "jaxpr_to_mlir_module_duration", "backend_compile_duration"
+
+
+def _hear(event: str, duration_secs: float, **_: str | int) -> None:
+    """JAX reports the end of every phase: of lowering, after which XLA compiles."""
+    if event.endswith((_LOWERED, _COMPILED)):
+        for tell in _WATCHING:
+            tell(event.endswith(_LOWERED))
 
 
 def cache_directory() -> Path:

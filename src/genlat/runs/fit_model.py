@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genlat.models.autoregressive import classes
-from genlat.runs import source
+from genlat.runs import memory, source
 from genlat.runs.errors import DamagedError
 from genlat.runs.model_sections import (
     AbstractFlowSection,
@@ -46,6 +46,9 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
             yield "model.init", model.init, reason
     if len(set(model.symmetrize)) < len(model.symmetrize):
         yield "model.symmetrize", list(model.symmetrize), "names a group twice"
+    elif model.symmetrize and memory.group_order(theory.shape, model.symmetrize) == 1:
+        allowed = f"changes nothing on the shape {list(theory.shape)}: leave it out"
+        yield "model.symmetrize", list(model.symmetrize), allowed
     if isinstance(model, CouplingSection):
         yield from _coupling(theory, model)
     if isinstance(theory, IsingSection):
@@ -129,7 +132,16 @@ def _convolution(shape: list[int], model: CouplingSection) -> Iterator[Problem]:
     if len(shape) > 3:
         allowed = f"convolutions have at most 3 axes, shape is {shape}: use dense"
         yield "model.conditioner", model.conditioner, allowed
-    if model.kernel_size % 2 == 0:
+    if min(shape) < 3:  # what they move on must reach a neighbour
+        allowed = f"convolutions want extents of 3 or more, shape is {shape}: use dense"
+        yield "model.conditioner", model.conditioner, allowed
+    elif model.kernel_size == 1:
+        yield (
+            "model.kernel_size",
+            model.kernel_size,
+            "must reach a neighbour: 3, 5, ...",
+        )
+    elif model.kernel_size % 2 == 0:
         yield "model.kernel_size", model.kernel_size, "must be odd"
     elif model.kernel_size > min(shape):
         allowed = f"must be at most the smallest extent, shape is {shape}"

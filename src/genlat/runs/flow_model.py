@@ -7,6 +7,7 @@ import jax
 import jax.random as jr
 
 from genlat import lattice
+from genlat.actions.base import AbstractAction
 from genlat.actions.declared import require
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.cnf import CNF
@@ -23,6 +24,7 @@ from genlat.runs import (
     directory,
     families,
     gaussian_prior,
+    keys,
     source,
 )
 from genlat.runs.errors import RequestError
@@ -40,34 +42,41 @@ NOTE = "model"
 def initial(job: Job) -> Trainable:
     """The model before training; notes what a checkpoint does not hold.
 
+    **Raises:** as `make`.
+    """
+    section = job.config.model
+    assert section is not None
+    model = make(job.config, job.action)
+    static = families.of(section).static(_bare(model))
+    directory.note(job.directory, NOTE, static)
+    return model
+
+
+def make(config: RunConfig, action: AbstractAction) -> Trainable:
+    """The model that a run begins with.
+
     From an earlier run it keeps the flow, and the prior unless the Gaussian wanted for
     this theory is in the other phase. A conditional model is kept whole, or taken at
     the couplings of this run.
 
     **Raises:** as `read`, of the run it starts from.
     """
-    section = job.config.model
+    section = config.model
     assert section is not None
-    require(job.action, section.symmetrize, "model.symmetrize")
+    require(action, section.symmetrize, "model.symmetrize")
     if section.init == "scratch":
-        model = _untrained(job, section)
-    else:
-        path = Path(section.init)
-        model = read(path)
-        if section.nodes:
-            # its parameters, with this run's number of integration steps
-            static = families.of(section).static(_bare(model))
-            blank = _blank(section, job.config.theory.shape, static)
-            leaves = jax.tree.leaves(model)
-            model = jax.tree.unflatten(jax.tree.structure(blank), leaves)
-        else:
-            nodes = _nodes(_config(path))
-            there = conditioning.at(model, nodes, job.config.theory)
-            carried = families.of(section).carry(_bare(there), job.action)
-            model = _symmetrized(carried, section)
-    static = families.of(section).static(_bare(model))
-    directory.note(job.directory, NOTE, static)
-    return model
+        return _untrained(config, action, section)
+    path = Path(section.init)
+    model = read(path)
+    if section.nodes:
+        # its parameters, with this run's number of integration steps
+        static = families.of(section).static(_bare(model))
+        blank = _blank(section, config.theory.shape, static)
+        leaves = jax.tree.leaves(model)
+        return jax.tree.unflatten(jax.tree.structure(blank), leaves)
+    there = conditioning.at(model, _nodes(_config(path)), config.theory)
+    carried = families.of(section).carry(_bare(there), action)
+    return _symmetrized(carried, section)
 
 
 def read(path: Path) -> Trainable:
@@ -115,20 +124,22 @@ def _config(path: Path) -> RunConfig:
         raise RequestError(f"model.init: {path}: no run directory any more") from error
 
 
-def _untrained(job: Job, section: ModelSection) -> Trainable:
-    key = job.key(Purpose.MODEL)
+def _untrained(
+    config: RunConfig, action: AbstractAction, section: ModelSection
+) -> Trainable:
+    key = keys.make(config.seed, Purpose.MODEL)
     # one prior at all nodes, unless one given twice says where it changes
-    one = gaussian_prior.settled(section, job.action)
+    one = gaussian_prior.settled(section, action)
 
     def build(couplings: dict[str, float], side: conditioning.Side) -> AbstractModel:
-        action, own = job.action, one
+        here, own = action, one
         for name, value in couplings.items():
-            action = with_coupling(action, name, value)
+            here = with_coupling(here, name, value)
         if side is not None and isinstance(section, AbstractFlowSection):
             of_phase = "none" if side == "below" else "both"
             wells = "mixed" if section.wells == "mixed" else of_phase
             own = section.model_copy(update={"wells": wells})
-        model = families.of(own).build(action, key)
+        model = families.of(own).build(here, key)
         if couplings and isinstance(model, CNF | Flow):  # the same leaves at every node
             model = eqx.tree_at(lambda flow: flow.prior, model, model.prior.as_pair())
         return _symmetrized(model, section)

@@ -149,8 +149,11 @@ def _spin_numbers(lattice_shape: Shape, model: AbstractSpinSection) -> int:
 
 
 def measurement_bytes(lattice_shape: Shape) -> int:
-    """All measurements of one configuration, twice: on disk's way in and out."""
-    return 2 * (13 + lattice_shape[0] // 2) * _DOUBLE
+    """All measurements of one configuration: joined, in the order of a chain, and work.
+
+    Measured: 280 bytes a draw of 4 x 4, where this says 304.
+    """
+    return (2 * (13 + lattice_shape[0] // 2) + 8) * _DOUBLE
 
 
 def chain_bytes(lattice_shape: Shape, samples: int) -> int:

@@ -22,13 +22,26 @@ from genlat.runs import (
     sample_stage,
     target_stage,
     theory,
+    trace,
     train_stage,
     training_data,
 )
+from genlat.runs.continuation import Continuation
 from genlat.runs.job import Job
 from genlat.runs.model_sections import AbstractFlowSection
 from genlat.runs.screen import Screen
-from genlat.runs.sections import RunConfig
+from genlat.runs.sections import RunConfig, needs_samples
+
+
+def go_on(found: Continuation, path: Path, screen: Screen) -> dict[str, Any]:
+    """Train a finished run further, in the new directory `path`; returns the results.
+
+    **Raises:** as `start`.
+    """
+    directory.refuse_existing(path)
+    rehearse(found.config)
+    directory.create(path, found.config, found.taken, found.noted)
+    return resume(path, screen)
 
 
 def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
@@ -38,11 +51,20 @@ def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
     has but one, and as `resume`.
     """
     directory.refuse_existing(path)
+    rehearse(config)
+    directory.create(path, config)
+    return resume(path, screen)
+
+
+def rehearse(config: RunConfig) -> None:
+    """Everything that can be known of a checked run file before it is carried out.
+
+    **Raises:** `RequestError` for what cannot be.
+    """
     environment.prepare()
     gaussian_prior.refuse_unfit(config)
     training_data.refuse_foreign(config)
-    directory.create(path, config)
-    return resume(path, screen)
+    trace.refuse_untraceable(config)
 
 
 def resume(path: Path, screen: Screen) -> dict[str, Any]:
@@ -60,8 +82,10 @@ def resume(path: Path, screen: Screen) -> dict[str, Any]:
     if finished and not lost:  # which needs no lock, so nothing to write
         screen.say(f"{path}: already finished")
         return finished
-    with directory.held(path):
+    watching = environment.watching_compilation(screen.compiling)
+    with directory.held(path), watching:
         environment.prepare()
+        screen.plan(_stages(config))
         job = Job(path, config, theory.build(config.theory), screen)
         if finished:
             screen.say(inventory.lost_line(path, lost))
@@ -72,6 +96,17 @@ def resume(path: Path, screen: Screen) -> dict[str, Any]:
         found = results.write(job, model)
         own_draws.forget(path)
         return found
+
+
+def _stages(config: RunConfig) -> list[str]:
+    """The titles of the bars to come."""
+    found = [] if config.mcmc is None else [chain_stage.name_of(config.mcmc)]
+    if config.model is not None:
+        found += ["training", "sampling"]
+        if needs_samples(config.estimate, config.mcmc):
+            found.append(target_stage.TITLE)
+    is_integrated = "hmc_integration" in config.methods
+    return [*found, "integration"] if is_integrated else found
 
 
 def _records(job: Job) -> AbstractModel | None:

@@ -61,7 +61,7 @@ def read_flow(job: Job) -> list[store.Block]:
 
 def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:
     """ln w̃ = -S - ln q of all draws."""
-    arrays = store.joined(flow, sample_axis=0)
+    arrays = store.joined(flow, sample_axis=0, names=("action", "log_q"))
     return -arrays["action"] - arrays["log_q"]
 
 

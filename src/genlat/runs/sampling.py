@@ -47,13 +47,13 @@ def draw(
     for start in range(first, first + n, batch):
         keys = jax.vmap(jr.fold_in, (None, 0))(key, jnp.arange(start, start + batch))
         wanted = min(batch, first + n - start)
-        part = jax.tree.map(np.asarray, _batch(model, action, keys))
+        part = jax.tree.map(np.asarray, batch_of(model, action, keys))
         parts.append(jax.tree.map(lambda x, count=wanted: x[:count], part))
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
 
 
 @eqx.filter_jit
-def _batch(
+def batch_of(
     model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
 ) -> Draws:
     phis, log_q = model.sample_batch(keys)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ Attribute = str | int | float
 class Block(NamedTuple):
     """Arrays by name (`observables/mag`, `log_q`, ...) and attributes."""
 
-    arrays: dict[str, Shaped[np.ndarray, "..."]]
+    arrays: Mapping[str, Shaped[np.ndarray, "..."]]
     attributes: dict[str, Attribute]
 
 
@@ -62,39 +63,74 @@ def read(path: Path, names: Collection[str] | None = None) -> Block:
 
     **Raises:** `DamagedError` if anything read differs from what was written.
     """
+    stored, attributes = look_into(path)
+    wanted = [name for name in stored if names is None or name in names]
+    return Block({name: stored[name] for name in wanted}, attributes)
+
+
+def look_into(path: Path) -> Block:
+    """A block whose arrays are read, and verified, one by one when they are asked for.
+
+    **Raises:** `DamagedError` if what is read differs from what was written.
+    """
+    with _reading(path), h5py.File(path, "r") as file:
+        attributes = {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in file.attrs.items()
+        }
+        expected = attributes.pop("sha256")
+        digests = {
+            name: str(item.attrs["sha256"]) for name, item in _datasets(file).items()
+        }
+        is_sound = _root_digest(digests, attributes) == expected
+    if not is_sound:
+        raise DamagedError(_advice(path))
+    return Block(_Stored(path, digests), attributes)
+
+
+class _Stored(Mapping[str, Shaped[np.ndarray, "..."]]):
+    """The arrays of a block on disk; none is kept in memory."""
+
+    def __init__(self, path: Path, digests: dict[str, str]):
+        self._path, self._digests = path, digests
+
+    def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
+        digest = self._digests[name]
+        with _reading(self._path), h5py.File(self._path, "r") as file:
+            dataset = file[name]
+            assert isinstance(dataset, h5py.Dataset)
+            array = dataset[()]
+        if _digest(array) != digest:
+            raise DamagedError(_advice(self._path))
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._digests)
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What HDF5 raises depends on which of its structures was hit."""
     try:
-        with h5py.File(path, "r") as file:
-            attributes = {
-                name: value.item() if isinstance(value, np.generic) else value
-                for name, value in file.attrs.items()
-            }
-            expected = attributes.pop("sha256")
-            datasets = _datasets(file)
-            digests = {
-                name: str(item.attrs["sha256"]) for name, item in datasets.items()
-            }
-            is_sound = _root_digest(digests, attributes) == expected
-            arrays = {
-                name: item[()]
-                for name, item in datasets.items()
-                if names is None or name in names
-            }
-    # what HDF5 raises depends on which of its structures was hit
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+        yield
+    except (
+        *(OSError, RuntimeError, LookupError, ValueError, TypeError),
+        *(MemoryError, ArithmeticError, AssertionError),  # a size is what was hit
+    ) as error:
         if isinstance(error, PermissionError):
             raise refused(path, error) from error
         raise DamagedError(_advice(path)) from error
-    except (MemoryError, ArithmeticError) as error:  # a size is what was hit
-        raise DamagedError(_advice(path)) from error
-    if not is_sound or any(_digest(arrays[name]) != digests[name] for name in arrays):
-        raise DamagedError(_advice(path))
-    return Block(arrays, attributes)
 
 
 def read_all(
     directory: Path, name: str, fingerprint: str | None = None, count: int | None = None
 ) -> list[Block]:
     """All blocks of an ensemble, in order: `count` of them, if that is given.
+
+    Of the arrays none is in memory before it is asked for, as in `look_into`.
 
     **Raises:** `DamagedError` for a block that is not what was written or is gone, or
     that another run wrote: its attribute `fingerprint` differs from the one given.
@@ -118,25 +154,27 @@ def _refuse_another_count(
 def read_own(
     path: Path, fingerprint: str | None, names: Collection[str] | None = None
 ) -> Block:
-    """The named arrays of one block, or all, as `read_all` reads them.
+    """The named arrays of one block, or all when they are asked for.
 
     **Raises:** as `read_all`.
     """
-    block = read(path, names)
+    block = look_into(path) if names is None else read(path, names)
     if fingerprint not in (None, block.attributes.get("fingerprint")):
         raise DamagedError(f"{path}: belongs to another run; remove it")
     return block
 
 
 def joined(
-    blocks: Sequence[Block], *, sample_axis: int
+    blocks: Sequence[Block], *, sample_axis: int, names: Collection[str] | None = None
 ) -> dict[str, Shaped[np.ndarray, "..."]]:
     """The arrays of an ensemble's blocks, joined along the axis of samples.
 
-    `state/...`, which only a resumed run needs, is left out.
+    One after another, so that what is in memory twice is one of them alone. Without
+    `names` all but `state/...`, which only a resumed run needs.
     """
     first = blocks[0].arrays if blocks else {}
-    names = [name for name in first if not name.startswith("state/")]
+    if names is None:
+        names = [name for name in first if not name.startswith("state/")]
     return {
         name: np.concatenate([block.arrays[name] for block in blocks], axis=sample_axis)
         for name in names

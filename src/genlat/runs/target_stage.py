@@ -24,6 +24,7 @@ from genlat.runs.sections import needs_samples
 from genlat.training import data
 
 NAME = "target"
+TITLE = "log q on samples of p"
 
 
 class Label(NamedTuple):
@@ -52,7 +53,7 @@ def run(job: Job, model: AbstractModel) -> None:
     place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
     paths = stored_chains.paths(place)
     done = [store.path(job.directory, NAME, i).exists() for i in range(len(paths))]
-    with job.screen.progress("log q on samples of p", len(paths), sum(done)) as advance:
+    with job.screen.progress(TITLE, len(paths), sum(done)) as advance:
         for index, path in enumerate(paths):
             if not done[index]:
                 block = _block(job, model, stored_chains.read(path, job.config.theory))
@@ -123,12 +124,12 @@ def evaluate(
     n = len(phis)
     index = np.arange(batch * -(-n // batch)) % max(n, 1)
     parts = [
-        jax.tree.map(np.asarray, _evaluate(model, action, jnp.asarray(phis[rows])))
+        jax.tree.map(np.asarray, evaluate_batch(model, action, jnp.asarray(phis[rows])))
         for rows in index.reshape(-1, batch)
     ]
     if not parts:
         some = jax.ShapeDtypeStruct((1, *phis.shape[1:]), phis.dtype)
-        shapes = eqx.filter_eval_shape(_evaluate, model, action, some)
+        shapes = eqx.filter_eval_shape(evaluate_batch, model, action, some)
         return {name: np.zeros((0, *x.shape[1:])) for name, x in shapes.items()}
     return {
         name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]
@@ -136,7 +137,7 @@ def evaluate(
 
 
 @eqx.filter_jit
-def _evaluate(
+def evaluate_batch(
     model: AbstractModel, action: AbstractAction, phis: Num[Array, "n *lattice"]
 ) -> dict[str, Float[Array, "n ..."]]:
     measured = jax.vmap(functools.partial(observables.primary, action))(phis)

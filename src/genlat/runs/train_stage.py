@@ -24,6 +24,7 @@ from genlat.runs import (
 from genlat.runs.errors import DivergedError, RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
+from genlat.runs.sections import RunConfig
 from genlat.training import admissible, loop, objectives
 from genlat.training.across import AcrossCouplings
 
@@ -55,7 +56,7 @@ def run(job: Job) -> AbstractModel:
     start = time.perf_counter() - clock
     chunk = chunk_length(settings.steps)
     objective_at = _objectives(job, chunk) if done < settings.steps else None
-    annealing = _annealing(job, settings.steps)
+    annealing = annealing_of(job.config, settings.steps)
     with job.screen.progress("training", settings.steps, done) as advance:
         while done < settings.steps:
             n = min(chunk, settings.steps - done)
@@ -90,16 +91,7 @@ def chunk_length(steps: int) -> int:
 
 
 def _settings(job: Job) -> loop.Settings:
-    train, model = job.config.train, job.config.model
-    assert model is not None
-    settings = loop.Settings(
-        steps=1000 if train.steps is None else train.steps,
-        batch=train.batch,
-        learning_rate=train.learning_rate,
-        warmup=train.warmup,
-        final_fraction=train.final_fraction,
-        micro_batch=_slice(job),
-    )
+    train, settings = job.config.train, settings_of(job.config)
     if train.minutes is None:
         return settings
     notes = directory.notes(job.directory)
@@ -110,14 +102,27 @@ def _settings(job: Job) -> loop.Settings:
     )
 
 
-def _slice(job: Job) -> int | None:
+def settings_of(config: RunConfig) -> loop.Settings:
+    """Of a run file; the steps are the default's where it gives minutes."""
+    train = config.train
+    return loop.Settings(
+        steps=1000 if train.steps is None else train.steps,
+        batch=train.batch,
+        learning_rate=train.learning_rate,
+        warmup=train.warmup,
+        final_fraction=train.final_fraction,
+        micro_batch=_slice(config),
+    )
+
+
+def _slice(config: RunConfig) -> int | None:
     """Configurations per slice; lengths chosen for a cache are those of a CPU."""
-    train, model = job.config.train, job.config.model
+    train, model = config.train, config.model
     assert model is not None
     is_chosen = train.micro_batch is not None or bool(model.nodes)
     if jax.default_backend() != "cpu" and not is_chosen:
         return None
-    return slices.length(model, train, job.config.theory)
+    return slices.length(model, train, config.theory)
 
 
 def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
@@ -125,7 +130,7 @@ def _calibrate(job: Job, settings: loop.Settings, minutes: float) -> int:
     begin = time.perf_counter()
     state = loop.init(flow_model.initial(job), settings, job.key(Purpose.CALIBRATION))
     objective = _objectives(job, LONGEST_CHUNK)(0, state.model)
-    annealing = _annealing(job, settings.steps)
+    annealing = annealing_of(job.config, settings.steps)
 
     def seconds() -> float:
         start = time.perf_counter()
@@ -156,19 +161,12 @@ def _objectives(
     **Raises:** `RequestError` for samples of p that cannot be trained on.
     """
     train = job.config.train
-    build = objectives.ADMISSIBLE[train.objective, train.gradient]
-    assert not isinstance(build, str)  # refused with the run file
     if not train.needs_data:
-        needed = {"alpha": train.alpha}
-        names = admissible.NEEDS[train.objective]
-        objective = build(**{name: needed[name] for name in names})
-        assert job.config.model is not None
-        if nodes := job.config.model.nodes:
-            objective = AcrossCouplings(objective, tuple(nodes))
+        objective = objective_of(job.config, None)
         return lambda step, model: objective
 
     def on(samples: training_data.Rows) -> objectives.AbstractObjective:
-        return build(data=jnp.asarray(samples), augment=train.augment)
+        return objective_of(job.config, samples)
 
     if train.on_own_draws:
         own = own_draws.OwnDraws(job)
@@ -177,9 +175,25 @@ def _objectives(
     return lambda step, model: on(stored.at(step))
 
 
-def _annealing(job: Job, steps: int) -> loop.Annealing | None:
+def objective_of(
+    config: RunConfig, samples: training_data.Rows | None
+) -> objectives.AbstractObjective:
+    """The objective of a run file, on `samples` of p where it wants any."""
+    train = config.train
+    build = objectives.ADMISSIBLE[train.objective, train.gradient]
+    assert not isinstance(build, str)  # refused with the run file
+    if samples is not None:
+        return build(data=jnp.asarray(samples), augment=train.augment)
+    needed = {"alpha": train.alpha}
+    names = admissible.NEEDS[train.objective]
+    objective = build(**{name: needed[name] for name in names})
+    nodes = {} if config.model is None else config.model.nodes
+    return AcrossCouplings(objective, tuple(nodes)) if nodes else objective
+
+
+def annealing_of(config: RunConfig, steps: int) -> loop.Annealing | None:
     """From the couplings of `train.anneal` to the theory's own."""
-    train, section = job.config.train, job.config.theory
+    train, section = config.train, config.theory
     if not train.anneal:
         return None
     start = theory.build(section.model_copy(update=train.anneal))

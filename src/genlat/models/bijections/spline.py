@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 # smallest share of a bin, and smallest slope: float32 still inverts to 1e-5
@@ -47,8 +48,7 @@ def evaluate(
     is_inside, bin_ = _bin_of(x, knots.x, knots)
     fraction = (x - bin_.x) / bin_.width
     mixed = fraction * (1 - fraction)
-    curvature = bin_.left + bin_.right - 2 * bin_.secant
-    below = bin_.secant + curvature * mixed
+    below = _below(mixed, bin_)
     above = bin_.secant * fraction**2 + bin_.left * mixed
     y = bin_.y + bin_.height * above / below
     log_slope = _log_slope(fraction, bin_)
@@ -58,14 +58,24 @@ def evaluate(
 def invert(
     y: Float[Array, "*shape"], knots: Knots
 ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
-    """Position and log of the slope of the inverse, from the root that is stable."""
+    r"""Position and log of the slope of the inverse, from the root that is stable.
+
+    With slopes l, r at the knots, s the secant and g the share of the height, the
+    quadratic of Durkan et al. has the discriminant
+    $(l - g(l + r))^2 + 4 s^2 g (1 - g)$, a sum of what cannot be negative; theirs,
+    $b^2 - 4ac$, is one of large terms that cancel.
+    """
     is_inside, bin_ = _bin_of(y, knots.y, knots)
     gain = (y - bin_.y) / bin_.height
-    bend = gain * (bin_.left + bin_.right - 2 * bin_.secant)
-    b = bin_.left - bend
-    a = bin_.secant - bin_.left + bend
-    root = jnp.sqrt(b**2 + 4 * a * bin_.secant * gain)
-    fraction = 2 * bin_.secant * gain / (b + root)
+    tilt = bin_.left * (1 - gain) - bin_.right * gain
+    b = tilt + 2 * bin_.secant * gain
+    a = bin_.secant - b  # positive where b is not
+    root = jnp.sqrt(tilt**2 + 4 * bin_.secant**2 * gain * (1 - gain))
+    is_shallow = b >= 0
+    above = jnp.where(is_shallow, 2 * bin_.secant * gain, root - b)
+    fraction = above / jnp.where(is_shallow, b + root, 2 * a)
+    # beyond the bin by a rounding, the slope would be that of another function
+    fraction -= lax.stop_gradient(jnp.maximum(fraction - 1, 0))
     x = bin_.x + bin_.width * fraction
     log_slope = -_log_slope(fraction, bin_)
     return jnp.where(is_inside, x, y), jnp.where(is_inside, log_slope, 0)
@@ -105,9 +115,13 @@ def _bin_of(
     return is_inside, _Bin(x, y, width, height, height / width, left, right)
 
 
+def _below(mixed: Array, bin_: _Bin) -> Array:
+    """The denominator, of positive terms: ξ (1 - ξ) is at most a quarter."""
+    return bin_.secant * (1 - 2 * mixed) + (bin_.left + bin_.right) * mixed
+
+
 def _log_slope(fraction: Array, bin_: _Bin) -> Array:
     rest = 1 - fraction
     mixed = fraction * rest
     inner = bin_.right * fraction**2 + 2 * bin_.secant * mixed + bin_.left * rest**2
-    below = bin_.secant + (bin_.left + bin_.right - 2 * bin_.secant) * mixed
-    return 2 * jnp.log(bin_.secant / below) + jnp.log(inner)
+    return 2 * jnp.log(bin_.secant / _below(mixed, bin_)) + jnp.log(inner)

@@ -1,0 +1,86 @@
+"""A finished run trained further is the longer training, where the schedule allows."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from config_for_tests import load
+from genlat import cli
+from genlat.runs import continuation, directory, metrics, pipeline
+from genlat.runs.errors import RequestError
+from genlat.runs.screen import Screen
+
+TEXT = """
+seed = 3
+[theory]
+name = "phi4"
+shape = [4]
+kappa = 0.2
+lam = 0.3
+[model]
+features = 2
+channels = 1
+kernel_terms = 2
+mixing_terms = 1
+n_steps = 2
+[train]
+steps = 10
+batch = 8
+final_fraction = 1.0
+warmup = 4
+[estimate]
+samples = 200
+chains = 10
+n_steps = 2
+"""
+QUIET = Screen(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    place = tmp_path_factory.mktemp("short")
+    pipeline.start(load(place, TEXT), place / "run", QUIET)
+    return place / "run"
+
+
+def test_it_equals_one_longer_training_of_a_constant_rate(short, tmp_path):
+    found = continuation.plan(short, ["train.steps=20"])
+    further = pipeline.go_on(found, tmp_path / "further", QUIET)
+    whole = load(tmp_path, TEXT, ["train.steps=20"])
+    at_once = pipeline.start(whole, tmp_path / "whole", QUIET)
+    assert further["estimates"] == at_once["estimates"]
+    logs = [metrics.read(tmp_path / name) for name in ("further", "whole")]
+    losses = [[line["loss"] for line in lines] for lines in logs]
+    assert len(losses[0]) == 20
+    np.testing.assert_array_equal(*losses)
+    noted = directory.notes(tmp_path / "further")["continues"]
+    assert noted == {"run": str(short), "steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["train.steps=10"], "train.steps: 10 steps are made: give all, more than"),
+        ([], "--set train.steps=20"),
+        (["train.steps=20", "seed=4"], "--continue: seed must stay as it is"),
+        (["train.steps=20", "theory.kappa=0.1"], "--continue: theory must stay"),
+        (["train.steps=20", "model.features=3"], "--continue: model must stay"),
+    ],
+)
+def test_another_run_is_refused(short, overrides, expected):
+    with pytest.raises(RequestError) as error:
+        continuation.plan(short, overrides)
+    (line,) = error.value.lines
+    assert expected in line
+
+
+def test_what_is_not_finished_or_not_named_is_refused(short, tmp_path):
+    directory.create(tmp_path / "begun", load(tmp_path, TEXT))
+    with pytest.raises(RequestError, match="is not finished"):
+        continuation.plan(tmp_path / "begun", ["train.steps=20"])
+    out = ["--out", str(tmp_path / "out")]
+    both = ["run", str(tmp_path / "run.toml"), "--continue", str(short), *out]
+    for arguments in (both, ["run", *out]):
+        result = CliRunner().invoke(cli.app, arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr == "give either FILE.toml or --continue RUN\n"
