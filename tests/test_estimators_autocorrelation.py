@@ -337,3 +337,12 @@ def test_too_few_samples_make_no_error():
         assert autocorrelation.mean(random.normal(size=shape)).flaw == ""
     slow = _chains(0.995, (1, 1, 300), seed=7)[0]  # one independent draw
     assert autocorrelation.mean(slow).flaw == autocorrelation.TOO_FEW
+
+
+def test_one_dimension_is_told_the_shape_that_is_wanted():
+    for values in (np.arange(9.0), [1.0, 2.0, 4.0]):
+        with pytest.raises(
+            ValueError, match=r"\(n_chains, n\), got \([39],\): one chain"
+        ):
+            autocorrelation._as_series(values)
+    assert autocorrelation._as_series([[1, 2, 4]]).shape == (1, 3, 1)
