@@ -1,5 +1,6 @@
 """The Γ-method against AR(1) chains, whose ρ(t) = r^t and τ_int are exact."""
 
+import inspect
 import math
 
 import numpy as np
@@ -335,3 +336,11 @@ def test_too_few_samples_make_no_error():
         assert autocorrelation.mean(random.normal(size=shape)).flaw == ""
     slow = _chains(0.995, (1, 1, 300), seed=7)[0]  # one independent draw
     assert autocorrelation.mean(slow).flaw == autocorrelation.TOO_FEW
+
+
+def test_one_dimension_is_told_the_shape_that_is_wanted():
+    as_series = inspect.unwrap(autocorrelation._as_series)  # as where no types are read
+    for values in (np.arange(9.0), [1.0, 2.0, 4.0]):
+        with pytest.raises(ValueError, match=r"\(n_chains, n\), one chain"):
+            as_series(values)
+    assert as_series([[1, 2, 4]]).shape == (1, 3, 1)

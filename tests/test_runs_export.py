@@ -1,5 +1,6 @@
 """Export: what others read is what we recorded, and what they find is what we find."""
 
+import dataclasses
 import json
 import sys
 
@@ -354,3 +355,19 @@ def test_a_run_of_one_part_has_one_group(run, tmp_path):
     methods = {name.partition("/")[0] for name in export.to_pyerrors(record)}
     assert methods == {"chain"}
     assert json.dumps(export.to_xarray(record)["chain"].attrs)
+
+
+def test_chosen_observables_alone(run, tmp_path):
+    export.write(str(run), str(tmp_path / "few.nc"), ["abs_mag"])
+    export.write(run, tmp_path / "all.nc")
+    few, everything = (tmp_path / name for name in ("few.nc", "all.nc"))
+    assert few.stat().st_size < everything.stat().st_size
+    record = records.read(run)
+    for group in ("chain", "flow", "nmcmc"):
+        chosen = export.to_xarray(dataclasses.replace(record, only=("abs_mag",)))
+        names = set(chosen[group].data_vars)
+        assert "abs_mag" in names
+        assert not names & (set(record.measured()) - {"abs_mag"})
+    with pytest.raises(RequestError, match="magg: not measured; there are "):
+        export.write(run, tmp_path / "none.nc", ["magg"])
+    assert len(repr(record)) < 200 + len(str(run))

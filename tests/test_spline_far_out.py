@@ -70,3 +70,9 @@ def test_the_inverse_is_that_of_double_precision_in_hostile_bins():
     tolerance = 20 * EPS * (1 + np.exp(np.asarray(log_wanted)) * np.asarray(height))
     assert np.all(np.abs(np.asarray(x) - np.asarray(wanted)) < tolerance)
     assert np.quantile(np.abs(log_slope - log_wanted), 0.99) < 3e-2
+    zero, one = jnp.zeros((N,)), jnp.ones((N,))
+    steep, top, at = (v.astype(jnp.float64) for v in (ends, h, y))
+    knots = spline.Knots(jnp.stack([zero, one]), jnp.stack([zero, top]), steep)
+    back, log_back = jax.jit(spline.evaluate)(wanted, knots)
+    np.testing.assert_allclose(back / top, at / top, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(log_back, -log_wanted, rtol=0, atol=1e-9)

@@ -204,12 +204,16 @@ def report(run_directory: RunDirectory) -> None:
 def export(
     run_directory: RunDirectory,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="New file.")],
+    observables: Annotated[
+        str, typer.Option(metavar="a,b,c", help="These alone; all by default.")
+    ] = "",
 ) -> None:
     """Write a finished run for xarray and ArviZ (.nc) or pyerrors (.json.gz)."""
     with _one_line_errors(None):
         from genlat.runs import export
 
-        export.write(run_directory, out)
+        names = [name.strip() for name in observables.split(",") if name.strip()]
+        export.write(run_directory, out, names)
         typer.echo(out)
 
 

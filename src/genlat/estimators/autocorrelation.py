@@ -364,12 +364,9 @@ def _autocovariances(
 def _as_series(
     values: Real[np.ndarray, "chains n *component"],
 ) -> Float[np.ndarray, "chains n k"]:
-    if np.ndim(values) < 2:
-        raise ValueError(
-            f"wanted chains of shape (n_chains, n), got {np.shape(values)}: one chain "
-            "is values[None]"
-        )
-    values = np.asarray(values)
+    if (values := np.asarray(values)).ndim < 2:
+        want = "wanted chains of shape (n_chains, n), one chain is values[None]"
+        raise ValueError(f"{want}; got {values.shape}")
     if values.shape[0] * values.shape[1] < 2:
         raise ValueError(f"an error needs at least 2 values, got shape {values.shape}")
     if not np.all(np.isfinite(values)):

@@ -28,7 +28,7 @@ class _Problem(NamedTuple):
         return f"{source}: {self.field} = {value}: {self.allowed}"
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
     """Read and check a run file.
 
     **Arguments:** `overrides` are `section.field=value`; the value is read as TOML and,
@@ -36,7 +36,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     **Raises:** `RequestError` with every problem found.
     """
-    return check(read(path, overrides), str(path))
+    return check(read(Path(path), overrides), str(path))
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

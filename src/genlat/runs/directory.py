@@ -69,11 +69,21 @@ def read_config(directory: Path) -> RunConfig:
     except OSError as error:
         raise refused(directory / "config.toml", error) from error
     noted = notes(directory)
+    if not noted and not _is_run_file(content):
+        raise RequestError(f"{directory}: not a run directory of genlat")
     if not noted:
         path = directory / "notes.json"
         raise DamagedError(f"{path}: is gone; put a copy of it back, or begin anew")
     refuse_edited(directory, content, noted)
     return RunConfig.model_validate(tomllib.loads(content.decode()))
+
+
+def _is_run_file(content: bytes) -> bool:
+    try:
+        RunConfig.model_validate(tomllib.loads(content.decode()))
+    except ValueError:  # no text, no TOML, or another program's
+        return False
+    return True
 
 
 def refuse_edited(directory: Path, content: bytes, noted: dict[str, Any]) -> None:

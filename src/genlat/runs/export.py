@@ -3,9 +3,10 @@
 The packages are those of the extra `export`; each is imported where it is needed.
 """
 
+import dataclasses
 import importlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,23 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
 Json = dict[str, Any]
-PREFIX = "observables/"
+PREFIX = records.PREFIX
 OVERHEAD = 2**20  # bytes of a NetCDF file beside its arrays, at most about
 SHORTEST = 5
 """pyerrors takes no shorter series."""
 
 
-def write(run_directory: Path, path: Path) -> None:
+def write(
+    run_directory: Path | str, path: Path | str, observables: Sequence[str] = ()
+) -> None:
     """Write a finished run to a new file, in the format that its ending names.
+
+    **Arguments:** `observables`: which of the measured ones; all without any.
 
     **Raises:** `RequestError` for another ending than those of `WRITERS`, a file that
     exists, a directory that is not there or not of a finished run, a missing package.
     """
+    run_directory, path = Path(run_directory), Path(path)
     writers = [
         writer for ending, writer in WRITERS.items() if path.name.endswith(ending)
     ]
@@ -51,6 +57,12 @@ def write(run_directory: Path, path: Path) -> None:
             f"{run_directory}: not finished; continue with: "
             f"genlat resume {run_directory}"
         )
+    if observables:
+        known = record.measured()
+        if strange := [name for name in observables if name not in known]:
+            there = ", ".join(known)
+            raise RequestError(f"{strange[0]}: not measured; there are {there}")
+        record = dataclasses.replace(record, only=tuple(observables))
     writers[0](record, path)
 
 

@@ -33,23 +33,25 @@ from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig, needs_samples
 
 
-def go_on(found: Continuation, path: Path, screen: Screen) -> dict[str, Any]:
+def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, Any]:
     """Train a finished run further, in the new directory `path`; returns the results.
 
     **Raises:** as `start`.
     """
+    path = Path(path)
     directory.refuse_existing(path)
     rehearse(found.config)
     directory.create(path, found.config, found.taken, found.noted)
     return resume(path, screen)
 
 
-def start(config: RunConfig, path: Path, screen: Screen) -> dict[str, Any]:
+def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]:
     """Carry out a checked run file in the new directory `path`; returns the results.
 
     **Raises:** `RequestError` if `path` exists or one well is asked of a theory that
     has but one, and as `resume`.
     """
+    path = Path(path)
     directory.refuse_existing(path)
     rehearse(config)
     directory.create(path, config)
@@ -67,7 +69,7 @@ def rehearse(config: RunConfig) -> None:
     trace.refuse_untraceable(config)
 
 
-def resume(path: Path, screen: Screen) -> dict[str, Any]:
+def resume(path: Path | str, screen: Screen) -> dict[str, Any]:
     """Continue a run wherever it stopped; returns the results.
 
     A finished run that has lost a record makes it again; its results stay.
@@ -76,6 +78,7 @@ def resume(path: Path, screen: Screen) -> dict[str, Any]:
     `DamagedError` for a record that is not what was written;
     `DivergedError` if training met a number that is not finite.
     """
+    path = Path(path)
     config = directory.read_config(path)
     finished = files.read_json(path / "results.json")
     lost = inventory.missing(path)

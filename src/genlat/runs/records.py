@@ -13,6 +13,7 @@ from genlat.runs import directory as runs_directory
 from genlat.runs import files, inventory, metrics, scan_request, store
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
+PREFIX = "observables/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,25 +23,31 @@ class Record:
     - `config`: the resolved run file.
     - `results`: `results.json`, schema `genlat.results/1`; empty before the run ends.
     - `metrics`: one array per column of `metrics.jsonl`, one entry per logged step.
+    - `only`: the observables that are read of `chain` and `flow`; None for all.
     """
 
     directory: Path
     config: dict[str, Any]
     results: dict[str, Any]
     metrics: dict[str, Float[np.ndarray, " steps"]]
+    only: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        done = "finished" if self.results else "not finished"
+        return f"Record({self.directory}, {done}, {len(self.metrics)} metrics)"
 
     @cached_property
     def chain(self) -> Arrays:
         """`observables/<key>` (n_chains, n_kept, ...), `acceptance`, `delta_h`
         (n_chains, n_kept), `phi` (n_chains, n_saved, *lattice). Empty without a
         chain."""
-        return store.joined(self._blocks("chain"), sample_axis=1)
+        return self._joined("chain", sample_axis=1)
 
     @cached_property
     def flow(self) -> Arrays:
         """`log_q`, `action` (n,), `observables/<key>` (n, ...), `phi` (n_saved,
         *lattice). Empty without a model."""
-        return store.joined(self._blocks("flow"), sample_axis=0)
+        return self._joined("flow", sample_axis=0)
 
     @cached_property
     def nmcmc(self) -> Arrays:
@@ -60,18 +67,38 @@ class Record:
         blocks = self._blocks("path")
         return [{name: block.arrays[name] for name in names} for block in blocks]
 
+    def _joined(self, kind: str, sample_axis: int) -> Arrays:
+        blocks = self._blocks(kind)
+        if not blocks or self.only is None:
+            return store.joined(blocks, sample_axis=sample_axis)
+        wanted = {f"{PREFIX}{name}" for name in self.only}
+        names = [
+            name
+            for name in blocks[0].arrays
+            if not name.startswith((PREFIX, "state/")) or name in wanted
+        ]
+        return store.joined(blocks, sample_axis=sample_axis, names=names)
+
+    def measured(self) -> list[str]:
+        """The observables on disk, of chain or draws."""
+        blocks = [*self._blocks("chain")[:1], *self._blocks("flow")[:1]]
+        names = [name for block in blocks for name in block.arrays]
+        ours = [name for name in names if name.startswith(PREFIX)]
+        return list(dict.fromkeys(name.removeprefix(PREFIX) for name in ours))
+
     def _blocks(self, kind: str) -> list[store.Block]:
         """All of them: of a finished run, those that it had."""
         inventory.refuse_missing(self.directory, kind)
         return store.read_all(self.directory, kind)
 
 
-def read(directory: Path) -> Record:
+def read(directory: Path | str) -> Record:
     """Read a run directory, finished or not.
 
     **Raises:** `OSError` if it is none; `DamagedError` or `RequestError` if a file is
     not what was written.
     """
+    directory = Path(directory)
     content = (directory / "config.toml").read_bytes()
     if noted := runs_directory.notes(directory):
         runs_directory.refuse_edited(directory, content, noted)
@@ -82,12 +109,12 @@ def read(directory: Path) -> Record:
     return Record(directory, config, results, _columns(lines))
 
 
-def read_fluctuations(directory: Path) -> dict[str, Any]:
+def read_fluctuations(directory: Path | str) -> dict[str, Any]:
     """What `genlat fluctuations` found, schema `genlat.fluctuations/1`.
 
     **Raises:** `DamagedError` if it is not what was written.
     """
-    return files.read_json(directory / "fluctuations.json")
+    return files.read_json(Path(directory) / "fluctuations.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +130,13 @@ class ScanRecord:
     results: dict[str, Any]
 
 
-def read_scan(directory: Path) -> ScanRecord:
+def read_scan(directory: Path | str) -> ScanRecord:
     """Read a scan directory, finished or not.
 
     **Raises:** `OSError` if it is none; `DamagedError` or `RequestError` if a file is
     not what was written.
     """
+    directory = Path(directory)
     request = scan_request.read_table(directory)
     return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
 

@@ -23,6 +23,10 @@ class Draws(NamedTuple):
     action: Float[np.ndarray, " n"]
     observables: dict[str, Float[np.ndarray, "n ..."]]
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.phis.shape[1:]))
+        return f"Draws({len(self.phis)} of {shape}, {', '.join(self.observables)})"
+
     @property
     def log_w(self) -> Float[np.ndarray, " n"]:
         """ln w̃ = -S - ln q."""
