@@ -74,7 +74,8 @@ def changed(**lines):
         (["theory.field=0.1"], 'train.augment = ["sign", "translations", "point_group'),
         (
             ["theory.field=0.1", 'model.symmetrize=["sign"]'],
-            'model.symmetrize = ["sign"]: a field breaks s → -s',
+            'model.symmetrize = ["sign"]: sign is no symmetry of this theory: a field '
+            "breaks s → -s",
         ),
         (
             ["model={name = 'hierarchical', nodes = {field = [0.0, 0.1]}}"],

@@ -85,8 +85,10 @@ def _train(config: RunConfig, action: AbstractAction, model: Trainable) -> None:
     state = eqx.filter_eval_shape(loop.init, model, settings, _key())
     # as long as those of the training, which finds this one traced already
     n = train_stage.chunk_length(settings.steps)
+    # the action as it is: one that is traced cannot say which symmetries it has
     eqx.filter_eval_shape(
-        loop.run_chunk, state, action, objective, settings, n, annealing
+        lambda state: loop.run_chunk(state, action, objective, settings, n, annealing),
+        state,
     )
 
 
