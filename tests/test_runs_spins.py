@@ -74,8 +74,7 @@ def changed(**lines):
         (["theory.field=0.1"], 'train.augment = ["sign", "translations", "point_group'),
         (
             ["theory.field=0.1", 'model.symmetrize=["sign"]'],
-            'model.symmetrize = ["sign"]: sign is no symmetry of this theory: a field '
-            "breaks s → -s",
+            "sign is no symmetry of this theory: a field breaks s → -s",
         ),
         (
             ["model={name = 'hierarchical', nodes = {field = [0.0, 0.1]}}"],
