@@ -300,7 +300,7 @@ def test_what_is_not_defined_says_so():
     is_marked(estimates.chain(measured, ("correlation_length",), (4, 2)))
     of_q = {"two_point": measured["two_point"].reshape(120, 3)}
     of_q["action_density"] = RNG.normal(size=120)
-    weighted = Draws(RNG.normal(size=120), of_q, roundoff=0.0)
+    weighted = Draws(1e-3 * RNG.normal(size=120), of_q, roundoff=0.0)
     found = estimates.nis(weighted, ("correlation_length",), (4, 2))
     is_marked({"correlation_length": found["correlation_length"]})
 
