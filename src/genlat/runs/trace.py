@@ -56,6 +56,7 @@ def refuse_untraceable(config: RunConfig) -> None:
 def _attempt(field: str, value: Any, make: Callable[[], Any]) -> Any:
     try:
         return make()
+    # what JAX and our own constructors raise for shapes and options that do not fit
     except (ValueError, TypeError, NotImplementedError, IndexError) as error:
         reason = " ".join(str(error).split())
         line = f"{field} = {run_text.shown(value)}: cannot be carried out: {reason}"
