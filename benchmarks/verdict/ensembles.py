@@ -172,7 +172,7 @@ def judged(law: Law, run: Run, made: Ensembles, seed: int) -> results.Results:
         proposed = Proposed(chain.index, chain.accepted.astype(np.float64))
         parts.append(findings.of_proposed(draws, proposed, NAMES, SHAPE, 1.0))
     rng = np.random.default_rng(seed)
-    parts.append(evidence.of_samples(draws, made.samples, methods, SHAPE, rng))
+    parts.append(evidence.of_samples(draws, made.samples, methods, NAMES, SHAPE, rng))
     noted: dict[str, Any] = {"volume": VOLUME}
     if run.shift is not None:
         error = math.sqrt(max(1 / law.ess - 1, 0.0) / run.n)

@@ -41,6 +41,7 @@ def target(job: Job, model: AbstractModel) -> Findings:
         findings.draws(job, model),
         samples,
         job.config.methods,
+        job.config.observable_names,
         job.config.theory.shape,
         rng,
     )

@@ -23,7 +23,7 @@ def chain(
     found = {}
     for name in names:
         if name in observables.DERIVED:
-            inputs, function = _derived(name, lattice_shape)
+            inputs, function = derivation(name, lattice_shape)
             series = {key: measured[key] for key in inputs}
             found[name] = derived.mean(series, function)
         else:
@@ -43,7 +43,7 @@ def proposals(
     for name in names:
         series = measured.get(name)
         if name in observables.DERIVED and not found[name].flaw:
-            inputs, function = _derived(name, lattice_shape)
+            inputs, function = derivation(name, lattice_shape)
             of = {key: measured[key] for key in inputs}
             series = derived.project(of, function).series
         if series is not None and not found[name].flaw:
@@ -67,7 +67,7 @@ def nis(draws: Draws, names: tuple[str, ...], lattice_shape: tuple[int, ...]) ->
     }
     for name in names:
         if name in observables.DERIVED:
-            inputs, function = _derived(name, lattice_shape)
+            inputs, function = derivation(name, lattice_shape)
             series = {key: measured[key] for key in inputs}
             found[name] = weights.reweighted_derived(log_w, series, function)
         else:
@@ -200,13 +200,10 @@ def autocorrelation_times(measured: Arrays) -> Found:
     }
 
 
-def _action(samples: Samples, volume: int) -> Float[np.ndarray, "chains n"]:
-    return volume * samples.measured["action_density"]
-
-
-def _derived(
+def derivation(
     name: str, lattice_shape: tuple[int, ...]
 ) -> tuple[tuple[str, ...], Callable]:
+    """A derived observable: the names of its inputs and the function of their means."""
     inputs, function = observables.DERIVED[name]
 
     def of_means(means: Mapping[str, np.ndarray]) -> Array:
@@ -214,3 +211,7 @@ def _derived(
         return function(on_device, lattice_shape)
 
     return inputs, of_means
+
+
+def _action(samples: Samples, volume: int) -> Float[np.ndarray, "chains n"]:
+    return volume * samples.measured["action_density"]

@@ -18,7 +18,7 @@ from genlat.estimators import (
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.quantity import Quantity
 from genlat.estimators.support import Missed, missed
-from genlat.verdict import checks, estimates, findings, limits
+from genlat.verdict import checks, estimates, findings, foreseen, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Draws, Samples
 from genlat.verdict.findings import Findings
@@ -32,6 +32,7 @@ def of_samples(
     draws: Draws,
     samples: Samples,
     methods: tuple[str, ...],
+    names: tuple[str, ...],
     shape: findings.Shape,
     rng: np.random.Generator,
 ) -> Findings:
@@ -97,7 +98,14 @@ def of_samples(
     }
     wanted = {name: by_method[name] for name in by_method if name in methods}
     tests += tuple(_coverage(weight, covered))
-    return Findings(wanted, diagnostics, {}, tests)
+    if sides["nis"].shift > float(weights.log_z(log_w_q).error):
+        return Findings(wanted, diagnostics, {}, tests)
+    u = foreseen.of_weights(draws, samples, ratio.log_z.value, slowest["n_eff"])
+    size = limits.of_ess(weights.ess_estimate(log_w_q), tails.pareto_k(log_w_q))
+    size = limits.foreseen(size, foreseen.of_ess(u, log_w_q))
+    diagnostics["ess"] = size.to_json()
+    known = foreseen.by_method(u, samples, names, shape)
+    return Findings(wanted, diagnostics, {}, tests, known)
 
 
 def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:

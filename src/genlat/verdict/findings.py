@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,18 +13,23 @@ from genlat.estimators import autocorrelation, stationarity, tails, weights
 from genlat.verdict import estimates, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Arrays, Chain, Draws, Proposed
+from genlat.verdict.foreseen import Foreseen
 
 Json = dict[str, Any]
 Shape = tuple[int, ...]
 
 
 class Findings(NamedTuple):
-    """Estimates by method, entries of `diagnostics` and of `cost`, and tests."""
+    """Estimates by method, entries of `diagnostics` and of `cost`, and tests.
+
+    `foreseen`: errors of estimates of other findings, by method and name.
+    """
 
     by_method: Mapping[str, estimates.Found]
     diagnostics: Json
     cost: Json
     checks: tuple[Check, ...] = ()
+    foreseen: Mapping[str, Mapping[str, Foreseen]] = MappingProxyType({})
 
 
 NOTHING = Findings({}, {}, {})

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from genlat.estimators import autocorrelation, spread
 from genlat.estimators.estimate import Estimate, plain
+from genlat.verdict.foreseen import Foreseen
 
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""
@@ -49,6 +50,34 @@ def of_proposals(
     is_resolved = estimate.caution != autocorrelation.UNRESOLVED
     own = autocorrelation.UNRESOLVED if not is_resolved else reason
     return dataclasses.replace(estimate, caution=own, skewness=g)
+
+
+def foreseen(estimate: Estimate, other: Foreseen) -> Estimate:
+    """Of draws of q: the larger of its own error and that which samples of p foresee.
+
+    The marks go with the error. Value and foreseen error are independent, so that the
+    pull is as skew as the value; in the terms of `checks`, by minus half of it.
+    """
+    own = np.asarray(estimate.error)
+    is_wider = np.asarray(other.error) > own
+    if estimate.flaw or not np.any(is_wider):
+        return estimate
+    if np.all(is_wider) and estimate.caution != autocorrelation.UNRESOLVED:
+        caution, freedom = other.caution, other.freedom
+    else:
+        caution = estimate.caution or other.caution
+        freedom = min(estimate.freedom, other.freedom)
+    wider = np.where(is_wider, other.error, own)
+    with np.errstate(invalid="ignore"):
+        share = np.where(wider > 0, own / wider, 1.0) ** 2
+    return dataclasses.replace(
+        estimate,
+        error=plain(wider),
+        n_eff=plain(estimate.n_eff * share),
+        caution=caution,
+        freedom=freedom,
+        skewness=-other.skewness / 2,
+    )
 
 
 def _widened(estimate: Estimate, other: Estimate) -> Estimate:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genlat.verdict import agreement, checks, estimates, judge
+from genlat.verdict import agreement, checks, estimates, judge, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.findings import Findings
+from genlat.verdict.foreseen import Foreseen
 
 Json = dict[str, Any]
 
@@ -35,6 +36,7 @@ def assemble(
     every: Json = {"acceptance": {}, "tau_int": {}, "consistency": [], **diagnostics}
     cost: Json = {"ess_per_second": {}}
     by_method: dict[str, estimates.Found] = {}
+    foreseen: dict[str, Mapping[str, Foreseen]] = {}
     tests: list[Check] = []
     for part in parts:
         rows = [*every["consistency"], *part.diagnostics.get("consistency", [])]
@@ -42,9 +44,14 @@ def assemble(
         every["consistency"] = rows
         merge(cost, part.cost)
         by_method |= part.by_method
+        foreseen |= part.foreseen
         tests.extend(part.checks)
     if correct_bias:
         by_method = {name: estimates.corrected(x) for name, x in by_method.items()}
+    by_method = {
+        method: _widened(found, foreseen.get(method, {}))
+        for method, found in by_method.items()
+    }
     every["consistency"] += identities(by_method)
     found = _by_observable(by_method)
     merge(found, exact)
@@ -85,9 +92,13 @@ def identities(by_method: Mapping[str, estimates.Found]) -> list[Json]:
 
 
 def merge(target: Json, addition: Mapping[str, Any]) -> None:
-    """Add `addition` to `target`, entering dictionaries that both have."""
+    """Add `addition` to `target`, entering dictionaries that both have.
+
+    An estimate takes the place of another as a whole.
+    """
     for name, value in addition.items():
-        if isinstance(value, Mapping) and isinstance(target.get(name), dict):
+        is_entered = isinstance(value, Mapping) and "value" not in value
+        if is_entered and isinstance(target.get(name), dict):
             merge(target[name], value)
         else:
             target[name] = value
@@ -110,6 +121,16 @@ def _by_observable(by_method: Mapping[str, estimates.Found]) -> Json:
         for name, estimate in found.items():
             merge(by_observable, {name: {method: estimate.to_json()}})
     return by_observable
+
+
+def _widened(
+    found: estimates.Found, foreseen: Mapping[str, Foreseen]
+) -> estimates.Found:
+    """With the errors that samples of p foresee, where these are larger."""
+    return {
+        name: limits.foreseen(x, foreseen[name]) if name in foreseen else x
+        for name, x in found.items()
+    }
 
 
 def _mark(found: Json, diagnostics: Mapping[str, Any]) -> None:

@@ -1,0 +1,122 @@
+r"""Errors of what draws of q say, foreseen by samples of p.
+
+The error of an estimate from draws is made of the same weights as its value: where few
+large weights were drawn both are too small, and those that look best are the lucky
+ones. Samples of p meet these weights often, and independently: with u = p/q and an
+influence $u a - E_p[a]$ of a draw of q,
+
+$$\mathrm{error}^2 = (E_p[u a^2] - E_p[a]^2) / n.$$
+
+For an average a = O - ⟨O⟩, for ln Z a = 1, for the entropy a = S - ⟨S⟩ + 1, for the ESS
+itself, in units of it, a = 2 - u ESS. Relative errors of u³ under p are what those of
+w⁴ are under q: with log-normal weights and an ESS of .1 the error² is known to 3 % from
+8000 samples of p, to 30 % from 10⁵ draws.
+
+A neural chain is Metropolis with independent proposals, of which the spectrum is known
+(`chain`); the variance of its averages is never below that of importance sampling.
+
+**Source:** Kong, Univ. Chicago Tech. Rep. 348 (1992), for the variance; Liu, Stat.
+Comput. 6, 113 (1996), theorem 2.1, for the spectrum.
+"""
+
+import math
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.estimators import spread
+from genlat.estimators.spread import Spread
+
+
+def met(
+    log_ratio: Float[np.ndarray, "*samples"], n: int
+) -> Float[np.ndarray, "*samples"]:
+    """u = p/q on samples of p, cut off where n draws of q are not expected to come.
+
+    From the largest u on the samples are left out of which n draws of q are expected
+    to meet less than one together: an estimate from those draws does not fluctuate by
+    them, it lacks them (`estimators.support`). Their u is that of the next.
+
+    **Arguments:** `log_ratio`: ln p/q, both normalised.
+    """
+    flat = np.maximum(np.ravel(log_ratio), -600.0)
+    inverse = np.sort(np.exp(-np.minimum(flat, 600.0)))  # q/p
+    expected = n * np.cumsum(inverse) / inverse.size
+    first = min(int(np.searchsorted(expected, 1.0)), inverse.size - 1)
+    return np.minimum(np.exp(np.minimum(log_ratio, 600.0)), 1 / inverse[first])
+
+
+def importance(
+    u: Float[np.ndarray, " m"],
+    a: Float[np.ndarray, " m"],
+    n: int,
+    n_eff: float | int,
+) -> Spread:
+    """Error of an estimate from n draws of q with influence u a - E_p[a].
+
+    **Arguments:** `u`, `a` on samples of p that are worth `n_eff` independent ones.
+    """
+    scale = float(np.max(np.abs(a), initial=0.0))
+    if scale == 0:
+        return spread.NONE
+    a = a / scale
+    center = float(np.mean(a))
+    second = float(np.mean(u * a**2))
+    square = second - center**2
+    if not square > 0:
+        return spread.NONE
+    third = float(np.mean(u**2 * a**3)) - 3 * center * second + 2 * center**3
+    error, skewness = scale * math.sqrt(square / n), third / square**1.5 / math.sqrt(n)
+    return _known(error, u * a**2, skewness, n_eff)
+
+
+def chain(
+    u: Float[np.ndarray, " m"],
+    a: Float[np.ndarray, " m"],
+    n: int,
+    n_eff: float | int,
+) -> Spread:
+    r"""Error of an average over n steps of Metropolis with proposals from q.
+
+    On m samples of p, by descending u, the chain has eigenvalues
+    $\lambda_k = Q_k - P_k / u_k$ with P, Q the masses of p and q from k on, and vectors
+    that are $P_{k+1}$ at k, -1/m behind and 0 before. Times n, the variance is
+
+    $$\sum_k \frac{1 + \lambda_k}{1 - \lambda_k} \,
+      \frac{(a_k P_{k+1} - A_{k+1})^2}{m P_k P_{k+1}}, \quad
+      A_k = \tfrac1m \sum_{i \ge k} a_i .$$
+
+    The skewness is that of draws held for times of exponential law, of mean u.
+    """
+    order = np.argsort(-u, kind="stable")
+    u, a = u[order], a[order]
+    m, scale = u.size, float(np.max(np.abs(a), initial=0.0))
+    if scale == 0 or m < 2:
+        return spread.NONE
+    a = (a - np.mean(a)) / scale
+    q = 1 / u
+    u = u * np.mean(q)  # of normalised q
+    mass_p = np.arange(m, 0, -1) / m
+    mass_q = np.cumsum(q[::-1])[::-1] / np.sum(q)
+    below = mass_p[1:]
+    of_a = (np.cumsum(a[::-1])[::-1] / m)[1:]
+    decay = np.maximum(mass_p / u + 1 - mass_q, np.finfo(float).tiny)[:-1]
+    parts = (a[:-1] * below - of_a) ** 2 / (mass_p[:-1] * below)
+    terms = (2 / decay - 1) * parts
+    variance = float(np.sum(terms)) / m
+    if not variance > 0:
+        return spread.NONE
+    third = 6 * float(np.mean(u**2 * a**3))
+    skewness = third / variance**1.5 / math.sqrt(n)
+    return _known(scale * math.sqrt(variance / n), terms, skewness, n_eff)
+
+
+def _known(
+    error: float, terms: Float[np.ndarray, " m"], skewness: float, n_eff: float | int
+) -> Spread:
+    """An error² that is the mean of `terms`, of which `n_eff` are independent."""
+    concentration, _ = spread.shape(np.sqrt(np.maximum(terms, 0.0)))
+    concentration *= max(terms.size / n_eff, 1.0)
+    variance = max(concentration - 1 / n_eff, 0.0)
+    freedom = min(2 / variance, n_eff) if variance else n_eff
+    return Spread(error, freedom, concentration, skewness)

@@ -1,0 +1,124 @@
+"""Errors of draws of q as samples of p foresee them: closed forms and exact chains."""
+
+import numpy as np
+import pytest
+
+from genlat.estimators import foreseen, spread, weights
+
+
+def lognormal(ess, n, rng, of_p=True):
+    """ln p/q of log-normal weights."""
+    s2 = -np.log(ess)
+    return rng.normal(s2 / 2 if of_p else -s2 / 2, np.sqrt(s2), n)
+
+
+def exact_variance(p, q, a):
+    """n times the variance of an average over Metropolis with proposals from q."""
+    u = p / q
+    accept = np.minimum(1, u[None, :] / u[:, None])
+    kernel = q[None, :] * accept
+    np.fill_diagonal(kernel, 0)
+    np.fill_diagonal(kernel, 1 - kernel.sum(axis=1))
+    centred = a - p @ a
+    fundamental = np.linalg.inv(np.eye(p.size) - kernel + np.outer(np.ones(p.size), p))
+    return 2 * p @ (centred * (fundamental @ centred)) - p @ centred**2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_error_of_a_chain_is_that_of_its_transition_matrix(seed):
+    rng = np.random.default_rng(seed)
+    m = 40
+    q = rng.dirichlet(np.full(m, 0.7)) + 1e-9
+    q /= q.sum()
+    p, a = np.full(m, 1 / m), rng.normal(size=m)
+    # the scale of u is that of Z: a chain does not know it
+    found = foreseen.chain(3.7 * p / q, a + 5, 1000, m)
+    assert found.error**2 * 1000 == pytest.approx(exact_variance(p, q, a), rel=1e-9)
+
+
+def test_equal_weights_are_independent_draws_that_are_all_accepted():
+    a = np.random.default_rng(1).normal(size=500)
+    for error in (foreseen.chain, foreseen.importance):
+        found = error(np.ones(500), a - a.mean(), 100, 500)
+        assert found.error == pytest.approx(np.std(a) / 10, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_chain_is_never_more_precise_than_importance_sampling(seed):
+    """A theorem: take g = (1 + u) a/2 in the variational form of (1 - P)⁻¹."""
+    rng = np.random.default_rng(seed)
+    log_u = rng.normal(0, rng.uniform(0.1, 3), 300)
+    u = np.exp(log_u)
+    u *= np.mean(1 / u)
+    a = rng.normal(size=300) + rng.normal() * log_u
+    a -= a.mean()
+    of_chain = foreseen.chain(u, a, 1, 300)
+    assert of_chain.error >= foreseen.importance(u, a, 1, 300).error
+
+
+@pytest.mark.parametrize("ess", [0.9, 0.5, 0.2])
+def test_log_normal_weights(ess):
+    """Errors of ln Z and of the ESS in closed form; moments of u are exp(k² s²/2)."""
+    m, n, rng = 200_000, 1000, np.random.default_rng(3)
+    u = np.exp(lognormal(ess, m, rng))
+    error = foreseen.importance(u, np.ones(m), n, m).error
+    assert error == pytest.approx(np.sqrt((1 / ess - 1) / n), rel=0.03)
+    if ess > 0.4:  # u³ below has a relative error of .04 there
+        r = 1 / ess
+        exact = 4 * r - 4 * r**2 + r**4 - 1
+        found = foreseen.importance(u, 2 - u * ess, n, m).error
+        assert found == pytest.approx(np.sqrt(exact / n), rel=0.1)
+
+
+def test_it_is_known_better_than_from_the_draws():
+    """Concentration, degrees of freedom and skewness against those of replicas."""
+    ess, n, m = 0.2, 100_000, 8000
+    errors, theirs, values = [], [], []
+    for k in range(300):
+        rng = np.random.default_rng([4, k])
+        of_p, of_q = lognormal(ess, m, rng), lognormal(ess, n, rng, of_p=False)
+        u, log_z = foreseen.met(of_p, n), weights.log_z(of_q)
+        errors.append(foreseen.importance(u, np.ones(m), n, m))
+        theirs.append(log_z.error)
+        values.append(log_z.value)
+    ours = np.array([found.error for found in errors])
+    assert np.std(ours) < 0.5 * np.std(theirs)
+    scatter = np.std(ours**2) / np.mean(ours**2)
+    concentration = np.median([found.concentration for found in errors])
+    assert concentration == pytest.approx(scatter**2, rel=0.3)
+    skew = np.median([found.skewness for found in errors])
+    r = 1 / ess
+    # a third moment, part of which lies where draws are not expected
+    assert 0.7 < skew / ((r + 2) * np.sqrt(r - 1) / np.sqrt(n)) < 1
+    # 300 values: their standard deviation is known to 4.1 %
+    assert np.mean(ours) == pytest.approx(np.std(values), rel=0.17)
+
+
+def test_correlated_samples_know_less():
+    u, a = np.exp(lognormal(0.5, 4000, np.random.default_rng(5))), np.ones(4000)
+    many = foreseen.importance(u, a, 1000, 4000)
+    few = foreseen.importance(u, a, 1000, 400)
+    assert few.error == many.error
+    assert few.concentration == pytest.approx(10 * many.concentration)
+    assert few.freedom < many.freedom / 5
+
+
+def test_weights_that_draws_do_not_meet_are_cut():
+    """One of 1000 samples where q is a million times less: no draw comes there."""
+    log_ratio = np.zeros(1000)
+    log_ratio[7] = np.log(1e6)
+    assert np.all(foreseen.met(log_ratio, 1000) == 1)
+    # with n = 2·10⁹ two draws are expected there
+    assert foreseen.met(log_ratio, 2 * 10**9)[7] == pytest.approx(1e6)
+    # two of 1000 at u = 8 meet n/(1000 · 8) each: 1 together at n = 4000
+    log_ratio[7:9] = np.log(8)
+    assert np.max(foreseen.met(log_ratio, 4100)) == pytest.approx(8)
+    assert np.max(foreseen.met(log_ratio, 3900)) == 1
+    log_ratio[7:9] = np.inf
+    assert np.all(np.isfinite(foreseen.met(log_ratio, 10**9)))
+
+
+def test_nothing_that_fluctuates_has_no_error():
+    for error in (foreseen.chain, foreseen.importance):
+        assert error(np.ones(10), np.zeros(10), 10, 10) == spread.NONE
+        assert error(np.ones(10), np.ones(10), 10, 10) == spread.NONE
