@@ -186,7 +186,12 @@ def test_ln_z_is_checked_no_better_than_its_samples_are_many():
         "nis": {"shift": 0.0, "mass": 0.0, "expected": 0.0},
         "p_estimator": {"shift": 0.03, "mass": 0.1, "expected": 1.0},
     }
-    slowest = {"observable": "mag", "n_eff": 200.0, "is_resolved": True}
+    slowest = {
+        "observable": "mag",
+        "n_eff": 200.0,
+        "n_eff_least": 200.0,
+        "is_resolved": True,
+    }
     diagnostics = {"p_samples": {"slowest": slowest}, "missed": missed}
     by_method = {"nis": draws_part(5.0, 1e-3), "p_estimator": draws_part(5.0, 4e-3)}
     found = results.assemble([Findings(by_method, diagnostics, {})], {}, {"volume": 8})
@@ -204,7 +209,12 @@ def test_draws_that_may_have_missed_more_than_their_error_are_marked():
         "nis": {"shift": 2e-3, "mass": 3e-3, "expected": 0.7},
         "p_estimator": {"shift": 0.0, "mass": 0.0, "expected": 0.0},
     }
-    slowest = {"observable": "mag", "n_eff": 8000.0, "is_resolved": True}
+    slowest = {
+        "observable": "mag",
+        "n_eff": 8000.0,
+        "n_eff_least": 8000.0,
+        "is_resolved": True,
+    }
     diagnostics = {"p_samples": {"slowest": slowest}, "missed": missed}
     by_method = {"nis": draws_part(5.0, 1e-3), "bar": draws_part(5.0, 1e-3)}
     part = Findings(by_method, diagnostics, {})

@@ -83,6 +83,27 @@ def test_the_claim_rests_on_the_slowest_observable():
     # 64 chains, parts are kept for 33 steps, every fourth of them stored
     assert slowest["n_eff"] == pytest.approx(64 * 400 / (2 * 33), rel=0.3)
     assert slowest["is_resolved"]
+    # 390 visits know it well
+    assert 0.7 < slowest["n_eff_least"] / slowest["n_eff"] < 1
+
+
+def test_a_claim_knows_how_few_visits_it_rests_on():
+    """1 % dropped, visited for 200 steps by 64 chains of 500: once, with luck twice.
+
+    The autocorrelation of so few is short (`n_eff` 668), and 3/668 of p was claimed.
+    """
+    law = Law((Part(0.99, 1.0, 0.3), Part(0.01, 1e-30, 0.1, 1.0)), slope=1.0, noise=3.0)
+    seen = wrong = by_point = 0
+    for seed in range(24):
+        made = make(law, Run(n=2000, stay=0.995), np.random.default_rng([6, seed]))
+        if np.any(made.parts == 1):
+            seen += 1
+            slowest = evidence.slowest(made.samples)
+            wrong += 3 / slowest["n_eff_least"] < 0.01
+            by_point += 3 / slowest["n_eff"] < 0.01
+    assert seen > 12
+    assert wrong <= 1
+    assert by_point >= 3  # negative control
 
 
 def test_samples_that_nothing_can_be_said_of():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy import special
 
 from genlat.estimators import (
     autocorrelation,
@@ -58,8 +59,8 @@ def of_samples(
     floor = draws.floor(volume)
     ratio = two_sided.bar(log_w_q, log_w_p)
     log_z_p = two_sided.log_z_p(log_w_p)
-    slowest = _slowest(samples)
-    sides = _missed(ratio.log_z.value, draws, samples, slowest["n_eff"])
+    worth = slowest(samples)
+    sides = _missed(ratio.log_z.value, draws, samples, worth["n_eff"])
     own = estimates.from_p(samples, volume, floor)
     weight, ess, kl = (
         estimates.settled(found.estimate(method), samples)
@@ -77,7 +78,7 @@ def of_samples(
         weight, ess, kl = (limits.marked(x, heavy) for x in (weight, ess, kl))
     covered = _covered(draws, samples, ratio.log_z, floor)
     tests = findings.equilibrium("samples of p", _watched(samples))
-    diagnostics["p_samples"] |= {"slowest": slowest}
+    diagnostics["p_samples"] |= {"slowest": worth}
     diagnostics |= {
         "ess_forward": ess.to_json(),
         "log_ess_forward": two_sided.log_ess_forward(log_w_p),
@@ -100,7 +101,7 @@ def of_samples(
     tests += tuple(_coverage(weight, covered))
     if sides["nis"].shift > float(weights.log_z(log_w_q).error):
         return Findings(wanted, diagnostics, {}, tests)
-    u = foreseen.of_weights(draws, samples, ratio.log_z.value, slowest["n_eff"])
+    u = foreseen.of_weights(draws, samples, ratio.log_z.value, worth["n_eff"])
     size = limits.of_ess(weights.ess_estimate(log_w_q), tails.pareto_k(log_w_q))
     size = limits.foreseen(size, foreseen.of_ess(u, log_w_q))
     diagnostics["ess"] = size.to_json()
@@ -116,10 +117,11 @@ def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:
     return {"log_w": samples.log_w, **scalars}
 
 
-def _slowest(samples: Samples) -> Json:
+def slowest(samples: Samples) -> Json:
     """The observable of the samples that is worth the fewest independent ones.
 
-    A constant has nothing to say.
+    A constant has nothing to say. `n_eff_least` with 95 % probability: n_eff is as
+    uncertain as the error that it is from.
     """
     found = {
         name: quantity.mean(values, two_sided.P).estimate("")
@@ -128,13 +130,25 @@ def _slowest(samples: Samples) -> Json:
     }
     if not found:
         n_eff = float(samples.log_w.size)
-        return {"observable": None, "n_eff": n_eff, "is_resolved": False}
+        return {
+            "observable": None,
+            "n_eff": n_eff,
+            "n_eff_least": n_eff,
+            "is_resolved": False,
+        }
     name = min(found, key=lambda name: found[name].n_eff)
     is_resolved = all(
         x.caution != autocorrelation.UNRESOLVED and not x.flaw for x in found.values()
     )
     n_eff = min(float(found[name].n_eff), float(samples.log_w.size))
-    return {"observable": name, "n_eff": n_eff, "is_resolved": is_resolved}
+    freedom = found[name].freedom
+    least = special.chdtri(freedom, 0.95) / freedom if math.isfinite(freedom) else 1.0
+    return {
+        "observable": name,
+        "n_eff": n_eff,
+        "n_eff_least": n_eff * min(float(least), 1.0),
+        "is_resolved": is_resolved,
+    }
 
 
 def _missed(

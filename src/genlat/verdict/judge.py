@@ -223,10 +223,10 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
     by = "" if slowest["observable"] is None else f" by {slowest['observable']}"
     yield (
         f"no part of p that its samples have seen, of more than "
-        f"{3 / slowest['n_eff']:.1g}, is missing: {samples['n']:,} by "
+        f"{3 / slowest['n_eff_least']:.1g}, is missing: {samples['n']:,} by "
         f"{samples['kernel']}, which changes the sign of φ by construction, worth "
-        f"{slowest['n_eff']:,.0f}{by}; a mode that neither they nor the model reach "
-        "would not be seen"
+        f"{slowest['n_eff_least']:,.0f}{by} at least; a mode that neither they nor the "
+        "model reach would not be seen"
     )
     off = f"{covered['value']:+.1g} ± {covered['error']:.1g}"
     yield f"ln Z from draws of q, less that of both sides: {off}"

@@ -162,7 +162,7 @@ def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
     missed = diagnostics.get("missed")
     if missed is None:
         return
-    unseen = 1 / diagnostics["p_samples"]["slowest"]["n_eff"]
+    unseen = 1 / diagnostics["p_samples"]["slowest"]["n_eff_least"]
     volume = diagnostics["volume"]
     for name, factor in {"log_z": 1.0, "free_energy_density": 1 / volume}.items():
         by_method = found.get(name, {})
