@@ -16,8 +16,9 @@ demo: $(VENV)/ready
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
+# Compiled as users' programs are, where `test` compiles fast.
 test-all: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(BIN)/ruff format --check .

@@ -1,6 +1,11 @@
 """Policy of the test run: float64, no silent rank promotion."""
 
+import os
 from pathlib import Path
+
+# Most of the suite's time is compiling what runs once. Read by XLA when it starts, here
+# and in the programs that tests start; `XLA_FLAGS= make test` compiles as users do
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import pytest

@@ -107,20 +107,20 @@ TARGETS = {
     "gaussian": Target(
         _mixture([1.0], [0.4], [1.0]),
         _mixture([1.0], [0.15], [1.08]),
-        np.linspace(-11, 11, 200_001),
+        np.linspace(-11, 11, 20_001),
         LOG_SCALE,
     ),
     # weights with a Pareto tail of index 7 above, bounded by nothing below
     "skewed": Target(
         _log_gamma(1.3, 1.0),
         _log_gamma(1.5, 1.17),
-        np.linspace(-26, 4.2, 200_001),
+        np.linspace(-26, 4.2, 20_001),
         LOG_SCALE,
     ),
     "bimodal": Target(
         _mixture([0.3, 0.7], [-2.0, 1.3], [0.5, 0.8]),
         _mixture([0.42, 0.58], [-1.95, 1.2], [0.53, 0.85]),
-        np.linspace(-10, 11, 200_001),
+        np.linspace(-10, 11, 20_001),
         LOG_SCALE,
     ),
 }
