@@ -81,7 +81,7 @@ def draw(results: Json) -> list[Drawing]:
     """Every figure that `scan.json` has the data for."""
     if len(results.get("values", [])) < 2:
         return []
-    x, label = np.array(results["values"], np.float64), axis(results["over"])
+    x, label = _positions(results)
     every = (
         *(_curve(results, name, x, label) for name in CURVES),
         _derivative(results, x, label),
@@ -92,11 +92,24 @@ def draw(results: Json) -> list[Drawing]:
     return [drawing for drawing in every if drawing is not None]
 
 
+def _positions(results: Json) -> tuple[Float[np.ndarray, " n"], str]:
+    """Where the points are, and what the axis is called: κ, L₀, ... or a field's name.
+
+    Lattices have the edge of a cube of their volume.
+    """
+    values = results["values"]
+    if results["over"] != notation.SIZES:
+        return np.array(values, np.float64), axis(results["over"])
+    edges = [math.prod(size) ** (1 / len(size)) for size in values]
+    are_cubes = all(len(set(size)) == 1 for size in values)
+    return np.array(edges), "extent $L$" if are_cubes else "$V^{1/d}$"
+
+
 def axis(field: str) -> str:
-    """What the scanned field is called: κ, L₀, ... or its own name."""
+    """What a scanned field of numbers is called on an axis."""
     section, name, *entry = field.split(".")
     if name == "shape":
-        return f"extent $L_{entry[0]}$" if entry else name
+        return f"extent $L_{entry[0]}$"
     return notation.COUPLINGS.get(name, name) if section == "theory" else field
 
 

@@ -102,7 +102,7 @@ def cost(
     """Wall time of every point, stage upon stage."""
     figure = Figure(figsize=(house.WIDTH, 2.6))
     axes = figure.subplots()
-    width = 0.7 * float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x) or 1.0))
+    width = 0.7 * float(np.min(np.diff(np.unique(x)), initial=np.ptp(x) or 1.0))
     base = np.zeros(x.size)
     colours = (house.PURPLE, house.VERMILION, house.BLUE, house.GREEN, house.MUTED)
     for (stage, values), colour in zip(seconds.items(), colours, strict=False):
@@ -174,7 +174,7 @@ def _placed(
     x: Float[np.ndarray, " n"], found: Mapping[str, Curve]
 ) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
     """Every method with its marker, and moved aside a little for panels of pulls."""
-    gap = float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x)))
+    gap = float(np.min(np.diff(np.unique(x)), initial=np.ptp(x)))
     shown = [method for method in found if method != "exact"]
     placed = []
     for method, curve in found.items():

@@ -1,9 +1,7 @@
 """The page of a scan: curves, consistency, and a link to every point's own report."""
 
 import html
-import importlib.resources
 import itertools
-import string
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import tomli_w
 
 from genlat.report import house, notation, page, scan_drawings, tables
-from genlat.report.drawings import Drawing
 from genlat.runs import records
 from genlat.runs.records import ScanRecord
 
@@ -32,11 +29,8 @@ def write(directory: Path) -> Path:
     """
     record = records.read_scan(directory)
     (directory / "figures").mkdir(exist_ok=True)
-    figures = {}
-    for drawing in scan_drawings.draw(record.results):
-        svg = house.svg(drawing.figure)
-        house.write(directory / "figures" / f"{drawing.name}.svg", svg)
-        figures[drawing.name] = _figure(drawing, svg)
+    drawings = scan_drawings.draw(record.results)
+    figures = {drawing.name: page.drawn(drawing, directory) for drawing in drawings}
     path = directory / "report.html"
     house.write(path, _page(record, figures))
     return path
@@ -53,31 +47,14 @@ def _page(record: ScanRecord, figures: dict[str, str]) -> str:
         ("Cost", "cost", cost + tables.facts(_costs(results))),
         ("Scan", "run", tables.facts(_facts(record)) + _request(record)),
     )
-    template = importlib.resources.files("genlat.report").joinpath("page.html")
-    return string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=html.escape(_title(record)),
-        subtitle=html.escape(_subtitle(record)),
-        verdict=_verdict(record),
-        body="".join(
-            f'<section class="{kind}"><h2>{name}</h2><div>{content}</div></section>\n'
-            for name, kind, content in sections
-            if content
-        ),
-        light=house.variables(0),
-        dark=house.variables(1),
-    )
-
-
-def _figure(drawing: Drawing, svg: str) -> str:
-    inlined = house.inlined(svg, drawing.name, drawing.title)
-    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
-    return (
-        f"<figure><h3>{title}</h3>{inlined}<figcaption>{caption}</figcaption></figure>"
-    )
+    verdict = _verdict(record)
+    return page.document(_title(record), _subtitle(record), verdict, sections)
 
 
 def _symbol(field: str) -> str:
     """The scanned field as text."""
+    if field == notation.SIZES:
+        return "lattice"
     section, name, *entry = field.split(".")
     if entry:
         return f"L{entry[0].translate(str.maketrans('0123456789', '₀₁₂₃₄₅₆₇₈₉'))}"
@@ -88,9 +65,11 @@ def _title(record: ScanRecord) -> str:
     theory, symbol = record.request["base"]["theory"], _symbol(record.request["field"])
     extents = [str(extent) for extent in theory["shape"]]
     field = record.request["field"]
+    name = page.THEORIES.get(theory["name"], theory["name"])
+    if field == notation.SIZES:
+        return f"{name}, scan of lattices"
     if field.startswith("theory.shape."):
         extents[int(field.rpartition(".")[2])] = symbol
-    name = page.THEORIES.get(theory["name"], theory["name"])
     return f"{name}, {' × '.join(extents)} lattice, scan of {symbol}"
 
 
@@ -102,7 +81,8 @@ def _subtitle(record: ScanRecord) -> str:
         for name, value in theory.items()
         if name not in ("name", "shape") and f"theory.{name}" != request["field"]
     ]
-    scanned = f"{_symbol(request['field'])} from {values[0]!r} to {values[-1]!r}"
+    ends = f"{notation.scanned(values[0])} to {notation.scanned(values[-1])}"
+    scanned = f"{_symbol(request['field'])} from {ends}"
     seed = f"seed {request['base']['seed']}"
     return ", ".join([scanned, f"{len(values)} points", *couplings, seed])
 
@@ -125,7 +105,7 @@ def _verdict(record: ScanRecord) -> str:
     grouped: dict[str, list[str]] = {}
     for value, verdict in zip(results.get("values", []), verdicts, strict=True):
         for reason in verdict["reasons"] if verdict["trust"] != "yes" else []:
-            grouped.setdefault(str(reason), []).append(f"{value!r}")
+            grouped.setdefault(str(reason), []).append(notation.scanned(value))
     reasons = []
     for reason, values in grouped.items():
         is_general = len(values) == len(asked)
@@ -166,7 +146,7 @@ def _points(results: Json) -> str:
         }
         rows.append(
             [
-                f'<a href="{address}">{value!r}</a>',
+                f'<a href="{address}">{notation.scanned(value)}</a>',
                 *(html.escape(notation.number(here.get(method))) for method in log_z),
                 _largest(here),
                 _short(results["diagnostics"]["ess"][k]),
@@ -274,7 +254,7 @@ def _facts(record: ScanRecord) -> list[tuple[str, str]]:
     steps = "as in the run file" if warm is None else str(warm)
     return [
         ("over", request["field"]),
-        ("values", ", ".join(f"{value!r}" for value in request["values"])),
+        ("values", ", ".join(map(notation.scanned, request["values"]))),
         ("steps of warm starts", steps),
         ("seeds", f"{request['base']['seed']} for the first point, then made from it"),
     ]

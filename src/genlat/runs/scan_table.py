@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genlat.estimators.estimate import Estimate
+from genlat.runs import scan_values
 from genlat.runs.table import WIDTH
 
 
@@ -23,7 +24,8 @@ def show(results: Mapping[str, Any]) -> None:
         )
         ess = results["diagnostics"]["ess"][k]
         shown = "" if ess is None else "unusable" if "unusable" in ess else _short(ess)
-        table.add_row(f"{value!r}", *numbers, shown, results["verdicts"][k]["trust"])
+        trust = results["verdicts"][k]["trust"]
+        table.add_row(scan_values.show(value), *numbers, shown, trust)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
