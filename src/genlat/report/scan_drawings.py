@@ -113,15 +113,15 @@ def axis(field: str) -> str:
     return notation.COUPLINGS.get(name, name) if section == "theory" else field
 
 
-def _array(values: list[float | None]) -> Float[np.ndarray, " n"]:
+def array(values: list[float | None]) -> Float[np.ndarray, " n"]:
     return np.array([math.nan if x is None else x for x in values], np.float64)
 
 
-def _found(by_method: Mapping[str, Json]) -> dict[str, Curve]:
+def curves_of(by_method: Mapping[str, Json]) -> dict[str, Curve]:
     """Every method's curve, but those without a single value and error."""
     found = {}
     for method, curve in by_method.items():
-        value, error = _array(curve["value"]), _array(curve["error"])
+        value, error = array(curve["value"]), array(curve["error"])
         value = np.where(np.isnan(error), np.nan, value)  # it cannot be used
         if not np.all(np.isnan(value)):
             found[method] = Curve(value, error)
@@ -131,7 +131,7 @@ def _found(by_method: Mapping[str, Json]) -> dict[str, Curve]:
 def _curve(
     results: Json, name: str, x: Float[np.ndarray, " n"], label: str
 ) -> Drawing | None:
-    found = _found(results["estimates"].get(name, {}))
+    found = curves_of(results["estimates"].get(name, {}))
     title, quantity, caption = CURVES[name]
     if set(found) <= {"exact"}:
         return None
@@ -155,7 +155,7 @@ def _derivative(
     change, error = (
         np.array([row["difference"][key] for row in rows]) for key in ("value", "error")
     )
-    pulls = _array([row["pull"] for row in rows])
+    pulls = array([row["pull"] for row in rows])
     name = f"{derivative['factor']:g} {derivative['observable']}, "
     return Drawing(
         "derivative",
@@ -166,7 +166,7 @@ def _derivative(
             x,
             (
                 name + derivative["method"],
-                Curve(_array(derivative["value"]), _array(derivative["error"])),
+                Curve(array(derivative["value"]), array(derivative["error"])),
             ),
             (start + stop) / 2,
             Curve(change / (stop - start), error / (stop - start)),
@@ -190,9 +190,9 @@ def _equation_of_state(results: Json) -> Drawing | None:
             ("entropy_density", "s", d - 1),
         ):
             column = state[name]
-            error = np.hypot(_array(column["error"]), _array(column["rule_error"]))
+            error = np.hypot(array(column["error"]), array(column["rule_error"]))
             curve = Curve(
-                _array(column["value"]) * extents**power, error * extents**power
+                array(column["value"]) * extents**power, error * extents**power
             )
             axis_label = f"${label}/T^{power}$" if power > 1 else f"${label}/T$"
             if power == 0:
@@ -213,7 +213,7 @@ def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing
     for key, name in FRACTIONS.items():
         entries = results["diagnostics"].get(key, [])
         value, error = (
-            _array([entry[part] if entry else None for entry in entries])
+            array([entry[part] if entry else None for entry in entries])
             for part in ("value", "error")
         )
         if not np.all(np.isnan(value)):
@@ -232,7 +232,7 @@ def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing
 def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | None:
     seconds = {}
     for key, name in STAGES.items():
-        values = _array(results["cost"].get(f"{key}_seconds", []))
+        values = array(results["cost"].get(f"{key}_seconds", []))
         if not np.all(np.isnan(values)):
             seconds[name] = np.nan_to_num(values)
     if not seconds:

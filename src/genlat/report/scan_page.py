@@ -3,6 +3,7 @@
 import html
 import itertools
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ from genlat.runs.records import ScanRecord
 
 Json = dict[str, Any]
 
+COUNTED = {
+    "yes": "can be trusted",
+    "unknown": "undecided",
+    "no": "must not be trusted",
+}
 EQUATION = {
     "pressure": "p",
     "energy_density": "ε",
@@ -39,19 +45,20 @@ def write(directory: Path) -> Path:
 def _page(record: ScanRecord, figures: dict[str, str]) -> str:
     results = record.results
     cost = figures.pop("cost", "")
+    scan = tables.facts(_facts(record)) + run_file(record.request["base"])
     sections = (
         ("Points", "points", _points(results)),
         ("Curves", "figures", "".join(figures.values())),
         ("Derivative of ln Z", "consistency", _consistency(results)),
         ("Equation of state", "state", _equation_of_state(results)),
         ("Cost", "cost", cost + tables.facts(_costs(results))),
-        ("Scan", "run", tables.facts(_facts(record)) + _request(record)),
+        ("Scan", "run", scan),
     )
     verdict = _verdict(record)
     return page.document(_title(record), _subtitle(record), verdict, sections)
 
 
-def _symbol(field: str) -> str:
+def field_symbol(field: str) -> str:
     """The scanned field as text."""
     if field == notation.SIZES:
         return "lattice"
@@ -62,7 +69,10 @@ def _symbol(field: str) -> str:
 
 
 def _title(record: ScanRecord) -> str:
-    theory, symbol = record.request["base"]["theory"], _symbol(record.request["field"])
+    theory, symbol = (
+        record.request["base"]["theory"],
+        field_symbol(record.request["field"]),
+    )
     extents = [str(extent) for extent in theory["shape"]]
     field = record.request["field"]
     name = page.THEORIES.get(theory["name"], theory["name"])
@@ -76,28 +86,37 @@ def _title(record: ScanRecord) -> str:
 def _subtitle(record: ScanRecord) -> str:
     request = record.request
     theory, values = request["base"]["theory"], request["values"]
-    couplings = [
+    ends = f"{notation.scanned(values[0])} to {notation.scanned(values[-1])}"
+    scanned = f"{field_symbol(request['field'])} from {ends}"
+    seed = f"seed {request['base']['seed']}"
+    others = couplings(theory, request["field"])
+    return ", ".join([scanned, f"{len(values)} points", *others, seed])
+
+
+def couplings(theory: Json, scanned: str) -> list[str]:
+    """Those that stay as they are, `λ = 0.022`."""
+    return [
         f"{notation.COUPLINGS.get(name, name)} = {value}"
         for name, value in theory.items()
-        if name not in ("name", "shape") and f"theory.{name}" != request["field"]
+        if name not in ("name", "shape") and f"theory.{name}" != scanned
     ]
-    ends = f"{notation.scanned(values[0])} to {notation.scanned(values[-1])}"
-    scanned = f"{_symbol(request['field'])} from {ends}"
-    seed = f"seed {request['base']['seed']}"
-    return ", ".join([scanned, f"{len(values)} points", *couplings, seed])
+
+
+def counted(trusts: Sequence[str]) -> str:
+    """How many verdicts there are of which kind, in words."""
+    counts = {what: trusts.count(trust) for trust, what in COUNTED.items()}
+    return ", ".join(f"{n} {what}" for what, n in counts.items() if n)
 
 
 def _verdict(record: ScanRecord) -> str:
     """How many points can be trusted, and why the others cannot."""
     asked, results = record.request["values"], record.results
-    verdicts, symbol = results.get("verdicts", []), _symbol(record.request["field"])
+    verdicts, symbol = (
+        results.get("verdicts", []),
+        field_symbol(record.request["field"]),
+    )
     trusts = [verdict["trust"] for verdict in verdicts]
-    counts = {
-        "can be trusted": trusts.count("yes"),
-        "undecided": trusts.count("unknown"),
-        "must not be trusted": trusts.count("no"),
-    }
-    text = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    text = counted(trusts)
     if len(verdicts) < len(asked):
         text = f"This scan has not finished. Of {len(asked)} points: {text or 'none'}."
     else:
@@ -134,13 +153,13 @@ def _points(results: Json) -> str:
     if not results:
         return ""
     log_z = results["estimates"].get("log_z", {})
-    heads = [_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
+    heads = [field_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
     heads += ["largest pull", "ESS", "mode weight", "trust"]
     rows = []
     for k, value in enumerate(results["values"]):
         address = urllib.parse.quote(f"{results['points'][k]}/report.html")
         here = {
-            method: _at(curve, k)
+            method: at(curve, k)
             for method, curve in log_z.items()
             if curve["value"][k] is not None or curve["unusable"][k]
         }
@@ -157,7 +176,7 @@ def _points(results: Json) -> str:
     return tables.table(heads, rows)
 
 
-def _at(curve: Json, k: int) -> Json:
+def at(curve: Json, k: int) -> Json:
     """One point of a curve as an estimate, with the reason if it cannot be used."""
     found = {"value": curve["value"][k], "error": curve["error"][k]}
     reason = curve["unusable"][k]
@@ -260,9 +279,9 @@ def _facts(record: ScanRecord) -> list[tuple[str, str]]:
     ]
 
 
-def _request(record: ScanRecord) -> str:
-    text = tomli_w.dumps(record.request["base"])
+def run_file(base: Json) -> str:
+    """The run file of the first point, folded away."""
     return (
         "<details><summary>Resolved run file of the first point</summary>"
-        f"<pre>{html.escape(text)}</pre></details>"
+        f"<pre>{html.escape(tomli_w.dumps(base))}</pre></details>"
     )

@@ -201,7 +201,7 @@ def run_file(request: Request, index: int) -> dict[str, Any]:
         value = request.values[index]
         table[name] = list(value) if isinstance(value, tuple) else value
     if index > 0 and isinstance(data.get("seed"), int):
-        data["seed"] = _seed(data["seed"], index)
+        data["seed"] = derived_seed(data["seed"], index, "scan")
     return data
 
 
@@ -214,6 +214,7 @@ def _set_entry(entries: Any, entry: str, request: Request, index: int) -> None:
     entries[int(entry)] = request.values[index]
 
 
-def _seed(seed: int, index: int) -> int:
-    digest = hashlib.sha256(f"genlat scan {seed} {index}".encode()).digest()
+def derived_seed(seed: int, index: int, of: str) -> int:
+    """The seed of a point, made from the first one's; `of` sets series apart."""
+    digest = hashlib.sha256(f"genlat {of} {seed} {index}".encode()).digest()
     return int.from_bytes(digest[:4])
