@@ -186,10 +186,10 @@ def test_a_scan_does_not_overtake_the_one_it_starts_from(run_file, tmp_path):
 
 
 def test_lattices_alone_are_a_scan(chain_file, tmp_path, monkeypatch):
-    asked = scan_request.plan(chain_file, "theory.shape=2x2,4x2,3x3", [], None)
+    asked = scan_request.plan(chain_file, "theory.shape=2x2,4x2", [], None)
     expected = scan.start(asked, tmp_path / "whole", QUIET, lambda _: None)
     assert expected["over"] == "theory.shape"
-    assert expected["values"] == [[2, 2], [4, 2], [3, 3]]
+    assert expected["values"] == [[2, 2], [4, 2]]
     assert expected["points"][1] == "points/001-shape=4x2"
     assert expected["consistency"] == []
     assert expected["thermodynamics"] == {}
@@ -200,14 +200,16 @@ def test_lattices_alone_are_a_scan(chain_file, tmp_path, monkeypatch):
     (out / "points").mkdir(parents=True)
     scan_request.write(out, asked)
     found, n_kills = through_kills(
-        monkeypatch, lambda: scan.resume(out, QUIET, lambda _: None), lambda n: 3
+        monkeypatch,
+        lambda: scan.resume(out, QUIET, lambda _: None),
+        lambda n: 4 + n % 5,
     )
-    assert n_kills > 2
+    assert n_kills > 0
     costs = found.pop("cost"), expected.pop("cost")
     assert all(costs)
     assert found == expected
     text = scan_page.write(out).read_text()
-    for part in ("scan of lattices", "lattice from 2×2 to 3×3", "001-shape%3D4x2"):
+    for part in ("scan of lattices", "lattice from 2×2 to 4×2", "001-shape%3D4x2"):
         assert part in text
 
 
