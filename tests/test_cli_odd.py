@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from config_for_tests import GOOD
 from genlat import cli
-from genlat.runs import pipeline, scan
+from genlat.runs import pipeline, scan, study
 
 COMMANDS = [
     *("run", "scan", "resume", "report", "export", "fluctuations", "check", "exact"),
@@ -15,6 +15,7 @@ COMMANDS = [
 ]
 PATHS = [
     *("g.toml", "bad.toml", "binary", "folder", "empty", "nope", "odd", "scan", ""),
+    "study",
     *("a\nb", "é☃", "x" * 300, "-", "--", "/dev/null", "/", ".", "g.toml/", "%s"),
 ]
 SETS = [
@@ -26,6 +27,7 @@ OVERS = [
     *("theory.kappa=0.1:0.2:0.1", "theory.kappa", "=", "theory.kappa=1:0:1", "x.y=1"),
     *("theory.kappa=0.1,0.1", "theory.shape.9=4", "theory.kappa=nan", "seed=1,2"),
     *("theory.kappa=0:1e9:1e-9", "mcmc.kernel=1,2", "theory.kappa=1e400,2"),
+    *("theory.shape=8x", "theory.shape=4x4,6x4", "theory.shape=4,6", "theory.shape="),
 ]
 FLAGS = [
     *(["--quiet"], ["--json"], ["--continue", "odd"], ["--warm-steps", "-1"]),
@@ -43,12 +45,14 @@ def command_line(seed):
         for _ in range(draw.choice((0, 0, 1, 2))):
             line += ["--set", draw.choice(SETS)]
     if command == "scan":
-        line += ["--over", draw.choice(OVERS)]
+        for _ in range(draw.choice((1, 1, 2))):
+            line += ["--over", draw.choice(OVERS)]
     return line + (draw.choice(FLAGS) if draw.random() < 0.2 else [])
 
 
 def test_odd_command_lines(tmp_path, monkeypatch):
-    for module, name in ((pipeline, "start"), (pipeline, "go_on"), (scan, "start")):
+    starts = [(module, "start") for module in (pipeline, scan, study)]
+    for module, name in (*starts, (pipeline, "go_on")):
         monkeypatch.setattr(module, name, lambda *_: sys.exit())  # nothing to compute
     monkeypatch.chdir(tmp_path)
     (tmp_path / "g.toml").write_text(GOOD)
@@ -59,6 +63,7 @@ def test_odd_command_lines(tmp_path, monkeypatch):
         ("folder", None),
         ("odd", "config.toml"),
         ("scan", "scan.toml"),
+        ("study", "study.toml"),
     ):
         (tmp_path / folder).mkdir()
         if name:

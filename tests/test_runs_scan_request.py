@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genlat.report import scan_page
-from genlat.runs import files, scan_request, scan_results
+from genlat.runs import files, scan_request, scan_results, scan_values
 from genlat.runs.errors import RequestError
 
 FILE = """
@@ -45,17 +45,65 @@ def run_file(tmp_path):
     ],
 )
 def test_values_are_decimal(text, values):
-    field, found = scan_request.parse(f"theory.kappa={text}")
+    field, found = scan_values.parse(f"theory.kappa={text}")
     assert field == "theory.kappa"
     assert list(found[: len(values)]) == values
     assert len(found) == len(values) + 2 * (text == "0.20:0.30:0.01")
     assert {type(x) for x in found} == {type(x) for x in values}
 
 
+def test_sizes_are_whole_lattices(run_file):
+    field, sizes = scan_values.parse("theory.shape=4x2, 6x4,8x8")
+    assert (field, sizes) == ("theory.shape", ((4, 2), (6, 4), (8, 8)))
+    request = scan_request.plan(run_file, "theory.shape=4x2,6x4x3", [], None)
+    assert request.points == ["000-shape=4x2", "001-shape=6x4x3"]
+    second = scan_request.configuration(request, 1, None)
+    assert second.theory.shape == (6, 4, 3)  # in as many dimensions as one likes
+    scan_request.write(run_file.parent, request)
+    assert scan_request.read(run_file.parent) == request
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("8x", "theory.shape: '8x': a size should be .* such as 8x8"),
+        ("0x4", "theory.shape: '0x4': a size should be extents of at least 1"),
+        ("8x8,-4x4", "'-4x4': a size should be"),
+        ("8x8:16x16:4x4", "'8x8:16x16:4x4': a size should be"),
+        ("8.0x8", "'8.0x8': a size should be"),
+        ("8x8,", "'': a size should be"),
+        ("8×8", "a size should be"),
+        ("8x8,4x4,08x8", "gives a value twice, 8x8"),
+        ("8,12", "'8': has one dimension, the run file's .*4, 2.* has 2; .* as 8x8"),
+        ("2999999999x2,4x4", "000-shape=2999999999x2: theory.shape = 2999999999: "),
+    ],
+)
+def test_what_is_no_size(run_file, sizes, message):
+    with pytest.raises(RequestError, match=message) as caught:
+        scan_request.plan(run_file, f"theory.shape={sizes}", [], None)
+    assert len(caught.value.lines) == 1
+
+
+def test_the_theory_says_how_many_dimensions_there_are(tmp_path):
+    path = tmp_path / "well.toml"
+    path.write_text(
+        'seed = 3\n[theory]\nname = "double_well"\nshape = [8]\n'
+        "m0 = 0.5\nmu2 = -1.0\nlam = 1.0\n[mcmc]\n"
+    )
+    request = scan_request.plan(path, "theory.shape=8,16", [], None)
+    shapes = [scan_request.configuration(request, k, None) for k in range(2)]
+    assert [config.theory.shape for config in shapes] == [(8,), (16,)]
+    with pytest.raises(RequestError, match="at most 1 item") as caught:
+        scan_request.plan(path, "theory.shape=8x8,16x8", [], None)
+    assert len(caught.value.lines) == 1
+    assert "every point: theory.shape" in caught.value.lines[0]
+
+
 @pytest.mark.parametrize(
     ("over", "message"),
     [
         ("theory.kappa", "should look like"),
+        ("theory.kappa=4x4,8x8", "of numbers"),
         ("kappa=0.1,0.2", "should look like"),
         ("theory.kappa=0.1:0.2", "should look like"),
         ("theory.kappa=0.1,wide", "of numbers"),
@@ -68,7 +116,7 @@ def test_values_are_decimal(text, values):
 )
 def test_what_is_no_list_of_values(over, message):
     with pytest.raises(RequestError, match=message) as caught:
-        scan_request.parse(over)
+        scan_values.parse(over)
     assert len(caught.value.lines) == 1
 
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import genlat
-from genlat.runs import config, continuation, directory, scan_request
+from genlat.runs import config, continuation, directory, scan_request, study_request
 from genlat.runs.errors import (
     DamagedError,
     DiskError,
@@ -140,11 +140,13 @@ def run(
 def scan(
     file: RunFile,
     over: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--over",
             metavar="section.field=start:stop:step",
-            help="What to scan; or a list, section.field=a,b,c.",
+            help="What to scan; or a list, section.field=a,b,c, or lattices, "
+            "theory.shape=8x8,16x16. Lattices and a coupling, each with --over: a "
+            "scan on every lattice.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
@@ -160,15 +162,25 @@ def scan(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """One run after another along a coupling or an extent, each from its neighbour."""
+    """One run after another along a coupling or over lattices, each from another."""
     with _one_line_errors(out):
-        request = scan_request.plan(file, over, overrides or [], warm_steps)
+        asked = (overrides or [], warm_steps)
+        request = (
+            scan_request.plan(file, over[0], *asked)
+            if len(over) == 1
+            else study_request.plan(file, over, *asked)
+        )
         directory.refuse_existing(out)
         _hush(quiet or as_json)
         from genlat.runs import scan as scans
+        from genlat.runs import study as studies
         from genlat.runs.screen import Screen
 
-        results = scans.start(request, out, Screen(quiet=quiet or as_json), _page)
+        screen = Screen(quiet=quiet or as_json)
+        if isinstance(request, study_request.Study):
+            results = studies.start(request, out, screen, _page)
+        else:
+            results = scans.start(request, out, screen, _page)
         _finish(results, out, quiet=quiet, as_json=as_json)
 
 
@@ -176,15 +188,18 @@ def scan(
 def resume(
     run_directory: RunDirectory, quiet: Quiet = False, as_json: Json = False
 ) -> None:
-    """Continue a killed run or scan to the same final numbers."""
+    """Continue a killed run, scan or scans to the same final numbers."""
     with _one_line_errors(run_directory):
         _hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs import scan as scans
+        from genlat.runs import study as studies
         from genlat.runs.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
-        if scan_request.is_scan(run_directory):
+        if study_request.is_study(run_directory):
+            results = studies.resume(run_directory, screen, _page)
+        elif scan_request.is_scan(run_directory):
             results = scans.resume(run_directory, screen, _page)
         else:
             results = pipeline.resume(run_directory, screen)
@@ -195,8 +210,12 @@ def resume(
 def report(run_directory: RunDirectory) -> None:
     """Redraw the page from records."""
     with _one_line_errors(run_directory):
-        is_scan = scan_request.is_scan(run_directory)
-        (scan_request.read if is_scan else directory.read_config)(run_directory)
+        if study_request.is_study(run_directory):
+            study_request.read(run_directory)
+        elif scan_request.is_scan(run_directory):
+            scan_request.read(run_directory)
+        else:
+            directory.read_config(run_directory)
         typer.echo(_page(run_directory))
 
 
@@ -298,7 +317,10 @@ def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -
     elif not quiet:
         from genlat.runs import scan_table, table
 
-        (scan_table if scan_request.is_scan(out) else table).show(results)
+        if study_request.is_study(out):
+            scan_table.show_study(results)
+        else:
+            (scan_table if scan_request.is_scan(out) else table).show(results)
         typer.echo(f"report: {page or f'not drawn, {out} cannot be written'}")
 
 
@@ -313,6 +335,10 @@ def _page_if_allowed(run_directory: Path) -> Path | None:
 
 
 def _page(run_directory: Path) -> Path:
+    if study_request.is_study(run_directory):
+        from genlat.report import study_page
+
+        return study_page.write(run_directory)
     if scan_request.is_scan(run_directory):
         from genlat.report import scan_page
 

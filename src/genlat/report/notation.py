@@ -19,6 +19,8 @@ LOOSE = 1.5  # checks that are noisier than the error by more are said
 COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
 COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}
 
+SIZES = "theory.shape"  # the field of a scan over whole lattices
+
 # ln Z and what follows from it, a lower bound before its estimates
 FREE_ENERGY = {
     "log_z": "ln Z",
@@ -75,6 +77,11 @@ def _brief(value: float, error: float) -> str:
     scale = 10.0**power
     text = str(Estimate(value / scale, error / scale, 0.0, 1, 1.0, ""))
     return f"{text}·10{str(power).translate(RAISED)}" if power else text
+
+
+def scanned(value: int | float | list[int]) -> str:
+    """The value of a scanned field: a number, or the size of a lattice as `16×8`."""
+    return "×".join(map(str, value)) if isinstance(value, list) else repr(value)
 
 
 def is_usable(estimate: Json | None) -> bool:

@@ -3,6 +3,7 @@
 import html
 import importlib.resources
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,36 +38,38 @@ def write(directory: Path) -> Path:
     """
     record = records.read(directory)
     (directory / "figures").mkdir(exist_ok=True)
-    figures = {}
-    for drawing in drawings.draw(record):
-        svg = house.svg(drawing.figure)
-        house.write(directory / "figures" / f"{drawing.name}.svg", svg)
-        figures[drawing.name] = _figure(drawing, svg)
+    figures = {x.name: drawn(x, directory) for x in drawings.draw(record)}
     path = directory / "report.html"
     house.write(path, _page(record, figures))
     return path
 
 
-def _page(record: Record, figures: dict[str, str]) -> str:
-    results = record.results
-    drawn = figures.pop("cost", "") + figures.pop("seconds_to_error", "")
-    cost = drawn + tables.facts(_costs(results.get("cost", {})))
-    sections = {
-        "Estimates": tables.estimates(results.get("estimates", {})),
-        "Diagnostics": diagnostics.diagnostics(results.get("diagnostics", {})),
-        "Figures": "".join(figures.values()),
-        "Cost": cost,
-        "Run": tables.facts(_facts(record)) + _config(record),
-    }
+def drawn(drawing: drawings.Drawing, directory: Path) -> str:
+    """Write a figure to `figures/NAME.svg`; returns it as a part of the page."""
+    svg = house.svg(drawing.figure)
+    house.write(directory / "figures" / f"{drawing.name}.svg", svg)
+    inlined = house.inlined(svg, drawing.name, drawing.title)
+    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
+    return (
+        f"<figure><h3>{title}</h3>{inlined}<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def document(
+    title: str, subtitle: str, verdict: str, sections: Sequence[tuple[str, str, str]]
+) -> str:
+    """A page from its parts, HTML but for title and subtitle.
+
+    **Arguments:** `sections` are (name, CSS class, content); empty ones are left out.
+    """
     template = importlib.resources.files("genlat.report").joinpath("page.html")
     return string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=html.escape(_title(record)),
-        subtitle=html.escape(_subtitle(record)),
-        verdict=_verdict(results.get("verdict")),
+        title=html.escape(title),
+        subtitle=html.escape(subtitle),
+        verdict=verdict,
         body="".join(
-            f'<section class="{name.lower()}"><h2>{name}</h2><div>{content}</div>'
-            "</section>\n"
-            for name, content in sections.items()
+            f'<section class="{kind}"><h2>{name}</h2><div>{content}</div></section>\n'
+            for name, kind, content in sections
             if content
         ),
         light=house.variables(0),
@@ -74,12 +77,24 @@ def _page(record: Record, figures: dict[str, str]) -> str:
     )
 
 
-def _figure(drawing: drawings.Drawing, svg: str) -> str:
-    inlined = house.inlined(svg, drawing.name, drawing.title)
-    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
-    return (
-        f"<figure><h3>{title}</h3>{inlined}<figcaption>{caption}</figcaption></figure>"
+def _page(record: Record, figures: dict[str, str]) -> str:
+    results = record.results
+    costs = figures.pop("cost", "") + figures.pop("seconds_to_error", "")
+    cost = costs + tables.facts(_costs(results.get("cost", {})))
+    run = tables.facts(_facts(record)) + _config(record)
+    sections = (
+        ("Estimates", "estimates", tables.estimates(results.get("estimates", {}))),
+        (
+            "Diagnostics",
+            "diagnostics",
+            diagnostics.diagnostics(results.get("diagnostics", {})),
+        ),
+        ("Figures", "figures", "".join(figures.values())),
+        ("Cost", "cost", cost),
+        ("Run", "run", run),
     )
+    verdict = _verdict(results.get("verdict"))
+    return document(_title(record), _subtitle(record), verdict, sections)
 
 
 def _title(record: Record) -> str:

@@ -81,7 +81,7 @@ def draw(results: Json) -> list[Drawing]:
     """Every figure that `scan.json` has the data for."""
     if len(results.get("values", [])) < 2:
         return []
-    x, label = np.array(results["values"], np.float64), axis(results["over"])
+    x, label = _positions(results)
     every = (
         *(_curve(results, name, x, label) for name in CURVES),
         _derivative(results, x, label),
@@ -92,23 +92,36 @@ def draw(results: Json) -> list[Drawing]:
     return [drawing for drawing in every if drawing is not None]
 
 
+def _positions(results: Json) -> tuple[Float[np.ndarray, " n"], str]:
+    """Where the points are, and what the axis is called: κ, L₀, ... or a field's name.
+
+    Lattices have the edge of a cube of their volume.
+    """
+    values = results["values"]
+    if results["over"] != notation.SIZES:
+        return np.array(values, np.float64), axis(results["over"])
+    edges = [math.prod(size) ** (1 / len(size)) for size in values]
+    are_cubes = all(len(set(size)) == 1 for size in values)
+    return np.array(edges), "extent $L$" if are_cubes else "$V^{1/d}$"
+
+
 def axis(field: str) -> str:
-    """What the scanned field is called: κ, L₀, ... or its own name."""
+    """What a scanned field of numbers is called on an axis."""
     section, name, *entry = field.split(".")
     if name == "shape":
-        return f"extent $L_{entry[0]}$" if entry else name
+        return f"extent $L_{entry[0]}$"
     return notation.COUPLINGS.get(name, name) if section == "theory" else field
 
 
-def _array(values: list[float | None]) -> Float[np.ndarray, " n"]:
+def array(values: list[float | None]) -> Float[np.ndarray, " n"]:
     return np.array([math.nan if x is None else x for x in values], np.float64)
 
 
-def _found(by_method: Mapping[str, Json]) -> dict[str, Curve]:
+def curves_of(by_method: Mapping[str, Json]) -> dict[str, Curve]:
     """Every method's curve, but those without a single value and error."""
     found = {}
     for method, curve in by_method.items():
-        value, error = _array(curve["value"]), _array(curve["error"])
+        value, error = array(curve["value"]), array(curve["error"])
         value = np.where(np.isnan(error), np.nan, value)  # it cannot be used
         if not np.all(np.isnan(value)):
             found[method] = Curve(value, error)
@@ -118,7 +131,7 @@ def _found(by_method: Mapping[str, Json]) -> dict[str, Curve]:
 def _curve(
     results: Json, name: str, x: Float[np.ndarray, " n"], label: str
 ) -> Drawing | None:
-    found = _found(results["estimates"].get(name, {}))
+    found = curves_of(results["estimates"].get(name, {}))
     title, quantity, caption = CURVES[name]
     if set(found) <= {"exact"}:
         return None
@@ -142,7 +155,7 @@ def _derivative(
     change, error = (
         np.array([row["difference"][key] for row in rows]) for key in ("value", "error")
     )
-    pulls = _array([row["pull"] for row in rows])
+    pulls = array([row["pull"] for row in rows])
     name = f"{derivative['factor']:g} {derivative['observable']}, "
     return Drawing(
         "derivative",
@@ -153,7 +166,7 @@ def _derivative(
             x,
             (
                 name + derivative["method"],
-                Curve(_array(derivative["value"]), _array(derivative["error"])),
+                Curve(array(derivative["value"]), array(derivative["error"])),
             ),
             (start + stop) / 2,
             Curve(change / (stop - start), error / (stop - start)),
@@ -177,9 +190,9 @@ def _equation_of_state(results: Json) -> Drawing | None:
             ("entropy_density", "s", d - 1),
         ):
             column = state[name]
-            error = np.hypot(_array(column["error"]), _array(column["rule_error"]))
+            error = np.hypot(array(column["error"]), array(column["rule_error"]))
             curve = Curve(
-                _array(column["value"]) * extents**power, error * extents**power
+                array(column["value"]) * extents**power, error * extents**power
             )
             axis_label = f"${label}/T^{power}$" if power > 1 else f"${label}/T$"
             if power == 0:
@@ -200,7 +213,7 @@ def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing
     for key, name in FRACTIONS.items():
         entries = results["diagnostics"].get(key, [])
         value, error = (
-            _array([entry[part] if entry else None for entry in entries])
+            array([entry[part] if entry else None for entry in entries])
             for part in ("value", "error")
         )
         if not np.all(np.isnan(value)):
@@ -219,7 +232,7 @@ def _fractions(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing
 def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | None:
     seconds = {}
     for key, name in STAGES.items():
-        values = _array(results["cost"].get(f"{key}_seconds", []))
+        values = array(results["cost"].get(f"{key}_seconds", []))
         if not np.all(np.isnan(values)):
             seconds[name] = np.nan_to_num(values)
     if not seconds:

@@ -38,7 +38,7 @@ def curves(
     )[:, 0]
     _curves(rows[0], x, found)
     rows[0].set_ylabel(labels[1])
-    _key(rows[0])
+    key(rows[0])
     if reference:
         _pulls(rows[1], x, found, reference)
     rows[-1].set_xlabel(labels[0])
@@ -64,7 +64,7 @@ def slopes(
     line |= {"linestyle": "none", "label": "from ln Z by nis"}
     top.errorbar(middle, *differences, elinewidth=1.1, **line)
     top.set_ylabel(labels[1])
-    _key(top)
+    key(top)
     _band(bottom)
     bottom.plot(middle, pulls, **line)
     _centre(bottom, pulls)
@@ -89,7 +89,7 @@ def fractions(
     axes.axhline(1, color=house.INK, linewidth=1, linestyle=(0, (4, 3)))
     highest = max(np.nanmax(curve.value) for curve in found.values())
     axes.set(xlabel=label, ylim=(0, max(1.05, 1.05 * float(highest))))
-    _key(axes)
+    key(axes)
     return figure
 
 
@@ -102,7 +102,7 @@ def cost(
     """Wall time of every point, stage upon stage."""
     figure = Figure(figsize=(house.WIDTH, 2.6))
     axes = figure.subplots()
-    width = 0.7 * float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x) or 1.0))
+    width = 0.7 * float(np.min(np.diff(np.unique(x)), initial=np.ptp(x) or 1.0))
     base = np.zeros(x.size)
     colours = (house.PURPLE, house.VERMILION, house.BLUE, house.GREEN, house.MUTED)
     for (stage, values), colour in zip(seconds.items(), colours, strict=False):
@@ -110,7 +110,7 @@ def cost(
         base = base + values
     axes.set(xlabel=label, ylabel="seconds")
     axes.grid(visible=False, axis="x")
-    _key(axes)
+    key(axes)
     return figure
 
 
@@ -126,7 +126,7 @@ def equation_of_state(
         axes.axhline(0, color=house.MUTED, linewidth=0.8)
         _curves(axes, next(iter(temperature.values())), found)
         axes.set_ylabel(label)
-    _key(rows[0])
+    key(rows[0])
     rows[-1].set_xlabel("temperature $T = 1/L_0$ (lattice units)")
     figure.align_ylabels()
     return figure
@@ -174,7 +174,7 @@ def _placed(
     x: Float[np.ndarray, " n"], found: Mapping[str, Curve]
 ) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
     """Every method with its marker, and moved aside a little for panels of pulls."""
-    gap = float(np.min(np.abs(np.diff(np.sort(x))), initial=np.ptp(x)))
+    gap = float(np.min(np.diff(np.unique(x)), initial=np.ptp(x)))
     shown = [method for method in found if method != "exact"]
     placed = []
     for method, curve in found.items():
@@ -194,7 +194,7 @@ def _centre(axes: Axes, pulls: Float[np.ndarray, " any"]) -> None:
     axes.set_ylim(-largest, largest)
 
 
-def _key(axes: Axes) -> None:
+def key(axes: Axes) -> None:
     """The names of the lines in their colours, above the panel, clear of the data."""
     names = axes.get_legend_handles_labels()[1]
     columns = min(3, len(names))

@@ -1,22 +1,25 @@
 """The page of a scan: curves, consistency, and a link to every point's own report."""
 
 import html
-import importlib.resources
 import itertools
-import string
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from genlat.report import house, notation, page, scan_drawings, tables
-from genlat.report.drawings import Drawing
 from genlat.runs import records
 from genlat.runs.records import ScanRecord
 
 Json = dict[str, Any]
 
+COUNTED = {
+    "yes": "can be trusted",
+    "unknown": "undecided",
+    "no": "must not be trusted",
+}
 EQUATION = {
     "pressure": "p",
     "energy_density": "ε",
@@ -32,11 +35,8 @@ def write(directory: Path) -> Path:
     """
     record = records.read_scan(directory)
     (directory / "figures").mkdir(exist_ok=True)
-    figures = {}
-    for drawing in scan_drawings.draw(record.results):
-        svg = house.svg(drawing.figure)
-        house.write(directory / "figures" / f"{drawing.name}.svg", svg)
-        figures[drawing.name] = _figure(drawing, svg)
+    drawings = scan_drawings.draw(record.results)
+    figures = {drawing.name: page.drawn(drawing, directory) for drawing in drawings}
     path = directory / "report.html"
     house.write(path, _page(record, figures))
     return path
@@ -45,39 +45,23 @@ def write(directory: Path) -> Path:
 def _page(record: ScanRecord, figures: dict[str, str]) -> str:
     results = record.results
     cost = figures.pop("cost", "")
+    scan = tables.facts(_facts(record)) + run_file(record.request["base"])
     sections = (
         ("Points", "points", _points(results)),
         ("Curves", "figures", "".join(figures.values())),
         ("Derivative of ln Z", "consistency", _consistency(results)),
         ("Equation of state", "state", _equation_of_state(results)),
         ("Cost", "cost", cost + tables.facts(_costs(results))),
-        ("Scan", "run", tables.facts(_facts(record)) + _request(record)),
+        ("Scan", "run", scan),
     )
-    template = importlib.resources.files("genlat.report").joinpath("page.html")
-    return string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=html.escape(_title(record)),
-        subtitle=html.escape(_subtitle(record)),
-        verdict=_verdict(record),
-        body="".join(
-            f'<section class="{kind}"><h2>{name}</h2><div>{content}</div></section>\n'
-            for name, kind, content in sections
-            if content
-        ),
-        light=house.variables(0),
-        dark=house.variables(1),
-    )
+    verdict = _verdict(record)
+    return page.document(_title(record), _subtitle(record), verdict, sections)
 
 
-def _figure(drawing: Drawing, svg: str) -> str:
-    inlined = house.inlined(svg, drawing.name, drawing.title)
-    title, caption = html.escape(drawing.title), html.escape(drawing.caption)
-    return (
-        f"<figure><h3>{title}</h3>{inlined}<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _symbol(field: str) -> str:
+def field_symbol(field: str) -> str:
     """The scanned field as text."""
+    if field == notation.SIZES:
+        return "lattice"
     section, name, *entry = field.split(".")
     if entry:
         return f"L{entry[0].translate(str.maketrans('0123456789', '₀₁₂₃₄₅₆₇₈₉'))}"
@@ -85,39 +69,54 @@ def _symbol(field: str) -> str:
 
 
 def _title(record: ScanRecord) -> str:
-    theory, symbol = record.request["base"]["theory"], _symbol(record.request["field"])
+    theory, symbol = (
+        record.request["base"]["theory"],
+        field_symbol(record.request["field"]),
+    )
     extents = [str(extent) for extent in theory["shape"]]
     field = record.request["field"]
+    name = page.THEORIES.get(theory["name"], theory["name"])
+    if field == notation.SIZES:
+        return f"{name}, scan of lattices"
     if field.startswith("theory.shape."):
         extents[int(field.rpartition(".")[2])] = symbol
-    name = page.THEORIES.get(theory["name"], theory["name"])
     return f"{name}, {' × '.join(extents)} lattice, scan of {symbol}"
 
 
 def _subtitle(record: ScanRecord) -> str:
     request = record.request
     theory, values = request["base"]["theory"], request["values"]
-    couplings = [
+    ends = f"{notation.scanned(values[0])} to {notation.scanned(values[-1])}"
+    scanned = f"{field_symbol(request['field'])} from {ends}"
+    seed = f"seed {request['base']['seed']}"
+    others = couplings(theory, request["field"])
+    return ", ".join([scanned, f"{len(values)} points", *others, seed])
+
+
+def couplings(theory: Json, scanned: str) -> list[str]:
+    """Those that stay as they are, `λ = 0.022`."""
+    return [
         f"{notation.COUPLINGS.get(name, name)} = {value}"
         for name, value in theory.items()
-        if name not in ("name", "shape") and f"theory.{name}" != request["field"]
+        if name not in ("name", "shape") and f"theory.{name}" != scanned
     ]
-    scanned = f"{_symbol(request['field'])} from {values[0]!r} to {values[-1]!r}"
-    seed = f"seed {request['base']['seed']}"
-    return ", ".join([scanned, f"{len(values)} points", *couplings, seed])
+
+
+def counted(trusts: Sequence[str]) -> str:
+    """How many verdicts there are of which kind, in words."""
+    counts = {what: trusts.count(trust) for trust, what in COUNTED.items()}
+    return ", ".join(f"{n} {what}" for what, n in counts.items() if n)
 
 
 def _verdict(record: ScanRecord) -> str:
     """How many points can be trusted, and why the others cannot."""
     asked, results = record.request["values"], record.results
-    verdicts, symbol = results.get("verdicts", []), _symbol(record.request["field"])
+    verdicts, symbol = (
+        results.get("verdicts", []),
+        field_symbol(record.request["field"]),
+    )
     trusts = [verdict["trust"] for verdict in verdicts]
-    counts = {
-        "can be trusted": trusts.count("yes"),
-        "undecided": trusts.count("unknown"),
-        "must not be trusted": trusts.count("no"),
-    }
-    text = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    text = counted(trusts)
     if len(verdicts) < len(asked):
         text = f"This scan has not finished. Of {len(asked)} points: {text or 'none'}."
     else:
@@ -125,7 +124,7 @@ def _verdict(record: ScanRecord) -> str:
     grouped: dict[str, list[str]] = {}
     for value, verdict in zip(results.get("values", []), verdicts, strict=True):
         for reason in verdict["reasons"] if verdict["trust"] != "yes" else []:
-            grouped.setdefault(str(reason), []).append(f"{value!r}")
+            grouped.setdefault(str(reason), []).append(notation.scanned(value))
     reasons = []
     for reason, values in grouped.items():
         is_general = len(values) == len(asked)
@@ -154,19 +153,19 @@ def _points(results: Json) -> str:
     if not results:
         return ""
     log_z = results["estimates"].get("log_z", {})
-    heads = [_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
+    heads = [field_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
     heads += ["largest pull", "ESS", "mode weight", "trust"]
     rows = []
     for k, value in enumerate(results["values"]):
         address = urllib.parse.quote(f"{results['points'][k]}/report.html")
         here = {
-            method: _at(curve, k)
+            method: at(curve, k)
             for method, curve in log_z.items()
             if curve["value"][k] is not None or curve["unusable"][k]
         }
         rows.append(
             [
-                f'<a href="{address}">{value!r}</a>',
+                f'<a href="{address}">{notation.scanned(value)}</a>',
                 *(html.escape(notation.number(here.get(method))) for method in log_z),
                 _largest(here),
                 _short(results["diagnostics"]["ess"][k]),
@@ -177,7 +176,7 @@ def _points(results: Json) -> str:
     return tables.table(heads, rows)
 
 
-def _at(curve: Json, k: int) -> Json:
+def at(curve: Json, k: int) -> Json:
     """One point of a curve as an estimate, with the reason if it cannot be used."""
     found = {"value": curve["value"][k], "error": curve["error"][k]}
     reason = curve["unusable"][k]
@@ -274,15 +273,15 @@ def _facts(record: ScanRecord) -> list[tuple[str, str]]:
     steps = "as in the run file" if warm is None else str(warm)
     return [
         ("over", request["field"]),
-        ("values", ", ".join(f"{value!r}" for value in request["values"])),
+        ("values", ", ".join(map(notation.scanned, request["values"]))),
         ("steps of warm starts", steps),
         ("seeds", f"{request['base']['seed']} for the first point, then made from it"),
     ]
 
 
-def _request(record: ScanRecord) -> str:
-    text = tomli_w.dumps(record.request["base"])
+def run_file(base: Json) -> str:
+    """The run file of the first point, folded away."""
     return (
         "<details><summary>Resolved run file of the first point</summary>"
-        f"<pre>{html.escape(text)}</pre></details>"
+        f"<pre>{html.escape(tomli_w.dumps(base))}</pre></details>"
     )

@@ -17,6 +17,7 @@ SEAL = "sha256"
 _REMEDIES = {
     "notes.json": "put a copy of it back, or begin the run anew",
     "scan.toml": "put a copy of it back, or begin the scan anew",
+    "study.toml": "put a copy of it back, or begin the scans anew",
     "fluctuations.json": "delete it, and `genlat fluctuations` makes it again",
 }
 

@@ -10,7 +10,14 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from genlat.runs import directory as runs_directory
-from genlat.runs import files, inventory, metrics, scan_request, store
+from genlat.runs import (
+    files,
+    inventory,
+    metrics,
+    scan_request,
+    store,
+    study_request,
+)
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 PREFIX = "observables/"
@@ -139,6 +146,33 @@ def read_scan(directory: Path | str) -> ScanRecord:
     directory = Path(directory)
     request = scan_request.read_table(directory)
     return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyRecord:
+    """What a scan on several lattices left behind.
+
+    - `request`: `study.toml`: sizes, field, values, the first point's run file.
+    - `results`: `study.json`, schema `genlat.study/1`; empty before it is there.
+    - `scans`: the scan on each lattice.
+    """
+
+    directory: Path
+    request: dict[str, Any]
+    results: dict[str, Any]
+    scans: tuple[ScanRecord, ...]
+
+
+def read_study(directory: Path | str) -> StudyRecord:
+    """Read the directory of a study, finished or not.
+
+    **Raises:** as `read_scan`.
+    """
+    directory = Path(directory)
+    request = study_request.read_table(directory)
+    scans = tuple(read_scan(directory / "scans" / name) for name in request["scans"])
+    results = files.read_json(directory / "study.json")
+    return StudyRecord(directory, request, results, scans)
 
 
 def _columns(lines: list[metrics.Line]) -> dict[str, Float[np.ndarray, " steps"]]:

@@ -5,22 +5,18 @@ import dataclasses
 import hashlib
 import tomllib
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from genlat.runs import config, files
+from genlat.runs import config, files, run_text, scan_values
 from genlat.runs.errors import RequestError
+from genlat.runs.scan_values import SIZES, Value
 from genlat.runs.sections import RunConfig
 
 FILE = "scan.toml"
 COMMENT = "# sha256 "  # and the digest of what follows
-MOST_POINTS = 1000
-EXPECTED = "should look like section.field=start:stop:step or section.field=a,b,c"
-# of a step: how far beyond `stop` the last value may lie because `step` was rounded
-ROUNDING = Decimal("1e-6")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +28,22 @@ class Request:
     - `base`: the resolved run file of the first point.
     - `warm_steps`: training steps of the points that start from another's model; None
       for those of the run file.
+    - `start`: the point of another scan beside this one whose model the first point
+      starts from, `SCAN/points/POINT`; None for what the run file says.
     """
 
     field: str
-    values: tuple[int | float, ...]
+    values: tuple[Value, ...]
     base: dict[str, Any]
     warm_steps: int | None
+    start: str | None = None
 
     @property
     def points(self) -> list[str]:
         """The directory of each point, under `points/`."""
         _, _, name = self.field.partition(".")
-        return [f"{k:03d}-{name}={value!r}" for k, value in enumerate(self.values)]
+        shown = map(scan_values.show, self.values)
+        return [f"{k:03d}-{name}={value}" for k, value in enumerate(shown)]
 
 
 def plan(
@@ -56,48 +56,51 @@ def plan(
 
     **Raises:** `RequestError` with a line for every problem of every point.
     """
-    field, values = parse(over)
+    field, values = scan_values.parse(over)
+    data = read_base(path, overrides, warm_steps)
+    refuse_bare(field, values, data)
+    return resolve(Request(field, values, data, warm_steps), str(path))
+
+
+def read_base(
+    path: Path, overrides: Sequence[str], warm_steps: int | None
+) -> dict[str, Any]:
+    """The run file of a scan, not checked yet.
+
+    **Raises:** `RequestError`, also for `warm_steps` of nothing.
+    """
     data = config.read(path, overrides)
     if warm_steps is not None and "model" not in data:
         raise RequestError(f"--warm-steps: {path} has no [model] to train")
-    request = Request(field, values, data, warm_steps)
-    first = _check_all(request, str(path))
-    base = tomllib.loads(tomli_w.dumps(first.model_dump(exclude_none=True)))
-    return dataclasses.replace(request, base=base)
+    return data
 
 
-def parse(over: str) -> tuple[str, tuple[int | float, ...]]:
-    """The field and the values of `--over`: decimal arithmetic, 0.21 is 0.21.
+def refuse_bare(field: str, values: Sequence[Value], data: dict[str, Any]) -> None:
+    """One number as a size is a line of sites, hardly meant where the file has a plane.
 
     **Raises:** `RequestError`.
     """
-    field, equals, text = over.partition("=")
-    field, parts = field.strip(), [part.strip() for part in text.split(":")]
-    if not equals or len(field.split(".")) not in (2, 3) or len(parts) not in (1, 3):
-        raise RequestError(f"--over {over}: {EXPECTED}")
-    texts = parts if len(parts) == 3 else [part.strip() for part in text.split(",")]
-    try:
-        numbers = [Decimal(number) for number in texts]
-    except InvalidOperation as error:
-        raise RequestError(f"--over {over}: {EXPECTED}, of numbers") from error
-    if not all(number.is_finite() for number in numbers):
-        raise RequestError(f"--over {over}: every number must be finite")
-    if len(parts) == 3:
-        numbers = _range(over, *numbers)
-    are_whole = all(number.isdigit() for number in (x.lstrip("+-") for x in texts))
-    values = tuple((int if are_whole else float)(number) for number in numbers)
-    if len(set(values)) < len(values):
-        raise RequestError(f"--over {over}: gives a value twice")
-    if len(values) > MOST_POINTS:
-        raise RequestError(f"--over {over}: {len(values)} points; at most 1000")
-    return field, values
+    theory = data.get("theory")
+    shape = theory.get("shape") if isinstance(theory, dict) else None
+    if field != SIZES or not isinstance(shape, list) or len(shape) < 2:
+        return
+    for value in values:
+        if isinstance(value, tuple) and len(value) == 1:
+            wanted = "x".join(["8"] * len(shape))
+            raise RequestError(
+                f"--over {SIZES}: '{scan_values.show(value)}': has one dimension, the "
+                f"run file's {shape} has {len(shape)}; write a size as {wanted}"
+            )
 
 
-def _range(over: str, start: Decimal, stop: Decimal, step: Decimal) -> list[Decimal]:
-    if step == 0 or (stop - start) / step < 0:
-        raise RequestError(f"--over {over}: the step does not lead from start to stop")
-    count = int((stop - start) / step + ROUNDING) + 1
-    return [start + k * step for k in range(min(count, MOST_POINTS + 1))]
+def resolve(request: Request, source: str) -> Request:
+    """Check every point; the same request with the resolved run file of the first.
+
+    **Raises:** `RequestError` with a line for every problem of every point.
+    """
+    first = _check_all(request, source)
+    base = tomllib.loads(tomli_w.dumps(first.model_dump(exclude_none=True)))
+    return dataclasses.replace(request, base=base)
 
 
 def configuration(request: Request, index: int, init: str | None) -> RunConfig:
@@ -111,7 +114,7 @@ def configuration(request: Request, index: int, init: str | None) -> RunConfig:
 
     **Raises:** `RequestError`, naming the point.
     """
-    data = _data(request, index)
+    data = run_file(request, index)
     if init is not None:
         data["model"]["init"] = init
         if request.warm_steps is not None:
@@ -123,9 +126,8 @@ def configuration(request: Request, index: int, init: str | None) -> RunConfig:
 
 def write(directory: Path, request: Request) -> None:
     """Write `scan.toml`, whole."""
-    content = dataclasses.asdict(request)
-    if request.warm_steps is None:
-        del content["warm_steps"]
+    every = dataclasses.asdict(request)
+    content = {name: value for name, value in every.items() if value is not None}
     files.write_sealed(directory / FILE, tomli_w.dumps(content).encode(), COMMENT)
 
 
@@ -142,9 +144,10 @@ def read(directory: Path) -> Request:
     content = read_table(directory)
     return Request(
         content["field"],
-        tuple(content["values"]),
+        tuple(map(scan_values.plain, content["values"])),
         content["base"],
         content.get("warm_steps"),
+        content.get("start"),
     )
 
 
@@ -169,7 +172,8 @@ def _check_all(request: Request, source: str) -> RunConfig:
         except RequestError as error:
             for line in error.lines:
                 line = line.removeprefix(f"{point}: ")
-                problem = line.replace(f" = {request.values[index]!r}: ", ": ")
+                value = run_text.shown(request.values[index])
+                problem = line.replace(f" = {value}: ", ": ")
                 found.setdefault(problem, {})[point] = line
     lines = []
     for problem, by_point in found.items():
@@ -181,8 +185,11 @@ def _check_all(request: Request, source: str) -> RunConfig:
     return checked[0]
 
 
-def _data(request: Request, index: int) -> dict[str, Any]:
-    """The run file with the value and the seed of one point."""
+def run_file(request: Request, index: int) -> dict[str, Any]:
+    """The run file with the value and the seed of one point.
+
+    **Raises:** `RequestError` where it has no such section or entry.
+    """
     data = copy.deepcopy(request.base)
     section, name, *entry = request.field.split(".")
     table = data.setdefault(section, {})
@@ -191,9 +198,10 @@ def _data(request: Request, index: int) -> dict[str, Any]:
     if entry:
         _set_entry(table.get(name), entry[0], request, index)
     else:
-        table[name] = request.values[index]
+        value = request.values[index]
+        table[name] = list(value) if isinstance(value, tuple) else value
     if index > 0 and isinstance(data.get("seed"), int):
-        data["seed"] = _seed(data["seed"], index)
+        data["seed"] = derived_seed(data["seed"], index, "scan")
     return data
 
 
@@ -206,6 +214,7 @@ def _set_entry(entries: Any, entry: str, request: Request, index: int) -> None:
     entries[int(entry)] = request.values[index]
 
 
-def _seed(seed: int, index: int) -> int:
-    digest = hashlib.sha256(f"genlat scan {seed} {index}".encode()).digest()
+def derived_seed(seed: int, index: int, of: str) -> int:
+    """The seed of a point, made from the first one's; `of` sets series apart."""
+    digest = hashlib.sha256(f"genlat {of} {seed} {index}".encode()).digest()
     return int.from_bytes(digest[:4])

@@ -1,5 +1,6 @@
 """From the results of a scan's points to `scan.json`. No JAX here."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,10 @@ import numpy as np
 
 from genlat.estimators import thermodynamics
 from genlat.estimators.thermodynamics import Column, EquationOfState, Points
-from genlat.runs import files
+from genlat.runs import files, scan_values
 from genlat.runs.errors import DamagedError
 from genlat.runs.scan_request import Request
+from genlat.runs.scan_values import SIZES, Value
 
 SCHEMA = "genlat.scan/1"
 DIAGNOSTICS = ("ess", "ess_forward", "mode_weight", "kl_per_site", "pareto_k")
@@ -25,15 +27,26 @@ Curves = dict[str, dict[str, Json]]
 def write(path: Path, request: Request) -> Json:
     """Collect the finished points, write `scan.json` whole, and return it.
 
+    **Raises:** as `collect`.
+    """
+    content = collect(path, request)
+    files.write_json(path / "scan.json", content)
+    return content
+
+
+def collect(path: Path, request: Request) -> Json:
+    """The content of `scan.json`, from the points that are finished.
+
     **Raises:** `DamagedError` for a point that is not the one asked for.
     """
-    done: list[tuple[int | float, str, Json]] = []
+    done: list[tuple[Value, str, Json]] = []
     for value, point in zip(request.values, request.points, strict=True):
         found = files.read_json(path / "points" / point / "results.json")
         if not found:
             break
         if _scanned(found["config"], request.field) != value:
-            raise DamagedError(f"{path / 'points' / point}: not at {value!r}")
+            shown = scan_values.show(value)
+            raise DamagedError(f"{path / 'points' / point}: not at {shown}")
         done.append((value, f"points/{point}", found))
     values, points, results = zip(*done, strict=True)
     estimates = _curves(results)
@@ -60,7 +73,7 @@ def write(path: Path, request: Request) -> Json:
             for stage in STAGES
         },
     }
-    if len(done) >= thermodynamics.FEWEST:
+    if len(done) >= thermodynamics.FEWEST and request.field != SIZES:
         x = np.array(values, np.float64)
         content |= _along_coupling(request, x, estimates)
         if request.field == TIME_EXTENT:
@@ -70,14 +83,13 @@ def write(path: Path, request: Request) -> Json:
                 "equation_of_state": _equations(request, x, log_z),
                 "left_out": list(filter(None, gaps)),
             }
-    files.write_json(path / "scan.json", content)
-    return content
+    return json.loads(json.dumps(content))  # as it will be read
 
 
 def _scanned(config: Mapping[str, Any], field: str) -> Any:
     section, name, *entry = field.split(".")
     value = config.get(section, {}).get(name)
-    return value[int(entry[0])] if entry else value
+    return value[int(entry[0])] if entry else scan_values.plain(value)
 
 
 def _curves(results: Sequence[Json]) -> Curves:

@@ -1,5 +1,6 @@
 """The end of a scan on the terminal: ln Z, ESS and verdict point by point."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genlat.estimators.estimate import Estimate
+from genlat.runs import scan_values
 from genlat.runs.table import WIDTH
 
 
@@ -23,7 +25,8 @@ def show(results: Mapping[str, Any]) -> None:
         )
         ess = results["diagnostics"]["ess"][k]
         shown = "" if ess is None else "unusable" if "unusable" in ess else _short(ess)
-        table.add_row(f"{value!r}", *numbers, shown, results["verdicts"][k]["trust"])
+        trust = results["verdicts"][k]["trust"]
+        table.add_row(scan_values.show(value), *numbers, shown, trust)
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
@@ -39,6 +42,28 @@ def show(results: Mapping[str, Any]) -> None:
 
     if reason := results["no_consistency"]:
         console.print(f"no consistency rows: {reason}", markup=False)
+
+
+def show_study(results: Mapping[str, Any]) -> None:
+    """Print how far each lattice of a study can be trusted, and where curves cross."""
+    size, field = results["over"]
+    table = Table(size, "points", "trust: yes", "unknown", "no")
+    for value, counts in zip(results["sizes"], results["trust"], strict=True):
+        numbers = map(str, (sum(counts.values()), *counts.values()))
+        table.add_row(scan_values.show(value), *numbers)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    console.print(table)
+    for row in results["crossings"]:
+        small, large = map(scan_values.show, row["sizes"])
+        error = math.hypot(row["error"], row["rule_error"])
+        console.print(
+            f"{row['observable']} by {row['method']}, {small} and {large}: cross at "
+            f"{field} = {_cell(row['value'], error, None)}, "
+            f"between {row['start']!r} and {row['stop']!r}",
+            markup=False,
+        )
 
 
 def _short(ess: Mapping[str, Any]) -> str:
