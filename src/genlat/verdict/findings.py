@@ -49,7 +49,7 @@ def of_chain(
             "tau_int": _by_name(name, estimates.autocorrelation_times(chain.measured)),
             "equilibrium": {name: worst(tests)},
         },
-        {"mcmc_seconds": seconds, "ess_per_second": {name: _rate(found, seconds)}},
+        {"ess_per_second": {name: _rate(found, seconds)}},
         tests,
     )
 
@@ -64,7 +64,7 @@ def of_draws(
     """Draws of the model: their weights, and importance sampling."""
     log_w = draws.log_w
     diagnostics: Json = {"non_finite": weights.non_finite(log_w)}
-    cost: Json = {"sample_seconds": seconds}
+    cost: Json = {}
     if not is_usable(log_w):
         return Findings({}, diagnostics, cost)
     pareto_k, share = tails.pareto_k(log_w), weights.largest_share(log_w)
