@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import autocorrelation, stationarity, tails, weights
+from genlat.estimators.brief import brief
 from genlat.verdict import estimates, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Arrays, Chain, Draws, Proposed
@@ -30,6 +31,8 @@ class Findings(NamedTuple):
     cost: Json
     checks: tuple[Check, ...] = ()
     foreseen: Mapping[str, Mapping[str, Foreseen]] = MappingProxyType({})
+
+    __repr__ = brief
 
 
 NOTHING = Findings({}, {}, {})
