@@ -361,9 +361,7 @@ def test_sigkill_at_any_moment(tmp_path, delay, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert launch("resume", killed).wait() == 0
-    a, b = (
-        json.loads(pathlib.Path(x, "results.json").read_text()) for x in (plain, killed)
-    )
+    a, b = (files.read_json(pathlib.Path(x, "results.json")) for x in (plain, killed))
     assert numbers(a) == numbers(b)
 
 
