@@ -1,11 +1,12 @@
 # Everything a bare machine with make and Python >= 3.11 needs. PYTHON=python3.12 make ...
-# picks another interpreter.
+# picks another interpreter, CONSTRAINTS=constraints-newest.txt the newest packages.
 
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
-           -c constraints.txt
+           -c $(CONSTRAINTS)
 
 .PHONY: demo test test-all lint bench clean
 
@@ -34,7 +35,7 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Touched last, so an interrupted installation is taken up again.
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit("genlat needs Python >= 3.11, and this is " \
 	    + sys.version.split()[0] + ": make PYTHON=/path/to/another ..." \
 	    if sys.version_info < (3, 11) else 0)'

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "verdict": "lattice observables estimators",
         "runs": "lattice groups actions observables exact models mcmc "
         "nonequilibrium estimators training verdict",
-        "report": "estimators runs.records",
+        "report": "estimators runs.records runs.catalogue",
         "cli": "runs report",
     }.items()
 }

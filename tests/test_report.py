@@ -1,5 +1,6 @@
 """The report's page, drawn from the files of synthetic runs in the broken phase."""
 
+import html
 import html.parser
 import json
 import re
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from genlat.report import diagnostics, drawings, house, notation, page
-from genlat.runs import files, metrics, records, store
+from genlat.runs import catalogue, files, metrics, records, store
 from report_for_tests import CHAIN, FIGURES, LOG_Z, METHODS, UNUSABLE, spoil, write_run
 
 
@@ -77,6 +78,15 @@ def test_every_observable_and_method_is_in_the_table(run, text):
                 shown = notation.number({"value": value, "error": error})
                 assert shown in "".join(words)
     assert set(METHODS) <= set(words)
+
+
+def test_every_method_says_what_it_is_before_its_first_number(text):
+    before = text[: text.index("<table")]
+    for method in METHODS:
+        sentence = catalogue.explained(method)
+        assert sentence
+        assert f"<code>{method}</code>: {html.escape(sentence)}" in before
+    assert catalogue.explained("a method of old") == ""
 
 
 def test_says_what_the_run_says(text):

@@ -11,6 +11,7 @@ import pytest
 
 from genlat import exact
 from genlat.actions.phi4 import Phi4
+from genlat.estimators import stationarity
 from genlat.estimators.estimate import Estimate
 from genlat.runs import (
     chain_stage,
@@ -97,6 +98,16 @@ def a_job(tmp_path, text, name="run"):
     directory.create(out, run_config)
     environment.prepare()
     return job.Job(out, run_config, theory.build(run_config.theory), QUIET)
+
+
+def test_drifts_along_the_couplings_are_counted(monkeypatch):
+    """The least probable of N chains, times N: neither forgotten nor overdone."""
+    p_values = {1: 6e-4, 2: 6e-4, 3: 3e-4}  # the least, by the number of couplings
+    for n, least in p_values.items():
+        found = iter([None, least, *[0.5] * (n - 1)])
+        monkeypatch.setattr(stationarity, "drift", lambda _, of=found: next(of))
+        caution = evidence._caution([np.zeros((2, 8))] * (n + 1), is_converged=True)
+        assert bool(caution) == (n * least < 1e-3), n
 
 
 def test_integration_refines_until_the_target_is_met(tmp_path):

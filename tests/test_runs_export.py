@@ -166,7 +166,9 @@ def test_netcdf_reads_back(record, tmp_path):
             assert back.attrs["kappa"] == 0.17
             assert list(back.attrs["lattice_shape"]) == list(SHAPE)
     groups = {"chain", "flow", "nmcmc", "target"}
-    assert set(arviz.from_netcdf(str(path)).groups()) == groups
+    there = arviz.from_netcdf(str(path)).groups
+    names = there if isinstance(there, tuple) else there()  # of ArviZ 1; of 0.20 on
+    assert {name.strip("/") for name in names} - {""} == groups
     assert [x.name for x in tmp_path.iterdir()] == ["run.nc"]
 
 

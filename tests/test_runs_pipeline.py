@@ -151,9 +151,20 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
     assert set(unit) == {"nis", "p_estimator", "bar", "hmc_integration"}
     trained = cost["seconds_at_unit_error_trained"]["log_z"]
     error = log_z["nis"]["error"]
-    assert trained["nis"] == pytest.approx(cost["sample_seconds"] * error**2)
-    expected = (cost["sample_seconds"] + cost["train_seconds"]) * error**2
-    assert unit["nis"] == pytest.approx(expected)
+    running = {
+        stage: cost[f"{stage}_seconds"] - compiling
+        for stage, compiling in cost["compile_seconds"].items()
+    }
+    drawing = running["sample"] + running["steps"]
+    assert trained["nis"] == pytest.approx(drawing * error**2)
+    assert unit["nis"] == pytest.approx((drawing + running["train"]) * error**2)
+    stages = {
+        *("check", "mcmc", "prior", "train", "steps", "sample", "nmcmc", "p"),
+        *("integration", "estimate"),
+    }
+    assert set(running) == {*stages, "p_source"}
+    parts = sum(cost[f"{stage}_seconds"] for stage in (*stages, "other"))
+    assert cost["total_seconds"] == pytest.approx(parts)
     assert all(
         cost[name] > 0
         for name in ("train_seconds", "sample_seconds", "mcmc_seconds", "parameters")
@@ -350,9 +361,7 @@ def test_sigkill_at_any_moment(tmp_path, delay, monkeypatch):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert launch("resume", killed).wait() == 0
-    a, b = (
-        json.loads(pathlib.Path(x, "results.json").read_text()) for x in (plain, killed)
-    )
+    a, b = (files.read_json(pathlib.Path(x, "results.json")) for x in (plain, killed))
     assert numbers(a) == numbers(b)
 
 

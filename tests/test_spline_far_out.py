@@ -16,6 +16,23 @@ KINDS = (
 EPS = float(np.finfo(np.float32).eps)
 
 
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_slope_is_that_of_the_identity_at_either_end(kind, direction):
+    """Where the spline meets it: a flow whose slope jumps has a log q that does."""
+    bijection = kind(jnp.asarray(1.7, jnp.float32), n_bins=5)
+    raw = jr.normal(jr.key(9), (bijection.n_odd + bijection.n_even, 200))
+    bound = float(jnp.exp(bijection.log_bound))
+    for end in (-bound, bound):
+        inside = jnp.full(200, end * (1 - 1e-9))
+        y, log_slope = bijection.apply(inside, raw, direction)
+        np.testing.assert_allclose(y, end, rtol=1e-7)
+        np.testing.assert_allclose(log_slope, 0, atol=1e-5)
+    # which is not so because it is the identity everywhere
+    _, between = bijection.apply(jnp.full(200, 0.6 * bound), raw, direction)
+    assert np.std(between) > 0.2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("sigma", "size"), [(20.0, 20.0), (50.0, 500.0)])
 def test_far_out_there_and_back_in_single_precision(kind, sigma, size):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from genlat.estimators import autocorrelation, nmcmc, weights
-from genlat.verdict import agreement, checks, estimates, limits, results
+from genlat.verdict import agreement, checks, estimates, findings, limits, results
 from genlat.verdict.checks import Check, Side
 from genlat.verdict.data import Draws
 from genlat.verdict.findings import Findings
@@ -33,6 +33,18 @@ def test_a_family_counts_its_tests_and_the_families():
     (alone,) = checks.family(every, "coverage")
     assert alone["p_run"] == 1.0
     assert checks.family(every, "equilibrium") == []
+
+
+def test_the_worst_of_several_is_times_their_number():
+    """Where it is neither 0 nor 1: one p = 0.03 of four is no surprise, nor of 40."""
+    named = {"drift of mag": 0.2, "memory of mag": 0.03, "drift of phi2": 0.5, "x": 0.9}
+    tests = tuple(Check("equilibrium", about, "", p) for about, p in named.items())
+    found = findings.worst(tests)
+    assert found["worst"] == "memory of mag"
+    assert found["p_value"] == pytest.approx(4 * 0.03)
+    assert findings.worst(tests[:2])["p_value"] == pytest.approx(2 * 0.03)
+    assert findings.worst(tests * 10)["p_value"] == 1
+    assert findings.worst(()) == {}
 
 
 def test_a_pull_of_gaussian_numbers():

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
 from genlat.estimators import spread
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate, plain
 from genlat.estimators.spread import Spread
 
@@ -46,6 +47,8 @@ class Analysis:
     window: int | Int[np.ndarray, "*shape"]
     is_resolved: bool | Bool[np.ndarray, "*shape"]
     spreads: tuple[Spread, ...]
+
+    __repr__ = brief
 
 
 def mean(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
@@ -94,6 +97,7 @@ def analyse(
 
     **Raises:** `ValueError` for fewer than two values, or one that is not finite.
     """
+    values = np.asarray(values)
     series = _as_series(values)
     n_chains, n, _ = series.shape
     shape = values.shape[2:]
@@ -150,6 +154,7 @@ def analyse(
 
 def is_stuck(values: Real[np.ndarray, "chains n *component"]) -> bool:
     """Whether no chain ever moves, wherever it is; those of length 1: all are equal."""
+    values = np.asarray(values)
     start = values[:, :1] if values.shape[1] > 1 else values[:1, :1]
     return bool(np.all(values == start))
 
@@ -162,10 +167,11 @@ def between_chains(values: Real[np.ndarray, "chains n *component"]) -> Estimate:
 
     **Raises:** `ValueError` for a single chain, or a value that is not finite.
     """
+    values = np.asarray(values)
+    series = _as_series(values)
     n_chains = values.shape[0]
     if n_chains < 2:
         raise ValueError("the scatter between chains needs at least 2 of them")
-    series = _as_series(values)
     error = np.std(np.mean(series, axis=1), axis=0, ddof=1) / math.sqrt(n_chains)
     variance = np.var(series, axis=(0, 1))
     total = n_chains * series.shape[1]
@@ -195,6 +201,7 @@ def autocorrelation_function(
 
     **Raises:** `ValueError` if `max_lag` is not in 0 ... n - 1, and as `analyse`.
     """
+    values = np.asarray(values)
     n_chains, n = values.shape
     if not 0 <= max_lag < n:
         raise ValueError(f"max_lag must be in 0 ... {n - 1}, got {max_lag}")
@@ -364,9 +371,9 @@ def _autocovariances(
 def _as_series(
     values: Real[np.ndarray, "chains n *component"],
 ) -> Float[np.ndarray, "chains n k"]:
-    if (values := np.asarray(values)).ndim < 2:
-        want = "wanted chains of shape (n_chains, n), one chain is values[None]"
-        raise ValueError(f"{want}; got {values.shape}")
+    if values.ndim < 2:
+        want = "expected (chains, n) or (chains, n, ...), one chain being values[None]"
+        raise ValueError(f"{want}; got shape {values.shape}")
     if values.shape[0] * values.shape[1] < 2:
         raise ValueError(f"an error needs at least 2 values, got shape {values.shape}")
     if not np.all(np.isfinite(values)):

@@ -15,12 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from genlat.estimators.brief import brief
+
 
 class Order(NamedTuple):
     """The coefficient of a power of 1/N, and how each draw of the pool moves it."""
 
     coefficient: float
     influence: Float[np.ndarray, " n"]
+
+    __repr__ = brief
 
 
 class Orders(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from genlat.estimators import autocorrelation
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate, plain
 from genlat.estimators.propagation import Function, expand, join
 
@@ -20,6 +21,8 @@ class Projection(NamedTuple):
     series: Float[np.ndarray, "chains n *component"]
     bias: Float[np.ndarray, "*component"]
     flaw: str
+
+    __repr__ = brief
 
 
 def project(

@@ -6,6 +6,8 @@ import math
 import numpy as np
 from jaxtyping import Float
 
+from genlat.estimators.brief import brief
+
 Number = float | Float[np.ndarray, "*shape"]
 Json = dict[str, float | int | str | list | None]
 
@@ -37,6 +39,8 @@ class Estimate:
     caution: str = ""
     freedom: float = math.inf
     skewness: float = 0.0
+
+    __repr__ = brief
 
     def corrected(self) -> "Estimate":
         """With the leading-order bias taken off the value."""

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Real
 from scipy import special
 
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate
 
 LARGEST = 0.3
@@ -42,6 +43,8 @@ class PowerLaw:
     chi2: float
     p_value: float
     scale: float
+
+    __repr__ = brief
 
     def at(self, x: float) -> Estimate:
         """y at any x > 0; at 1 it is the prefactor a.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import quantity, two_sided
+from genlat.estimators.brief import brief
 from genlat.estimators.quantity import Quantity, constant
 
 Energies = Sequence[Float[np.ndarray, "chains _"]]
@@ -32,6 +33,8 @@ class Path(NamedTuple):
     log_z: list[Quantity]
     steps: list[Quantity]
     overlaps: list[float]
+
+    __repr__ = brief
 
 
 def along(

@@ -19,6 +19,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from genlat.estimators import autocorrelation, weights
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate
 
 
@@ -32,6 +33,8 @@ class NMCMC:
 
     index: Int[np.ndarray, "chains steps"]
     accepted: Bool[np.ndarray, "chains steps"]
+
+    __repr__ = brief
 
     @property
     def acceptance(self) -> Estimate:

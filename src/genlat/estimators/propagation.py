@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Float, Real
 
+from genlat.estimators.brief import brief
+
 UNDEFINED = "not defined within the errors of the means"
 Means = Mapping[str, np.ndarray]
 Function = Callable[[Means], object]
@@ -20,6 +22,8 @@ class Expansion:
     value: Float[np.ndarray, "*shape"]
     gradient: Float[np.ndarray, "*shape k"]
     bias: Float[np.ndarray, "*shape"]
+
+    __repr__ = brief
 
     @property
     def flaw(self) -> str:

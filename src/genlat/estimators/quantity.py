@@ -22,6 +22,7 @@ from jaxtyping import Float, Real
 
 from genlat.estimators import autocorrelation, spread
 from genlat.estimators.autocorrelation import FEWEST_INDEPENDENT
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate
 from genlat.estimators.propagation import expand
 from genlat.estimators.spread import Spread
@@ -40,6 +41,8 @@ class Quantity:
     bias: float = 0.0
     flaw: str = ""
     caution: str = ""
+
+    __repr__ = brief
 
     def estimate(self, method: str) -> Estimate:
         """The number with its error, which contains every correlation.

@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float, Int, Real
 from scipy import special
 
 from genlat.estimators import delta_method, weights
+from genlat.estimators.brief import brief
 from genlat.estimators.delta_method import Moments, Orders
 
 SMALLEST = 10
@@ -55,6 +56,8 @@ class Comparison:
     pull: Float[np.ndarray, " sizes"]
     is_converged: Bool[np.ndarray, " sizes"]
 
+    __repr__ = brief
+
     def scaled(self, factor: float) -> "Comparison":
         """The same of a quantity `factor` times as large."""
         sign, size = math.copysign(1, factor), abs(factor)
@@ -80,6 +83,8 @@ class Scaling:
     bias: Comparison
     variance: Comparison
 
+    __repr__ = brief
+
 
 @dataclasses.dataclass(frozen=True)
 class Repetitions:
@@ -97,6 +102,8 @@ class Repetitions:
     error: float
     chi2: float
     p_value: float
+
+    __repr__ = brief
 
 
 def group_sizes(n: int) -> list[int]:

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from genlat.estimators.brief import brief
+
 LARGEST_SKEWNESS2 = 1 / 20
 LARGEST_CONCENTRATION = 1 / 10
 
@@ -34,6 +36,8 @@ class Spread(NamedTuple):
     freedom: float
     concentration: float
     skewness: float
+
+    __repr__ = brief
 
 
 NONE = Spread(0.0, math.inf, 0.0, 0.0)

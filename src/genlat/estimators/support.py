@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from genlat.estimators.brief import brief
+
 
 class Missed(NamedTuple):
     """The level set that threatens an estimate most.
@@ -28,6 +30,8 @@ class Missed(NamedTuple):
     shift: float
     mass: float
     expected: float
+
+    __repr__ = brief
 
 
 def missed(log_ratio: Float[np.ndarray, "*samples"], n: float | int) -> Missed:

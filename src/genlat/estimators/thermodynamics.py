@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from genlat.estimators.brief import brief
+
 FEWEST = 3  # points: a parabola, and a straight line to see what it misses
 
 
@@ -25,6 +27,8 @@ class Points(NamedTuple):
 
     value: Float[np.ndarray, " n"]
     error: Float[np.ndarray, " n"]
+
+    __repr__ = brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Comparison:
     integral: float
     integral_error: float
     rule_error: float
+
+    __repr__ = brief
 
     @property
     def pull(self) -> float:
@@ -59,6 +65,8 @@ class Column:
     rule_error: Float[np.ndarray, " n"]
     covariance: Float[np.ndarray, "n n"]
 
+    __repr__ = brief
+
 
 @dataclasses.dataclass(frozen=True)
 class EquationOfState:
@@ -75,6 +83,8 @@ class EquationOfState:
     energy_density: Column
     entropy_density: Column
     trace_anomaly: Column
+
+    __repr__ = brief
 
 
 def along_coupling(

@@ -22,6 +22,7 @@ from scipy import optimize
 from scipy.special import expit, log_expit
 
 from genlat.estimators import autocorrelation, quantity
+from genlat.estimators.brief import brief
 from genlat.estimators.quantity import Quantity
 
 Q, P = "q", "p"
@@ -143,6 +144,8 @@ class Ratio(NamedTuple):
 
     log_z: Quantity
     overlap: float
+
+    __repr__ = brief
 
 
 def bar(

@@ -33,6 +33,9 @@ def check(log_w: Float[np.ndarray, "*draws"]) -> None:
 
     **Raises:** `ValueError` if one is NaN or +inf, if all are -inf, or if n < 2.
     """
+    log_w = np.asarray(log_w)
+    if log_w.ndim == 0:
+        raise ValueError("expected log-weights (n,), got a single number")
     if log_w.size < 2:
         raise ValueError(f"an error needs at least 2 log-weights, got {log_w.size}")
     if bad := non_finite(log_w):
@@ -69,7 +72,7 @@ def ess_estimate(log_w: Float[np.ndarray, " n"]) -> Estimate:
 
 def n_eff(log_w: Float[np.ndarray, " n"]) -> float:
     """How many draws of p the n draws of q are worth: n · `ess`."""
-    return log_w.size * ess(log_w)
+    return np.size(log_w) * ess(log_w)
 
 
 def log_z(log_w: Float[np.ndarray, " n"]) -> Estimate:
@@ -120,6 +123,12 @@ def reweighted_mean(
 
     **Raises:** `ValueError` if a value is not finite.
     """
+    values = np.asarray(values)
+    if values.shape[:1] != np.shape(log_w):
+        raise ValueError(
+            f"expected values (n, ...) of n = {np.size(log_w)} draws, got shape "
+            f"{values.shape}"
+        )
     u, mean, influence = _influence(log_w, values.reshape(values.shape[0], -1))
     shape = values.shape[1:]
     bias = -np.mean(u[:, None] * influence, axis=0) / u.size
@@ -162,7 +171,7 @@ def entropy_density(
 
     Influence u (S - ⟨S⟩) + u - 1: both terms come from the same draws.
     """
-    u, mean, influence = _influence(log_w, action[:, None])
+    u, mean, influence = _influence(log_w, np.asarray(action)[:, None])
     influence = influence[:, 0]
     bias = -np.mean(u * influence) - 0.5 * (np.mean(u**2) - 1)
     value = float(mean[0] + _log_mean(log_w)) / volume
@@ -172,7 +181,7 @@ def entropy_density(
 
 def largest_share(log_w: Float[np.ndarray, " n"]) -> float:
     """max w / Σ w: the part of every estimate that hangs on a single draw."""
-    return float(np.max(_normalized(log_w)) / log_w.size)
+    return float(np.max(_normalized(log_w)) / np.size(log_w))
 
 
 def _normalized(log_w: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -183,7 +192,7 @@ def _normalized(log_w: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _log_mean(log_w: Float[np.ndarray, " n"]) -> float:
-    largest = float(np.max(log_w))
+    log_w, largest = np.asarray(log_w), float(np.max(log_w))
     return largest + math.log(np.mean(np.exp(log_w - largest)))
 
 

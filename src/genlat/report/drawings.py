@@ -9,11 +9,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from genlat.estimators import autocorrelation
-from genlat.report import costs, figures, free_energy, notation
+from genlat.report import costs, figures, free_energy, ledger, notation
 from genlat.runs.records import Record
 
 MEASURED = "observables/"
 # follow from another observable shown: nothing new to compare
+SHOWN = 0.01  # of the time of a run: what stages took less stand in the table alone
 REPEATED = ("mag4", "action_density2", "free_energy_density")
 
 
@@ -262,26 +263,20 @@ def _samples(record: Record) -> Drawing | None:
 
 def _cost(record: Record) -> Drawing | None:
     cost = record.results.get("cost", {})
-    stages = {
-        "train": "training",
-        "sample": "sampling",
-        "mcmc": _chain_name(record),
-        "p": "log q on p",
-        "integration": "integration",
-    }
-    seconds = {
-        label: cost[f"{stage}_seconds"]
-        for stage, label in stages.items()
-        if cost.get(f"{stage}_seconds")
-    }
+    rows = ledger.rows(cost)
+    whole = sum(row.seconds for row in rows)
+    seconds = {row.name: row.running for row in rows if row.running > SHOWN * whole}
+    if compiling := sum(row.compile_seconds for row in rows):
+        seconds["Compiling"] = compiling
     rates = {name: x for name, x in cost.get("ess_per_second", {}).items() if x}
     if not seconds and not rates:
         return None
     return Drawing(
         "cost",
         "Time, and what it buys",
-        "Training is paid once; from then on the samples per second decide, which are "
-        "those of each method's slowest observable.",
+        "Stages without compilation, which is paid once, as training is; from then on "
+        "the samples per second decide, which are those of each method's slowest "
+        "observable.",
         costs.cost(seconds, rates),
     )
 

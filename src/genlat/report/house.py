@@ -84,9 +84,9 @@ def colour(method: str) -> str:
         "nis": VERMILION,
         "nmcmc": GREEN,
         "p_estimator": PURPLE,
-        "log q on p": PURPLE,
-        "sampling": VERMILION,
-        "training": PURPLE,
+        "log q on samples of p": PURPLE,
+        "Sampling": VERMILION,
+        "Training": PURPLE,
         "variational": MUTED,
     }.get(method, BLUE)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genlat.report import diagnostics, drawings, house, tables
+from genlat.report import diagnostics, drawings, house, ledger, tables
 from genlat.report.notation import COUPLINGS
 from genlat.runs import records
 from genlat.runs.records import Record
@@ -18,13 +18,6 @@ VERDICTS = {
     "passed.",
     "no": "Do not trust these numbers.",
     "unknown": "Whether to trust these numbers cannot be told yet.",
-}
-STAGES = {  # of the cost -> name
-    "train_seconds": "Training",
-    "sample_seconds": "Sampling",
-    "mcmc_seconds": "Markov chain",
-    "p_seconds": "log q on samples of p",
-    "integration_seconds": "Integration",
 }
 
 
@@ -80,7 +73,8 @@ def document(
 def _page(record: Record, figures: dict[str, str]) -> str:
     results = record.results
     costs = figures.pop("cost", "") + figures.pop("seconds_to_error", "")
-    cost = costs + tables.facts(_costs(results.get("cost", {})))
+    spent = results.get("cost", {})
+    cost = costs + ledger.table(spent) + tables.facts(_costs(spent))
     run = tables.facts(_facts(record)) + _config(record)
     sections = (
         ("Estimates", "estimates", tables.estimates(results.get("estimates", {}))),
@@ -130,11 +124,7 @@ def _verdict(verdict: dict[str, Any] | None) -> str:
 
 
 def _costs(cost: dict[str, Any]) -> list[tuple[str, str]]:
-    entries = [
-        (stage, f"{cost[key]:,.1f} s")
-        for key, stage in STAGES.items()
-        if cost.get(key) is not None
-    ]
+    entries = []
     for method, rate in cost.get("ess_per_second", {}).items():
         if rate is not None:
             entries.append(

@@ -237,6 +237,9 @@ def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | No
             seconds[name] = np.nan_to_num(values)
     if not seconds:
         return None
+    whole = array(results["cost"].get("total_seconds", []))
+    if not np.all(np.isnan(whole)):
+        seconds["all else"] = np.nan_to_num(whole) - sum(seconds.values())
     return Drawing(
         "cost",
         "Time",

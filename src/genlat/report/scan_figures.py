@@ -104,8 +104,9 @@ def cost(
     axes = figure.subplots()
     width = 0.7 * float(np.min(np.diff(np.unique(x)), initial=np.ptp(x) or 1.0))
     base = np.zeros(x.size)
-    colours = (house.PURPLE, house.VERMILION, house.BLUE, house.GREEN, house.MUTED)
-    for (stage, values), colour in zip(seconds.items(), colours, strict=False):
+    named = (house.PURPLE, house.VERMILION, house.BLUE, house.GREEN, house.OCHRE)
+    colours = (*named[: len(seconds) - 1], house.MUTED)
+    for (stage, values), colour in zip(seconds.items(), colours, strict=True):
         axes.bar(x, values, width, base, color=colour, label=stage)
         base = base + values
     axes.set(xlabel=label, ylabel="seconds")

@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from genlat.report import house, notation, page, scan_drawings, tables
+from genlat.report import house, ledger, notation, page, scan_drawings, tables
 from genlat.runs import records
 from genlat.runs.records import ScanRecord
 
@@ -260,7 +260,7 @@ def _equation_of_state(results: Json) -> str:
 
 def _costs(results: Json) -> list[tuple[str, str]]:
     entries = []
-    for key, name in scan_drawings.STAGES.items():
+    for key, name in {**ledger.STAGES, "total": "All together"}.items():
         seconds = [x for x in results.get("cost", {}).get(f"{key}_seconds", []) if x]
         if seconds:
             entries.append((name, f"{sum(seconds):,.1f} s at {len(seconds)} points"))

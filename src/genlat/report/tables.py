@@ -7,6 +7,7 @@ import numpy as np
 
 from genlat.report import notation
 from genlat.report.notation import ABSENT, CAUTION, SYMBOLS, UNUSABLE, Json
+from genlat.runs import catalogue
 
 
 def estimates(found: Json) -> str:
@@ -21,6 +22,7 @@ def estimates(found: Json) -> str:
     reasons = _reasons(found)
     return "".join(
         (
+            _methods(scalars),
             _group({name: scalars[name] for name in free_energy}, reasons),
             _group({name: scalars[name] for name in others}, reasons),
             _footnotes(found, reasons),
@@ -83,6 +85,17 @@ def _group(scalars: Mapping[str, Json], reasons: Sequence[str]) -> str:
             cells.append(_cell(by_method.get(method), reasons) + shown)
         rows.append([*cells, *[_largest(by_method)] * is_compared])
     return table(heads, rows)
+
+
+def _methods(scalars: Mapping[str, Json]) -> str:
+    """A line per method, before the first column that is headed by it."""
+    names = dict.fromkeys(m for by_method in scalars.values() for m in by_method)
+    lines = [
+        f"<code>{html.escape(name)}</code>: {html.escape(text)}"
+        for name in names
+        if (text := catalogue.explained(name))
+    ]
+    return f'<p class="note">{"<br>".join(lines)}</p>' if lines else ""
 
 
 def _known(known: Json | None) -> str:

@@ -59,11 +59,11 @@ DEFAULT_KERNEL: dict[str, tuple[str, ...]] = {"ising": ("swendsen_wang",)}
 OBJECTIVES = admissible.OBJECTIVES
 GRADIENTS = admissible.GRADIENTS
 METHODS = {
-    "nis": "neural importance sampling: reweighting by e^(-S)/q",
-    "variational": "averages over q as they are: biased, beside those corrected",
-    "nmcmc": "neural Markov chain: independence Metropolis with q as proposal",
+    "nis": "draws of the model, reweighted by e^(-S)/q",
+    "variational": "draws of the model as they are: biased, beside those corrected",
+    "nmcmc": "a Markov chain that takes the model's draws as proposals",
     "p_estimator": "ln Z and the mode weight from samples of p with their log q",
-    "bar": "ln Z by Bennett's acceptance ratio, from samples of q and of p",
+    "bar": "ln Z by Bennett's ratio, from draws of the model and samples of p together",
     "hmc_integration": "ln Z by chains along the hopping, from independent sites on",
 }
 # Expectation values, then functions of them; `tests/test_runs_config.py` compares the
@@ -98,6 +98,18 @@ FREE_ENERGY = {
     "free_energy_density": "-ln Z / V",
     "entropy_density": "(⟨S⟩ + ln Z) / V",
 }
+
+
+def explained(method: str) -> str:
+    """What stands under the name of a method in `results.json`; empty if unheard of.
+
+    A chain goes by its kernels, as in `hmc+cluster`.
+    """
+    if method == "exact":
+        return "a closed form, a transfer matrix or a published value: not sampled"
+    kernels = [KERNELS.get(name, "") for name in method.split("+")]
+    chain = f"a Markov chain of p: {'; '.join(kernels)}" if all(kernels) else ""
+    return METHODS.get(method, chain)
 
 
 def primary_of(theory: str) -> tuple[str, ...]:

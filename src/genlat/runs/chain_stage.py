@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ from genlat.mcmc.reflection import Reflection, visits_every_mode
 from genlat.mcmc.sequence import Sequence
 from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
 from genlat.mcmc.spins import IsingHeatBath, IsingMetropolis
-from genlat.runs import directory, store
+from genlat.runs import directory, ledger, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.sections import McmcSection
@@ -75,12 +74,12 @@ def run(job: Job) -> None:
     done = section.samples - sum(lengths[index] for index in missing)
     with job.screen.progress(name(job), section.samples, done) as advance:
         for index in missing:
-            begin = time.perf_counter()
+            stopwatch = job.clock.start()
             advance(0, "" if index else f"thermalising, {section.therm} steps")
             kernel, state = _before(job, index)
             advance(0, "")
             block = _block(job, kernel, state, index)
-            block.attributes["seconds"] = time.perf_counter() - begin
+            block = ledger.sign(job, block, stopwatch.read())
             store.write(store.path(job.directory, "chain", index), block)
             advance(lengths[index], "")
 

@@ -6,6 +6,8 @@ import os
 import platform
 import resource
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,23 +36,64 @@ def prepare() -> None:
 @contextmanager
 def watching_compilation(tell: Callable[[bool], None]) -> Iterator[None]:
     """Call `tell(True)` when XLA begins to compile something, `tell(False)` after."""
+    _listen()
     _WATCHING.append(tell)
-    if len(_WATCHING) == 1 and not _IS_LISTENING:
-        jax.monitoring.register_event_duration_secs_listener(_hear)
-        _IS_LISTENING.append(True)
     try:
         yield
     finally:
         _WATCHING.remove(tell)
 
 
+def compile_seconds() -> float:
+    """Wall time of this process in which JAX traced, lowered or compiled, by now.
+
+    Counted from the first call on.
+    """
+    _listen()
+    return _COMPILING.total
+
+
+class Union:
+    """The length of a union of intervals, each told of at its end.
+
+    Tracing a function traces those that it calls, threads compile at once: sums would
+    count twice.
+    """
+
+    def __init__(self):
+        self.total = 0.0
+        self._apart: list[tuple[float, float]] = []  # in order
+
+    def add(self, end: float, length: float) -> None:
+        """An interval that ends now, which is not before any other."""
+        start = end - length
+        while self._apart and self._apart[-1][1] > start:
+            first, last = self._apart.pop()
+            self.total -= last - first
+            start = min(start, first)
+        self._apart.append((start, end))
+        self.total += end - start
+
+
 _WATCHING: list[Callable[[bool], None]] = []
 _IS_LISTENING: list[bool] = []  # JAX has no way to take one listener off again
+_COMPILING = Union()
+_LOCK = threading.Lock()
+_PHASES = "/jax/core/compile/"  # tracing, lowering, compiling or taking from the cache
 _LOWERED, _COMPILED = "jaxpr_to_mlir_module_duration", "backend_compile_duration"
+
+
+def _listen() -> None:
+    if not _IS_LISTENING:
+        jax.monitoring.register_event_duration_secs_listener(_hear)
+        _IS_LISTENING.append(True)
 
 
 def _hear(event: str, duration_secs: float, **_: str | int) -> None:
     """JAX reports the end of every phase: of lowering, after which XLA compiles."""
+    if event.startswith(_PHASES):
+        with _LOCK:
+            _COMPILING.add(time.perf_counter(), duration_secs)
     if event.endswith((_LOWERED, _COMPILED)):
         for tell in _WATCHING:
             tell(event.endswith(_LOWERED))

@@ -13,7 +13,7 @@ from genlat.estimators import integration, quantity, stationarity
 from genlat.estimators.quantity import Quantity, constant
 from genlat.models.base import AbstractModel
 from genlat.runs import chain_stage, findings, integration_stage, store, target_stage
-from genlat.runs.findings import measured, seconds
+from genlat.runs.findings import measured
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.verdict import checks, estimates
@@ -46,8 +46,7 @@ def target(job: Job, model: AbstractModel) -> Findings:
         rng,
     )
     found.diagnostics["p_samples"]["source"] = job.config.estimate.p_samples
-    cost = {"p_seconds": seconds(blocks), "p_source_seconds": label.seconds}
-    return found._replace(cost=cost)
+    return found
 
 
 def path(job: Job) -> Findings:
@@ -100,8 +99,7 @@ def path(job: Job) -> Findings:
             *_slope_row(job, energies[-1]),
         ],
     }
-    cost = {"integration_seconds": seconds(blocks)}
-    return Findings({"hmc_integration": found}, diagnostics, cost)
+    return Findings({"hmc_integration": found}, diagnostics, {})
 
 
 def _caution(energies: integration.Energies, is_converged: bool) -> str:

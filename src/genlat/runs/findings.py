@@ -1,6 +1,6 @@
 """What each ensemble of a run contributes: read here, judged in `verdict`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.models.base import AbstractModel
-from genlat.runs import chain_stage, metrics, sample_stage, store
+from genlat.runs import chain_stage, ledger, sample_stage, store
 from genlat.runs.job import Job
 from genlat.verdict import findings
 from genlat.verdict.data import Arrays, Chain, Draws, Proposed
@@ -25,7 +25,7 @@ def chain(job: Job) -> Findings:
     arrays = store.joined(blocks, sample_axis=1)
     history = Chain(chain_stage.name(job), measured(arrays), arrays["acceptance"])
     names, shape = job.config.observable_names, job.config.theory.shape
-    return findings.of_chain(history, names, shape, seconds(blocks))
+    return findings.of_chain(history, names, shape, ledger.spent_on(blocks).running)
 
 
 def flow(job: Job, model: AbstractModel) -> Findings:
@@ -36,13 +36,9 @@ def flow(job: Job, model: AbstractModel) -> Findings:
         config.methods,
         config.observable_names,
         config.theory.shape,
-        seconds(sample_stage.read_flow(job)),
+        seconds_of_draws(job),
     )
-    lines = metrics.read(job.directory)
-    cost = {
-        "train_seconds": lines[-1]["seconds"] if lines else 0.0,
-        "parameters": sum(leaf.size for leaf in _parameters(model)),
-    }
+    cost = {"parameters": sum(leaf.size for leaf in _parameters(model))}
     return found._replace(cost={**found.cost, **cost})
 
 
@@ -53,7 +49,7 @@ def nmcmc(job: Job, model: AbstractModel) -> Findings:
         return NOTHING
     arrays = store.joined(blocks, sample_axis=1)
     proposed = Proposed(arrays["index"], arrays["accepted"].astype(np.float64))
-    spent = seconds(blocks) + seconds(sample_stage.read_flow(job))
+    spent = ledger.spent_on(blocks).running + seconds_of_draws(job)
     names, shape = job.config.observable_names, job.config.theory.shape
     return findings.of_proposed(draws(job, model), proposed, names, shape, spent)
 
@@ -82,9 +78,11 @@ def measured(arrays: Mapping[str, Float[np.ndarray, "..."]]) -> Arrays:
     }
 
 
-def seconds(blocks: Sequence[store.Block]) -> float:
-    """Wall time that an ensemble took."""
-    return sum(float(block.attributes["seconds"]) for block in blocks)
+def seconds_of_draws(job: Job) -> float:
+    """Seconds of the draws, once compiled: the choice of their steps included."""
+    blocks = sample_stage.read_flow(job)
+    steps = ledger.of_steps(job.directory)
+    return ledger.spent_on(blocks).plus(steps).running
 
 
 def _parameters(model: AbstractModel) -> list[jax.Array]:

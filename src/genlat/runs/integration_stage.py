@@ -7,7 +7,6 @@ follows from the blocks before it, so that one that was lost is made again the s
 """
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -28,7 +27,7 @@ from genlat.mcmc import runner
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.sequence import Sequence
-from genlat.runs import directory, store
+from genlat.runs import directory, ledger, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 
@@ -142,7 +141,7 @@ def _round(
         (job, nodes, fraction, jr.fold_in(key, k))
         for k, fraction in enumerate(fractions)
     ]
-    begin = time.perf_counter()
+    stopwatch = job.clock.start()
     found = [_extend(*tasks[0])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found += pool.map(lambda task: _extend(*task), tasks[1:])
@@ -152,8 +151,8 @@ def _round(
         "state/phi": np.stack([node.phis for node in found]),
         "state/step_size": np.array([node.step_size for node in found]),
     }
-    seconds = time.perf_counter() - begin
-    return store.Block(arrays, {"fingerprint": _fingerprint(job), "seconds": seconds})
+    block = store.Block(arrays, {"fingerprint": _fingerprint(job)})
+    return ledger.sign(job, block, stopwatch.read())
 
 
 def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:

@@ -10,16 +10,18 @@ from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.runs import keys, slices
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig
+from genlat.runs.stopwatch import Clock
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run under way: where it lives, what it was asked, and whom it tells."""
+    """A run under way: where it lives, what was asked, whom it tells, its time."""
 
     directory: Path
     config: RunConfig
     action: AbstractAction
     screen: Screen
+    clock: Clock = dataclasses.field(default_factory=Clock)
 
     @property
     def scalar(self) -> AbstractScalarAction:

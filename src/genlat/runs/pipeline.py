@@ -16,6 +16,7 @@ from genlat.runs import (
     gaussian_prior,
     integration_stage,
     inventory,
+    ledger,
     own_draws,
     prior_stage,
     results,
@@ -31,6 +32,7 @@ from genlat.runs.job import Job
 from genlat.runs.model_sections import AbstractFlowSection
 from genlat.runs.screen import Screen
 from genlat.runs.sections import RunConfig, needs_samples
+from genlat.runs.stopwatch import Clock
 
 
 def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, Any]:
@@ -38,11 +40,11 @@ def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, An
 
     **Raises:** as `start`.
     """
-    path = Path(path)
+    path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(found.config)
     directory.create(path, found.config, found.taken, found.noted)
-    return resume(path, screen)
+    return _carry_out(path, screen, clock)
 
 
 def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]:
@@ -51,11 +53,11 @@ def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]
     **Raises:** `RequestError` if `path` exists or one well is asked of a theory that
     has but one, and as `resume`.
     """
-    path = Path(path)
+    path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(config)
     directory.create(path, config)
-    return resume(path, screen)
+    return _carry_out(path, screen, clock)
 
 
 def rehearse(config: RunConfig) -> None:
@@ -78,7 +80,10 @@ def resume(path: Path | str, screen: Screen) -> dict[str, Any]:
     `DamagedError` for a record that is not what was written;
     `DivergedError` if training met a number that is not finite.
     """
-    path = Path(path)
+    return _carry_out(Path(path), screen, Clock())
+
+
+def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
     config = directory.read_config(path)
     finished = files.read_json(path / "results.json")
     lost = inventory.missing(path)
@@ -89,7 +94,9 @@ def resume(path: Path | str, screen: Screen) -> dict[str, Any]:
     with directory.held(path), watching:
         environment.prepare()
         screen.plan(_stages(config))
-        job = Job(path, config, theory.build(config.theory), screen)
+        clock.earlier = ledger.earlier(path)
+        job = Job(path, config, theory.build(config.theory), screen, clock)
+        ledger.book(job, "check", clock.spent())
         if finished:
             screen.say(inventory.lost_line(path, lost))
             _records(job)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from genlat.actions.base import AbstractAction
 from genlat.estimators import weights
 from genlat.models.prior import AbstractPrior
-from genlat.runs import directory, gaussian_prior
+from genlat.runs import directory, gaussian_prior, ledger
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.model_sections import AbstractFlowSection
@@ -22,7 +22,10 @@ DRAWS, BATCH = 20_000, 500
 def run(job: Job, section: AbstractFlowSection) -> None:
     """Note the ESS and ln Z of the prior, once, and say the ESS."""
     if "prior" not in directory.notes(job.directory):
-        directory.note(job.directory, "prior", _measure(job, section))
+        stopwatch = job.clock.start()
+        found = _measure(job, section)
+        ledger.book(job, "prior", stopwatch.read())
+        directory.note(job.directory, "prior", found)
     ess = directory.notes(job.directory)["prior"]["ess"]
     job.screen.say(f"the Gaussian prior alone has an ESS of {ess['value']:.3g}")
 

@@ -13,6 +13,7 @@ from genlat.runs import (
     files,
     findings,
     job,
+    ledger,
     reference,
     target_stage,
     training_data,
@@ -27,7 +28,7 @@ Json = dict[str, Any]
 
 def write(run: job.Job, model: AbstractModel | None) -> Json:
     """Estimate everything, judge it, write `results.json` whole, and return it."""
-    parts = []
+    stopwatch, parts = run.clock.start(), []
     if run.config.mcmc is not None:
         parts.append(findings.chain(run))
     if model is not None:
@@ -43,9 +44,9 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
         _noted(run, notes),
         correct_bias=run.config.estimate.correct_bias,
     )
-    cost = found.cost | costs.at_unit_error(
-        found.estimates, found.cost, chain=_chain_name(run)
-    )
+    ledger.book(run, "estimate", stopwatch.read())
+    cost = found.cost | ledger.cost(run)
+    cost |= costs.at_unit_error(found.estimates, cost, chain=_chain_name(run))
     trust, reasons = found.verdict
     results = {
         "schema": SCHEMA,

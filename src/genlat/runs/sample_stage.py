@@ -1,6 +1,5 @@
 """Stages: choose the integrator, draw from the model, run the neural Markov chain."""
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
 from genlat.models.base import AbstractModel
-from genlat.runs import directory, integrated, sampling, slices, store
+from genlat.runs import directory, integrated, ledger, sampling, slices, store
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.sections import EstimateSection
@@ -23,7 +22,9 @@ def run(job: Job, model: AbstractModel) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
     steps = integrated.n_steps(model)
     if steps is not None and integrated.NOTE not in directory.notes(job.directory):
+        stopwatch = job.clock.start()
         choice = _choose_steps(job, model, steps)
+        ledger.book(job, "steps", stopwatch.read())
         directory.note(job.directory, integrated.NOTE, choice._asdict())
     _flow(job, integrated.as_sampled(job, model))
     if "nmcmc" in job.config.methods:
@@ -84,14 +85,14 @@ def _flow(job: Job, model: AbstractModel) -> None:
     )
     with job.screen.progress("sampling", estimate.samples, n_done) as advance:
         for index, start in missing:
-            n, begin = min(size, estimate.samples - start), time.perf_counter()
+            n, stopwatch = min(size, estimate.samples - start), job.clock.start()
             key = job.key(Purpose.FLOW)
             draws = sampling.draw(model, job.action, key, start, n, job.at_once)
-            seconds = time.perf_counter() - begin
+            spent = stopwatch.read()
             block = _block(job, draws, keep=max(0, min(n, estimate.keep - start)))
-            block.attributes["seconds"] = seconds
             if (steps := integrated.n_steps(model)) is not None:
                 block.attributes["integrator_steps"] = steps
+            block = ledger.sign(job, block, spent)
             store.write(store.path(job.directory, "flow", index), block)
             advance(n, "")
 
@@ -119,18 +120,15 @@ def _nmcmc(job: Job) -> None:
     path = store.path(job.directory, "nmcmc", 0)
     if path.exists():
         return
+    stopwatch = job.clock.start()
     log_w = log_weights(read_flow(job))
     if not usable(log_w):
         return  # the verdict says so; a chain over such weights would mean nothing
-    chains, begin = job.config.estimate.chains, time.perf_counter()
+    chains = job.config.estimate.chains
     steps = log_w.size // chains
     chain = nmcmc.run(
         job.key(Purpose.NMCMC), log_w[: chains * steps].reshape(chains, steps)
     )
-    seconds = time.perf_counter() - begin
     arrays = {"index": chain.index, "accepted": chain.accepted}
-    attributes: dict[str, store.Attribute] = {
-        "fingerprint": fingerprint(job),
-        "seconds": seconds,
-    }
-    store.write(path, store.Block(arrays, attributes))
+    block = store.Block(arrays, {"fingerprint": fingerprint(job)})
+    store.write(path, ledger.sign(job, block, stopwatch.read()))

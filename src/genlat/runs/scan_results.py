@@ -17,7 +17,10 @@ from genlat.runs.scan_values import SIZES, Value
 
 SCHEMA = "genlat.scan/1"
 DIAGNOSTICS = ("ess", "ess_forward", "mode_weight", "kl_per_site", "pareto_k")
-STAGES = ("train", "sample", "mcmc", "p", "integration")
+STAGES = (
+    *("check", "mcmc", "prior", "calibration", "train", "steps", "sample", "nmcmc"),
+    *("p", "integration", "estimate", "other", "total"),
+)
 TIME_EXTENT = "theory.shape.0"
 
 Json = dict[str, Any]

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from jaxtyping import Shaped
 
+from genlat.estimators.brief import brief
 from genlat.runs import files
 from genlat.runs.errors import DamagedError, refused
 
@@ -22,6 +23,8 @@ class Block(NamedTuple):
 
     arrays: Mapping[str, Shaped[np.ndarray, "..."]]
     attributes: dict[str, Attribute]
+
+    __repr__ = brief
 
 
 def path(directory: Path, name: str, index: int) -> Path:

@@ -6,7 +6,6 @@ that were held out.
 """
 
 import functools
-import time
 from typing import NamedTuple
 
 import equinox as eqx
@@ -18,7 +17,14 @@ from jaxtyping import Array, Float, Num
 from genlat import observables
 from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractModel
-from genlat.runs import directory, integrated, store, stored_chains, training_set
+from genlat.runs import (
+    directory,
+    integrated,
+    ledger,
+    store,
+    stored_chains,
+    training_set,
+)
 from genlat.runs.job import Job
 from genlat.runs.sections import needs_samples
 from genlat.training import data
@@ -28,11 +34,10 @@ TITLE = "log q on samples of p"
 
 
 class Label(NamedTuple):
-    """What the chain ensemble says of itself, and the wall time it took."""
+    """What the chain ensemble says of itself."""
 
     kernel: str
     visits_every_mode: bool
-    seconds: float
 
 
 def is_wanted(job: Job) -> bool:
@@ -73,7 +78,6 @@ def label(blocks: list[store.Block]) -> Label:
     return Label(
         str(attributes["kernel"]),
         bool(attributes["visits_every_mode"]),
-        sum(float(block.attributes["source_seconds"]) for block in blocks),
     )
 
 
@@ -90,7 +94,7 @@ def _fingerprint(job: Job) -> str:
 
 
 def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
-    begin = time.perf_counter()
+    stopwatch = job.clock.start()
     phis = chain.arrays["phi"]
     if training_set.is_evaluated(job.config.train, job.config.estimate):
         _, phis = data.split_chains(phis, job.config.train.held_out)
@@ -100,15 +104,15 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
         name: values.reshape(*phis.shape[:2], *values.shape[1:])
         for name, values in found.items()
     }
-    seconds = time.perf_counter() - begin
+    spent = stopwatch.read()
+    source = {f"source_{x}": took for x, took in ledger.of(chain)._asdict().items()}
     attributes = {
         "fingerprint": _fingerprint(job),
-        "seconds": seconds,
-        "source_seconds": chain.attributes["seconds"],
+        **source,
         "kernel": chain.attributes["kernel"],
         "visits_every_mode": chain.attributes["visits_every_mode"],
     }
-    return store.Block(arrays, attributes)
+    return ledger.sign(job, store.Block(arrays, attributes), spent)
 
 
 def evaluate(

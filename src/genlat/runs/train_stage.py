@@ -15,6 +15,7 @@ from genlat.runs import (
     checkpoint,
     directory,
     flow_model,
+    ledger,
     metrics,
     own_draws,
     slices,
@@ -25,6 +26,7 @@ from genlat.runs.errors import DivergedError, RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.sections import RunConfig
+from genlat.runs.stopwatch import Spent
 from genlat.training import admissible, loop, objectives
 from genlat.training.across import AcrossCouplings
 
@@ -45,6 +47,7 @@ def run(job: Job) -> AbstractModel:
     objective does not fit.
     """
     settings = _settings(job)
+    stopwatch = job.clock.start()
     checkpoints = job.directory / "checkpoints"
     state = flow_model.read_state(job.directory, job.config)
     if state is None:
@@ -52,8 +55,7 @@ def run(job: Job) -> AbstractModel:
         checkpoint.save(checkpoints, 0, state)
     done = int(state.step)
     lines = metrics.truncate(job.directory, done)
-    clock = lines[-1]["seconds"] if lines else 0.0
-    start = time.perf_counter() - clock
+    before = spent = ledger.trained(lines)
     chunk = chunk_length(settings.steps)
     objective_at = _objectives(job, chunk) if done < settings.steps else None
     annealing = annealing_of(job.config, settings.steps)
@@ -68,14 +70,16 @@ def run(job: Job) -> AbstractModel:
                 state, job.action, objective, settings, n, annealing
             )
             found = {name: np.asarray(column) for name, column in found.items()}
-            clock, previous = time.perf_counter() - start, clock
-            lines = _lines(found, done, np.linspace(previous, clock, n + 1)[1:])
+            spent, previous = before.plus(stopwatch.read()), spent
+            times = np.linspace(previous, spent, n + 1)[1:]
+            lines = _lines(found, done, times)
             bad = _first_non_finite(lines)
             metrics.append(job.directory, lines[: n if bad is None else bad + 1])
             if bad is not None:
                 raise DivergedError(_complaint(lines[bad]))
             done += n
             checkpoint.save(checkpoints, done, state)
+            ledger.note_time(job)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
     return flow_model.trained(state, job.config)
 
@@ -96,7 +100,10 @@ def _settings(job: Job) -> loop.Settings:
         return settings
     notes = directory.notes(job.directory)
     if "steps" not in notes:
-        directory.note(job.directory, "steps", _calibrate(job, settings, train.minutes))
+        stopwatch = job.clock.start()
+        steps = _calibrate(job, settings, train.minutes)
+        ledger.book(job, "calibration", stopwatch.read())
+        directory.note(job.directory, "steps", steps)
     return loop.Settings(
         **{**vars(settings), "steps": directory.notes(job.directory)["steps"]}
     )
@@ -203,14 +210,14 @@ def annealing_of(config: RunConfig, steps: int) -> loop.Annealing | None:
 def _lines(
     found: dict[str, Float[np.ndarray, " n"]],
     first: int,
-    seconds: Float[np.ndarray, " n"],
+    times: Float[np.ndarray, "n 2"],
 ) -> list[metrics.Line]:
     """One line per step; the time of a chunk is shared out evenly among its steps."""
-    columns = {"seconds": seconds, **found}
+    columns = {**dict(zip(Spent._fields, times.T, strict=True)), **found}
     return [
         {"step": first + index}
         | {name: float(column[index]) for name, column in columns.items()}
-        for index in range(len(seconds))
+        for index in range(len(times))
     ]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genlat.estimators import weights
+from genlat.estimators.brief import brief
 
 BISECTIONS = 40  # of the exponent, to 10⁻¹²
 
@@ -24,6 +25,8 @@ class Flattened(NamedTuple):
     shares: Float[np.ndarray, " n"]
     exponent: float
     n_eff: float
+
+    __repr__ = brief
 
 
 def flatten(log_w: Float[np.ndarray, " n"], least_ess: float) -> Flattened:

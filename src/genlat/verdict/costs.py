@@ -16,13 +16,15 @@ def at_unit_error(
 
     `seconds_at_unit_error` counts all that a method needs, training included;
     `seconds_at_unit_error_trained` what it needs once the model is trained. Divide by
-    the square of the error wanted.
+    the square of the error wanted. Neither counts compilation, which is paid once.
 
     **Arguments:** `found` as `estimates` in `results.json`, `cost` its seconds by
-    stage, `chain` the name of the baseline.
+    stage, with `compile_seconds` the part of each in which something was compiled;
+    `chain` the name of the baseline.
     """
-    spent = _seconds(cost, chain)
-    training = cost.get("train_seconds", 0.0)
+    running = _running(cost)
+    spent = _seconds(running, chain)
+    training = running.get("train", 0.0) + running.get("calibration", 0.0)
     with_model = {"nis", "nmcmc", "p_estimator", "bar"}
     trained: Json = {}
     whole: Json = {}
@@ -33,7 +35,7 @@ def at_unit_error(
                 continue
             seconds = spent[method]
             if name == "entropy_density" and method == "hmc_integration":
-                seconds += cost.get("mcmc_seconds", 0.0)  # ⟨S⟩ is the chain's
+                seconds += running.get("mcmc", 0.0)  # ⟨S⟩ is the chain's
             trained.setdefault(name, {})[method] = seconds * error**2
             seconds += training if method in with_model else 0.0
             whole.setdefault(name, {})[method] = seconds * error**2
@@ -43,17 +45,33 @@ def at_unit_error(
     }
 
 
-def _seconds(cost: Mapping[str, Any], chain: str | None) -> dict[str, float]:
-    """Wall time of every method but for training."""
-    draws, on_p = cost.get("sample_seconds"), cost.get("p_seconds")
+def _running(cost: Mapping[str, Any]) -> dict[str, float]:
+    """Wall time of every stage, without compilation."""
+    end, compiling = "_seconds", cost.get("compile_seconds", {})
+    return {
+        stage: seconds - compiling.get(stage, 0.0)
+        for key, seconds in cost.items()
+        if key.endswith(end) and isinstance(seconds, float)
+        for stage in [key.removesuffix(end)]
+    }
+
+
+def _seconds(running: Mapping[str, float], chain: str | None) -> dict[str, float]:
+    """Time of every method but for training.
+
+    The integrator's steps are chosen for every log q: of draws and of samples of p.
+    """
     spent = {}
     if chain is not None:
-        spent[chain] = cost.get("mcmc_seconds", 0.0)
+        spent[chain] = running.get("mcmc", 0.0)
+    draws, on_p = running.get("sample"), running.get("p")
     if draws is not None:
-        spent |= {"nis": draws, "nmcmc": draws}
-    if draws is not None and on_p is not None:
-        on_p += cost.get("p_source_seconds", 0.0)
-        spent |= {"p_estimator": on_p, "bar": draws + on_p}
-    if "integration_seconds" in cost:
-        spent["hmc_integration"] = cost["integration_seconds"]
+        steps = running.get("steps", 0.0)
+        draws += steps
+        spent |= {"nis": draws, "nmcmc": draws + running.get("nmcmc", 0.0)}
+        if on_p is not None:
+            on_p += running.get("p_source", 0.0)
+            spent |= {"p_estimator": on_p + steps, "bar": draws + on_p}
+    if "integration" in running:
+        spent["hmc_integration"] = running["integration"]
     return spent

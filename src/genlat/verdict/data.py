@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
+from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
@@ -23,6 +24,8 @@ class Draws:
     log_w: Float[np.ndarray, " n"]
     measured: Arrays
     roundoff: float
+
+    __repr__ = brief
 
     def floor(self, volume: int) -> float:
         """What rounding leaves of ln Z: `roundoff` times ⟨|S| + |ln q|⟩.
@@ -43,6 +46,8 @@ class Proposed:
     index: Int[np.ndarray, "chains n"]
     is_accepted: Float[np.ndarray, "chains n"]
 
+    __repr__ = brief
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -58,6 +63,8 @@ class Samples:
     kernel: str
     visits_every_mode: bool
 
+    __repr__ = brief
+
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
@@ -66,3 +73,5 @@ class Chain:
     name: str
     measured: Arrays
     acceptance: Float[np.ndarray, "chains n"]
+
+    __repr__ = brief

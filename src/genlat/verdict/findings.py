@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import autocorrelation, stationarity, tails, weights
+from genlat.estimators.brief import brief
 from genlat.verdict import estimates, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Arrays, Chain, Draws, Proposed
@@ -31,6 +32,8 @@ class Findings(NamedTuple):
     checks: tuple[Check, ...] = ()
     foreseen: Mapping[str, Mapping[str, Foreseen]] = MappingProxyType({})
 
+    __repr__ = brief
+
 
 NOTHING = Findings({}, {}, {})
 
@@ -49,7 +52,7 @@ def of_chain(
             "tau_int": _by_name(name, estimates.autocorrelation_times(chain.measured)),
             "equilibrium": {name: worst(tests)},
         },
-        {"mcmc_seconds": seconds, "ess_per_second": {name: _rate(found, seconds)}},
+        {"ess_per_second": {name: _rate(found, seconds)}},
         tests,
     )
 
@@ -64,7 +67,7 @@ def of_draws(
     """Draws of the model: their weights, and importance sampling."""
     log_w = draws.log_w
     diagnostics: Json = {"non_finite": weights.non_finite(log_w)}
-    cost: Json = {"sample_seconds": seconds}
+    cost: Json = {}
     if not is_usable(log_w):
         return Findings({}, diagnostics, cost)
     pareto_k, share = tails.pareto_k(log_w), weights.largest_share(log_w)

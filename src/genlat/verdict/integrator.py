@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import weights
+from genlat.estimators.brief import brief
 
 TARGET = 0.1
 MOST_STEPS = 96
@@ -25,6 +26,8 @@ class Choice(NamedTuple):
     shift_log_z: float
     shift_error: float
     statistical_error: float
+
+    __repr__ = brief
 
     @property
     def excess(self) -> float:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genlat.estimators.brief import brief
 from genlat.verdict import agreement, checks, estimates, judge, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.findings import Findings
@@ -19,6 +20,8 @@ class Results(NamedTuple):
     diagnostics: Json
     cost: Json
     verdict: judge.Verdict
+
+    __repr__ = brief
 
 
 def assemble(
