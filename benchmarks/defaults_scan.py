@@ -98,7 +98,7 @@ def rows(found: Json, chains: Json, shape: list[int]) -> list[Json]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--lattice", default="16x8")
     parser.add_argument("--points", type=int, default=21, help="from 0.20 to 0.30")
