@@ -108,18 +108,49 @@ def test_every_pair_is_tested_once():
         "log_z": {"nis": number(5.0, 0.1), "bar": number(5.2, 0.1)},
         "free_energy_density": {"nis": number(5.0, 0.1), "bar": number(9.0, 0.1)},
     }
-    tests = {test.about: test for test in agreement.tests(found)}
+    tests = {test.about: test for test in agreement.tests(found, 0.0)}
     assert set(tests) == {"mag: nis - hmc", "log_z: nis - bar"}
     assert tests["mag: nis - hmc"].pull == pytest.approx(2.0)
     assert tests["mag: nis - hmc"].p_value == pytest.approx(0.0455, abs=1e-4)
     assert tests["mag: nis - hmc"].is_firm
 
 
-def test_what_is_marked_is_not_tested_and_few_samples_do_not_refuse():
-    marked = {"nis": number(1.0, 0.1, caution="few draws"), "hmc": number(0.0, 0.1)}
-    assert list(agreement.tests({"mag": marked})) == []
+def test_a_mark_does_not_hide_that_two_numbers_are_of_two_densities():
+    """Draws that may miss .01 of p, deviations of 10: averages move by 1 at most."""
+    marked = number(2.0, 0.1, caution="few draws", freedom=20.0)
+    found = {"nis": marked, "hmc": number(0.0, 0.1)}
+    (test,) = agreement.tests({"mag": found}, 0.01)
+    assert test.pull == pytest.approx(2 / math.hypot(0.1, 0.1, 1.0))
+    assert "of the largest errors" in test.says
+    (test,) = agreement.tests({"mag": found}, 0.0)
+    assert test.pull == pytest.approx(2 / math.hypot(0.1, 0.1))
+    # an error of few draws has few degrees of freedom
+    (few,) = agreement.tests({"mag": found | {"nis": marked | {"freedom": 2.0}}}, 0.0)
+    assert few.p_value > 10 * test.p_value
+
+
+@pytest.mark.parametrize(
+    ("observable", "methods"),
+    [
+        ("log_z", {"nis": number(1.0, 0.1, caution="x"), "bar": number(0.0, 0.1)}),
+        ("mag", {"nis": number(1.0, 0.1), "hmc": number(0.0, 0.1, caution="x")}),
+        (
+            "mag",
+            {
+                "nis": number(1.0, 0.1, caution="x"),
+                "hmc": number(0.0, 0.1, caution="x"),
+            },
+        ),
+        ("mag", {"nis": number(1.0, 0.1, caution="x"), "nmcmc": number(0.0, 0.1)}),
+    ],
+)
+def test_what_is_marked_otherwise_is_not_tested(observable, methods):
+    assert list(agreement.tests({observable: methods}, 0.0)) == []
+
+
+def test_few_samples_do_not_refuse():
     few = {"nis": number(1.0, 0.1), "hmc": {**number(0.0, 0.1), "n_eff": 99.0}}
-    (test,) = agreement.tests({"mag": few})
+    (test,) = agreement.tests({"mag": few}, 0.0)
     assert not test.is_firm
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tomli_w
 
-from genlat.runs import store
+from genlat.runs import directory, store
 
 Json = dict[str, Any]
 Change = Callable[[Path], None]
@@ -226,7 +226,9 @@ def relabelled(section: Json) -> Change:
     def change(run: Path) -> None:
         content = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))
         content["theory"] = section
-        (run / "config.toml").write_text(tomli_w.dumps(content), encoding="utf-8")
+        text = tomli_w.dumps(content)
+        (run / "config.toml").write_text(text, encoding="utf-8")
+        directory.note(run, "config", hashlib.sha256(text.encode()).hexdigest())
         for path in store.paths(run, "chain"):
             block = store.read(path)
             label = {"theory": json.dumps(section)}

@@ -13,6 +13,8 @@ BIASED = ("variational",)  # averages over q as they are: no estimate of p
 ON_DRAWS = frozenset({"nis", "nmcmc"})
 SHARING = (ON_DRAWS, frozenset({"p_estimator", "bar"}))
 """Methods that share all their draws, or all samples: no check of each other."""
+TOTALS = frozenset({"log_z", "free_energy_density", "entropy_density"})
+"""No averages: they are held against each other by the coverage tests."""
 SAME = {"free_energy_density": "log_z"}  # the same number again
 FROM_P = frozenset({"nis", "p_estimator", "bar"})
 """Methods whose ln Z is compared on the same samples of p."""
@@ -34,21 +36,35 @@ def pulls(by_method: Mapping[str, Json]) -> dict[str, float]:
     }
 
 
-def tests(estimates: Mapping[str, Mapping[str, Json]]) -> Iterator[Check]:
-    """Every pull between two numbers whose errors are relied upon, once."""
+def tests(
+    estimates: Mapping[str, Mapping[str, Json]], lacking: float
+) -> Iterator[Check]:
+    """Every pull between two numbers whose errors are relied upon, once.
+
+    Marked averages over draws are held against others with all the error that they can
+    have: leaving out a part δ of p moves an average by no more than its standard
+    deviation times √δ, by Schwarz's inequality, and an error that rests on few draws
+    has few degrees of freedom. No mark hides that two numbers are of two densities.
+
+    **Arguments:** `lacking`: δ, the mass that draws may have missed.
+    """
     for observable, by_method in estimates.items():
         if SAME.get(observable) in estimates:
             continue
         for first, second in _pairs(by_method):
             a, b = by_method[first], by_method[second]
+            sides, says = [checks.side(a), checks.side(b)], "errors"
             if "caution" in a or "caution" in b:
-                continue
-            pull, pair = _pull(a, b), f"{first} - {second}"
-            sides = (checks.side(a), checks.side(b))
+                if observable in TOTALS or not _is_bounded(first, second, by_method):
+                    continue
+                more = math.sqrt(lacking) * max(map(_deviation, (a, b)))
+                sides.append(checks.Side(more))
+                says = "of the largest errors that marked numbers can have"
+            pull, pair = _pull(a, b, *sides[2:]), f"{first} - {second}"
             yield Check(
                 "agreement",
                 f"{observable}: {pair}",
-                f"{observable}: {pair} differ by {pull:+.1f} errors",
+                f"{observable}: {pair} differ by {pull:+.1f} {says}",
                 checks.of_pull(pull, *sides),
                 all(_is_resolved(x) for x in (a, b)),
                 None if math.isnan(pull) else pull,
@@ -100,9 +116,21 @@ def _pairs(by_method: Mapping[str, Json]) -> list[tuple[str, str]]:
     ]
 
 
-def _pull(a: Json, b: Json) -> float:
+def _is_bounded(first: str, second: str, by_method: Mapping[str, Json]) -> bool:
+    """Whether only the draws' side of a pair is marked."""
+    others = {first, second} - ON_DRAWS
+    return len(others) == 1 and all("caution" not in by_method[x] for x in others)
+
+
+def _deviation(estimate: Json) -> float:
+    """Of one configuration, as the error of so many independent ones tells."""
+    return estimate["error"] * math.sqrt(estimate.get("n_eff") or 0.0)
+
+
+def _pull(a: Json, b: Json, *more: checks.Side) -> float:
     difference = a["value"] - b["value"]
-    return difference / _error(a, b) if difference else 0.0
+    error = math.hypot(_error(a, b), *(side.error for side in more))
+    return difference / error if difference else 0.0
 
 
 def _error(a: Json, b: Json) -> float:

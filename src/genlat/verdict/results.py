@@ -62,7 +62,8 @@ def assemble(
     _check(found, every)
     every["pulls"] = {name: agreement.pulls(found[name]) for name in found}
     every["bounds"] = _bounds(found)
-    tests += agreement.tests(found)
+    missed = every.get("missed", {}).get("nis", {})
+    tests += agreement.tests(found, missed.get("mass", 0.0))
     tests += _of_rows(every["consistency"])
     tests += _of_bounds(every["bounds"])
     every["checks"] = [test.to_json() for test in tests]
