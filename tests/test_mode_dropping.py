@@ -39,7 +39,7 @@ methods = ["nis", "p_estimator", "bar"]
 """
 
 
-@pytest.mark.parametrize("wells", ["one", "both"])
+@pytest.mark.parametrize("wells", ["one", pytest.param("both", marks=pytest.mark.slow)])
 def test_a_dropped_well_is_named(tmp_path, monkeypatch, wells):
     monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 10)
     monkeypatch.setenv("GENLAT_NO_CACHE", "1")

@@ -94,7 +94,9 @@ def test_the_choice_has_the_derivative_of_its_probability():
     np.testing.assert_allclose(with_score, mixture.sample_batch(keys[:3])[1])
 
 
-@pytest.mark.parametrize("is_symmetrized", [False, True])
+@pytest.mark.parametrize(
+    "is_symmetrized", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_path_gradient_learns_the_shares(is_symmetrized):
     """Against the score-function gradient, which takes log q as it is; 64 batches."""
     shape = (4, 2)

@@ -180,6 +180,7 @@ def numbers(results):
     return {key: results[key] for key in ("estimates", "diagnostics", "verdict")}
 
 
+@pytest.mark.slow
 def test_a_model_of_spins_learns_from_itself(tmp_path, monkeypatch):
     """From random weights to p with no chain, through kills to the same numbers."""
     monkeypatch.setattr(train_stage, "LONGEST_CHUNK", 10)

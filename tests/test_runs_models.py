@@ -92,6 +92,7 @@ def new_job(path, run):
     return Job(path, run, theory.build(run.theory), QUIET)
 
 
+@pytest.mark.slow
 def test_a_symmetrised_coupling_flow(tmp_path):
     """No integrator anywhere, right numbers, and a page."""
     out = tmp_path / "run"
