@@ -5,7 +5,7 @@ from pathlib import Path
 
 # Most of the suite's time is compiling what runs once. Read by XLA when it starts, here
 # and in the programs that tests start; `XLA_FLAGS= make test` compiles as users do
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 import jax
 import pytest

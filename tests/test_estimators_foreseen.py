@@ -31,8 +31,7 @@ def test_the_error_of_a_chain_is_that_of_its_transition_matrix(seed):
     q = rng.dirichlet(np.full(m, 0.7)) + 1e-9
     q /= q.sum()
     p, a = np.full(m, 1 / m), rng.normal(size=m)
-    # the scale of u is that of Z: a chain does not know it
-    found = foreseen.chain(3.7 * p / q, a + 5, 1000, m)
+    found = foreseen.chain(p / q, a + 5, 1000, m)
     assert found.error**2 * 1000 == pytest.approx(exact_variance(p, q, a), rel=1e-9)
 
 

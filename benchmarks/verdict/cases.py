@@ -117,6 +117,14 @@ def dropped(rng: np.random.Generator) -> Case:
     return Case(f"{share:.3f} of p dropped, ESS {ess:g}", "lie", law, run)
 
 
+def dropped_by_a_poor_model(rng: np.random.Generator) -> Case:
+    """A small part is dropped where the error of ln Z is not much smaller."""
+    share, ess = _log(rng, 0.001, 0.04), rng.uniform(0.1, 0.5)
+    return Case(
+        f"{share:.4f} dropped, ESS {ess:.2f}", "lie", _wells(ess, share, TINY), Run()
+    )
+
+
 def dropped_rarely_visited(rng: np.random.Generator) -> Case:
     """A small mode that the chain enters rarely, behind fast noise."""
     share, stay = _log(rng, 0.01, 0.1), rng.choice([0.98, 0.995])
@@ -280,7 +288,7 @@ FAMILIES: tuple[Family, ...] = (
     *(dropped, dropped_rarely_visited, thinned, unthermalised, creeping),
     *(other_theory, stuck_chain, no_guarantee, wrong_sign, scaled, corrupted),
     *(corrupted_samples, coarse_integrator, hidden_tail, one_value),
-    *(nobody_there, lost_draws, wrong_norm),
+    *(nobody_there, lost_draws, wrong_norm, dropped_by_a_poor_model),
 )
 
 

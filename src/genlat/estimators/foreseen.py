@@ -39,11 +39,16 @@ def met(
 
     **Arguments:** `log_ratio`: ln p/q, both normalised.
     """
-    flat = np.maximum(np.ravel(log_ratio), -600.0)
-    inverse = np.sort(np.exp(-np.minimum(flat, 600.0)))  # q/p
+    u = ratio(log_ratio)
+    inverse = np.sort(1 / np.ravel(u))
     expected = n * np.cumsum(inverse) / inverse.size
     first = min(int(np.searchsorted(expected, 1.0)), inverse.size - 1)
-    return np.minimum(np.exp(np.minimum(log_ratio, 600.0)), 1 / inverse[first])
+    return np.minimum(u, 1 / inverse[first])
+
+
+def ratio(log_ratio: Float[np.ndarray, "*samples"]) -> Float[np.ndarray, "*samples"]:
+    """u, kept where its square and that of 1/u are numbers."""
+    return np.exp(np.clip(log_ratio, -300.0, 300.0))
 
 
 def importance(
@@ -79,8 +84,9 @@ def chain(
     r"""Error of an average over n steps of Metropolis with proposals from q.
 
     On m samples of p, by descending u, the chain has eigenvalues
-    $\lambda_k = Q_k - P_k / u_k$ with P, Q the masses of p and q from k on, and vectors
-    that are $P_{k+1}$ at k, -1/m behind and 0 before. Times n, the variance is
+    $\lambda_k = 1 - Q_k - P_k / u_k$ with P the mass of p from k on and Q that of q
+    before k, and vectors that are $P_{k+1}$ at k, -1/m behind and 0 before: what q has
+    beyond the samples is rejected. Times n, the variance is
 
     $$\sum_k \frac{1 + \lambda_k}{1 - \lambda_k} \,
       \frac{(a_k P_{k+1} - A_{k+1})^2}{m P_k P_{k+1}}, \quad
@@ -94,13 +100,13 @@ def chain(
     if scale == 0 or m < 2:
         return spread.NONE
     a = (a - np.mean(a)) / scale
-    q = 1 / u
-    u = u * np.mean(q)  # of normalised q
+    q = 1 / (m * u)
     mass_p = np.arange(m, 0, -1) / m
-    mass_q = np.cumsum(q[::-1])[::-1] / np.sum(q)
+    before = np.cumsum(q) - q
     below = mass_p[1:]
     of_a = (np.cumsum(a[::-1])[::-1] / m)[1:]
-    decay = np.maximum(mass_p / u + 1 - mass_q, np.finfo(float).tiny)[:-1]
+    # no eigenvalue is below 0; 1/u of few samples may be heavy, and is not q's then
+    decay = np.minimum(mass_p / u + before, 1.0)[:-1]
     parts = (a[:-1] * below - of_a) ** 2 / (mass_p[:-1] * below)
     terms = (2 / decay - 1) * parts
     variance = float(np.sum(terms)) / m

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from genlat.estimators.brief import brief
-from genlat.estimators.estimate import Estimate
+from genlat.estimators.estimate import Estimate, Number
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
 Found = dict[str, Estimate]
@@ -64,6 +65,18 @@ class Samples:
     visits_every_mode: bool
 
     __repr__ = brief
+
+
+class Foreseen(NamedTuple):
+    """An error that samples of p foresee of an estimate from draws, as an `Estimate`'s.
+
+    `error`: one for every component. `caution`: why it is not known either.
+    """
+
+    error: Number
+    freedom: float
+    skewness: float
+    caution: str
 
 
 @dataclasses.dataclass(frozen=True)

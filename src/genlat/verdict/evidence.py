@@ -118,10 +118,11 @@ def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:
 
 
 def slowest(samples: Samples) -> Json:
-    """The observable of the samples that is worth the fewest independent ones.
+    """The observable of the samples that may be worth the fewest independent ones.
 
-    A constant has nothing to say. `n_eff_least` with 95 % probability: n_eff is as
-    uncertain as the error that it is from.
+    A constant has nothing to say. `n_eff_least`: with 95 % probability, as n_eff is as
+    uncertain as the error that it is from; one of few visits can be slower than it
+    seems.
     """
     found = {
         name: quantity.mean(values, two_sided.P).estimate("")
@@ -136,19 +137,26 @@ def slowest(samples: Samples) -> Json:
             "n_eff_least": n_eff,
             "is_resolved": False,
         }
-    name = min(found, key=lambda name: found[name].n_eff)
+    least = {key: _least(x) for key, x in found.items()}
+    name = min(least, key=lambda name: least[name])
     is_resolved = all(
         x.caution != autocorrelation.UNRESOLVED and not x.flaw for x in found.values()
     )
-    n_eff = min(float(found[name].n_eff), float(samples.log_w.size))
-    freedom = found[name].freedom
-    least = special.chdtri(freedom, 0.95) / freedom if math.isfinite(freedom) else 1.0
+    size = float(samples.log_w.size)
     return {
         "observable": name,
-        "n_eff": n_eff,
-        "n_eff_least": n_eff * min(float(least), 1.0),
+        "n_eff": min(min(float(x.n_eff) for x in found.values()), size),
+        "n_eff_least": min(least[name], size),
         "is_resolved": is_resolved,
     }
+
+
+def _least(estimate: Estimate) -> float:
+    """Of n_eff, 95 % of times: error² times its degrees of freedom is χ²."""
+    n_eff, freedom = float(estimate.n_eff), estimate.freedom
+    if not math.isfinite(freedom):
+        return n_eff
+    return n_eff * min(float(special.chdtri(freedom, 0.95)) / freedom, 1.0)
 
 
 def _missed(

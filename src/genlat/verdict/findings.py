@@ -13,8 +13,7 @@ from genlat.estimators import autocorrelation, stationarity, tails, weights
 from genlat.estimators.brief import brief
 from genlat.verdict import estimates, limits
 from genlat.verdict.checks import Check
-from genlat.verdict.data import Arrays, Chain, Draws, Proposed
-from genlat.verdict.foreseen import Foreseen
+from genlat.verdict.data import Arrays, Chain, Draws, Foreseen, Proposed
 
 Json = dict[str, Any]
 Shape = tuple[int, ...]

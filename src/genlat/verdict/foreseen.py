@@ -9,24 +9,15 @@ from jaxtyping import Float
 
 from genlat import observables
 from genlat.estimators import derived, foreseen, spread, weights
-from genlat.estimators.estimate import Number, plain
+from genlat.estimators.estimate import plain
 from genlat.estimators.spread import Spread
 from genlat.verdict import estimates
-from genlat.verdict.data import Draws, Samples
+from genlat.verdict.data import Draws, Foreseen, Samples
 
 METHODS: Mapping[str, Callable[..., Spread]] = {
     "nis": foreseen.importance,
     "nmcmc": foreseen.chain,
 }
-
-
-class Foreseen(NamedTuple):
-    """An error, one for every component; freedom and skewness as of an `Estimate`."""
-
-    error: Number
-    freedom: float
-    skewness: float
-    caution: str
 
 
 class Weights(NamedTuple):
@@ -44,8 +35,9 @@ class Weights(NamedTuple):
 def of_weights(draws: Draws, samples: Samples, log_z: float, n_eff: float) -> Weights:
     """What the influences of the draws are made of, as the samples know it."""
     log_ratio, n = samples.log_w - log_z, draws.log_w.size
-    whole = np.exp(np.minimum(log_ratio, 600.0))
-    return Weights(whole, foreseen.met(log_ratio, n), n, n_eff)
+    return Weights(
+        foreseen.ratio(log_ratio), foreseen.met(log_ratio, n), n, max(n_eff, 1.0)
+    )
 
 
 def of_ess(u: Weights, log_w: Float[np.ndarray, " n"]) -> Foreseen:

@@ -216,6 +216,20 @@ def _missed(diagnostics: Json) -> Iterator[str]:
         )
 
 
+def _claimed(diagnostics: Json) -> float:
+    """Mass from which on a part that samples have seen is not missing from the draws.
+
+    A part of mass x escapes m samples with probability e^(-xm), and one that fewer than
+    three draws are expected to meet may be missing. With 95 %, one digit, rounded up.
+    """
+    missed = diagnostics["missed"]["nis"]
+    n_eff = diagnostics["p_samples"]["slowest"]["n_eff_least"]
+    seen = missed["mass"] if missed["expected"] < 3 else 0.0
+    largest = max(3 / n_eff, seen + 2 * math.sqrt(seen / n_eff))
+    digit = 10.0 ** math.floor(math.log10(largest))
+    return math.ceil(largest / digit) * digit
+
+
 def _grounds(diagnostics: Json) -> Iterator[str]:
     """What speaks for the numbers, once nothing speaks against them."""
     samples, covered = diagnostics["p_samples"], diagnostics["covered"]
@@ -223,7 +237,7 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
     by = "" if slowest["observable"] is None else f" by {slowest['observable']}"
     yield (
         f"no part of p that its samples have seen, of more than "
-        f"{3 / slowest['n_eff_least']:.1g}, is missing: {samples['n']:,} by "
+        f"{_claimed(diagnostics):.1g}, is missing: {samples['n']:,} by "
         f"{samples['kernel']}, which changes the sign of φ by construction, worth "
         f"{slowest['n_eff_least']:,.0f}{by} at least; a mode that neither they nor the "
         "model reach would not be seen"

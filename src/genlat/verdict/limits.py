@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from genlat.estimators import autocorrelation, spread
 from genlat.estimators.estimate import Estimate, plain
-from genlat.verdict.foreseen import Foreseen
+from genlat.verdict.data import Foreseen
 
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from genlat.estimators.brief import brief
 from genlat.verdict import agreement, checks, estimates, judge, limits
 from genlat.verdict.checks import Check
+from genlat.verdict.data import Foreseen
 from genlat.verdict.findings import Findings
-from genlat.verdict.foreseen import Foreseen
 
 Json = dict[str, Any]
 
@@ -51,19 +51,21 @@ def assemble(
         tests.extend(part.checks)
     if correct_bias:
         by_method = {name: estimates.corrected(x) for name, x in by_method.items()}
-    by_method = {
-        method: _widened(found, foreseen.get(method, {}))
-        for method, found in by_method.items()
-    }
     every["consistency"] += identities(by_method)
-    found = _by_observable(by_method)
-    merge(found, exact)
-    _mark(found, every)
-    _check(found, every)
-    every["pulls"] = {name: agreement.pulls(found[name]) for name in found}
-    every["bounds"] = _bounds(found)
+    # samples of p foresee what is quoted, not the errors that they are tested with
+    own = _by_observable(by_method)
+    found = _by_observable(
+        {key: _widened(x, foreseen.get(key, {})) for key, x in by_method.items()}
+    )
+    for one in (own, found):
+        merge(one, exact)
+        _mark(one, every)
+    _check(own, every)
+    _copy_checks(own, found)
+    every["pulls"] = {name: agreement.pulls(own[name]) for name in own}
+    every["bounds"] = _bounds(own)
     missed = every.get("missed", {}).get("nis", {})
-    tests += agreement.tests(found, missed.get("mass", 0.0))
+    tests += agreement.tests(own, missed.get("mass", 0.0))
     tests += _of_rows(every["consistency"])
     tests += _of_bounds(every["bounds"])
     every["checks"] = [test.to_json() for test in tests]
@@ -184,6 +186,14 @@ def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
         for method in agreement.FROM_P & by_method.keys():
             alone = agreement.checked_to({**outside, method: by_method[method]})
             by_method[method]["checked_to"] = min(own, alone.get(method, math.inf))
+
+
+def _copy_checks(own: Json, found: Json) -> None:
+    """What a number was checked to was so with its own error."""
+    for name, by_method in own.items():
+        for method, estimate in by_method.items():
+            if "checked_to" in estimate:
+                found[name][method]["checked_to"] = estimate["checked_to"]
 
 
 def _log_z(found: Json) -> Json:
