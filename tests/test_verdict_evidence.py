@@ -14,6 +14,7 @@ from genlat.verdict.data import Draws, Samples
 from genlat.verdict.foreseen import Foreseen
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
+# imported from there, hence below
 sys.path.insert(0, str(FOLDER))
 from cases import sigma_of  # noqa: E402
 from ensembles import LOG_Z, NAMES, SHAPE, VOLUME, Law, Part, Run, make  # noqa: E402

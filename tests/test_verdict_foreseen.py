@@ -17,6 +17,7 @@ from genlat.verdict.data import Draws, Foreseen, Samples
 from genlat.verdict.findings import Findings
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
+# imported from there, hence below
 sys.path.insert(0, str(FOLDER))
 import ensembles  # noqa: E402
 from cases import sigma_of  # noqa: E402

@@ -92,6 +92,8 @@ def chain(
       \frac{(a_k P_{k+1} - A_{k+1})^2}{m P_k P_{k+1}}, \quad
       A_k = \tfrac1m \sum_{i \ge k} a_i .$$
 
+    **Arguments:** `u` normalised by ln Z, by Bennett's ratio where that is not exact.
+
     The skewness is that of draws held for times of exponential law, of mean u.
     """
     order = np.argsort(-u, kind="stable")

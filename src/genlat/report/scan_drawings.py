@@ -234,12 +234,14 @@ def _cost(results: Json, x: Float[np.ndarray, " n"], label: str) -> Drawing | No
     for key, name in STAGES.items():
         values = array(results["cost"].get(f"{key}_seconds", []))
         if not np.all(np.isnan(values)):
+            # a point without this stage spent nothing on it
             seconds[name] = np.nan_to_num(values)
     if not seconds:
         return None
     whole = array(results["cost"].get("total_seconds", []))
     if not np.all(np.isnan(whole)):
-        seconds["all else"] = np.nan_to_num(whole) - sum(seconds.values())
+        # of a point whose whole is not known yet, neither is the rest
+        seconds["all else"] = np.nan_to_num(whole - sum(seconds.values()))
     return Drawing(
         "cost",
         "Time",
