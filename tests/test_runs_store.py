@@ -71,6 +71,29 @@ def test_no_flipped_bit_changes_a_block(tmp_path):
     assert refused > 5
 
 
+def test_a_block_in_the_place_of_another_is_refused(tmp_path):
+    """Two of one run are sound, and their order is part of the record."""
+    first, second = (tmp_path / f"flow-0000{k}.h5" for k in range(2))
+    store.write(first, block(0))
+    store.write(second, block(1))
+    first.rename(tmp_path / "kept")
+    second.rename(first)
+    (tmp_path / "kept").rename(second)
+    for path, other in ((first, second), (second, first)):
+        with pytest.raises(DamagedError, match=f"is {other.stem} under another name"):
+            store.read(path)
+
+
+def test_a_block_of_before_names_were_noted_is_read(tmp_path):
+    path = tmp_path / "flow-00000.h5"
+    store.write(path, block())
+    with h5py.File(path, "a") as file:
+        del file.attrs["record"]
+        digests = {name: str(file[name].attrs["sha256"]) for name in block().arrays}
+        file.attrs["sha256"] = store._root_digest(digests, block().attributes)
+    assert_same(store.read(path), block())
+
+
 def test_a_flipped_value_and_a_forged_attribute_are_refused(tmp_path):
     """Negative control of the two digests, with HDF5's own checksum out of the way."""
     path = tmp_path / "flow-00000.h5"

@@ -240,6 +240,14 @@ def test_ln_z_is_checked_no_better_than_its_samples_are_many():
     found = results.assemble([Findings(by_method, diagnostics, {})], {}, {"volume": 8})
     expected = math.hypot(1e-3, 4e-3, 0.03, 1 / 200)
     assert found.estimates["log_z"]["nis"]["checked_to"] == pytest.approx(expected)
+    # per site what is missing weighs as much less
+    per_site = {
+        name: {"free_energy_density": draws_part(-5 / 8, error / 8)["log_z"]}
+        for name, error in (("nis", 1e-3), ("p_estimator", 4e-3))
+    }
+    found = results.assemble([Findings(per_site, diagnostics, {})], {}, {"volume": 8})
+    density = found.estimates["free_energy_density"]["nis"]["checked_to"]
+    assert density == pytest.approx(expected / 8)
     known = {"log_z": {"exact": {"value": 5.0, "error": 1e-9}}}
     found = results.assemble(
         [Findings(by_method, diagnostics, {})], known, {"volume": 8}

@@ -107,6 +107,17 @@ def test_a_claim_knows_how_few_visits_it_rests_on():
     assert by_point >= 3  # negative control
 
 
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_one_observable_that_is_not_resolved_leaves_the_samples_unresolved(is_slow):
+    """One that drifts on all of a chain of 400, beside two that forget at once."""
+    rng = np.random.default_rng(4)
+    log_w, action, noise = rng.normal(size=(3, 64, 400))
+    walk = np.cumsum(noise, axis=1)
+    measured = {"action_density": action, "mag": walk if is_slow else noise}
+    found = evidence.slowest(Samples(log_w, measured, "hmc", True))
+    assert found["is_resolved"] is not is_slow
+
+
 def test_samples_that_nothing_can_be_said_of():
     law = Law((Part(1.0, 1.0, 0.1),))
     made = make(law, Run(n=2000, length=40), np.random.default_rng(2))

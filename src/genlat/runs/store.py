@@ -41,21 +41,23 @@ def write(path: Path, block: Block) -> None:
     """Write a block whole; there is one writer per block.
 
     Every dataset carries HDF5's own checksum and the SHA-256 of its content; the root
-    attribute `sha256` covers these digests and the attributes. The file is built in
-    memory: HDF5 itself crashes the program where the disk is full.
+    attribute `sha256` covers these digests and the attributes, with them `record`, the
+    name of the file: a block in the place of another is sound, but not what it says.
+    The file is built in memory: HDF5 itself crashes the program where the disk is full.
 
     **Raises:** as `files.whole`.
     """
     digests = {name: _digest(array) for name, array in block.arrays.items()}
+    attributes = {**block.attributes, "record": path.stem}
     with h5py.File("block", "w", driver="core", backing_store=False) as file:
         for name, array in block.arrays.items():
             # an empty dataset cannot be chunked, and has nothing to check
             options = {"fletcher32": True, "chunks": True} if array.size else {}
             dataset = file.create_dataset(name, data=array, **options)
             dataset.attrs["sha256"] = digests[name]
-        for name, value in block.attributes.items():
+        for name, value in attributes.items():
             file.attrs[name] = value
-        file.attrs["sha256"] = _root_digest(digests, block.attributes)
+        file.attrs["sha256"] = _root_digest(digests, attributes)
         file.flush()
         content = file.id.get_file_image()
     files.write_bytes(path, content)
@@ -88,6 +90,9 @@ def look_into(path: Path) -> Block:
         is_sound = _root_digest(digests, attributes) == expected
     if not is_sound:
         raise DamagedError(_advice(path))
+    record = attributes.pop("record", path.stem)  # not noted before 2026-11-27
+    if record != path.stem:
+        raise DamagedError(_advice(path, f"is {record} under another name"))
     return Block(_Stored(path, digests), attributes)
 
 
@@ -184,8 +189,8 @@ def joined(
     }
 
 
-def _advice(path: Path) -> str:
-    return f"{path}: damaged; delete it and `genlat resume` makes it again"
+def _advice(path: Path, what: str = "damaged") -> str:
+    return f"{path}: {what}; delete it and `genlat resume` makes it again"
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
