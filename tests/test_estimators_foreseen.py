@@ -69,6 +69,43 @@ def test_log_normal_weights(ess):
         assert found == pytest.approx(np.sqrt(exact / n), rel=0.1)
 
 
+def errors_of_exact(ess, m, repeats, of):
+    """Of `repeats` sets of m samples, in units of the error in closed form."""
+    r, found = 1 / ess, []
+    exact = {"log_z": r - 1, "ess": 4 * r - 4 * r**2 + r**4 - 1}[of]
+    for k in range(repeats):
+        u = np.exp(lognormal(ess, m, np.random.default_rng([7, k])))
+        a = np.ones(m) if of == "log_z" else 2 - u * ess
+        one = foreseen.importance(u, a, 1, m)
+        found.append((one.error / np.sqrt(exact), one.concentration, one.skewness))
+    return np.array(found).T
+
+
+@pytest.mark.parametrize("of", ["log_z", "ess"])
+def test_what_cancels_near_weights_of_one_is_taken_out(of):
+    """Of E_p[u a²] - E_p[a]² at an ESS of .99: 2·10⁻⁴ of two numbers of noise 10⁻³.
+
+    The influence of ln Z is nearly Gaussian there and that of the ESS χ² of one degree
+    of freedom, of which the concentrations are 3/m and 15/m; the skewnesses are those of
+    log-normal weights.
+    """
+    m = 8000
+    errors, concentrations, skewnesses = errors_of_exact(0.99, m, 100, of)
+    wanted = {"log_z": (3, 0.3), "ess": (15, -3.24)}[of]
+    assert np.mean(errors) == pytest.approx(1, abs=0.01)
+    assert np.std(errors) < 1.5 * np.sqrt(wanted[0] / m) / 2
+    assert np.median(concentrations) * m == pytest.approx(wanted[0], rel=0.3)
+    assert np.mean(skewnesses) == pytest.approx(wanted[1], abs=0.3)
+
+
+def test_what_samples_do_not_meet_of_q_is_not_taken_for_noise():
+    """2 % of q far from all samples: their mean of 1/u is .98, u is 1/.98."""
+    u, n = np.full(4000, 1 / 0.98), 1000
+    u *= np.exp(np.random.default_rng(2).normal(0, 0.01, u.size))
+    error = foreseen.importance(u, np.ones(u.size), n, u.size).error
+    assert error == pytest.approx(np.sqrt((1 / 0.98 - 1) / n), rel=0.05)
+
+
 def test_it_is_known_better_than_from_the_draws():
     """Concentration, degrees of freedom and skewness against those of replicas."""
     ess, n, m = 0.2, 100_000, 8000

@@ -8,7 +8,8 @@ influence $u a - E_p[a]$ of a draw of q,
 $$\mathrm{error}^2 = (E_p[u a^2] - E_p[a]^2) / n.$$
 
 For an average a = O - ⟨O⟩, for ln Z a = 1, for the entropy a = S - ⟨S⟩ + 1, for the ESS
-itself, in units of it, a = 2 - u ESS. Relative errors of u³ under p are what those of
+itself, in units of it, a = 2 - u ESS. Of the last three nearly all cancels where u is
+near 1; what fluctuates there is taken out by E_p[1/u] = 1 (`_control`). Relative errors of u³ under p are what those of
 w⁴ are under q: with log-normal weights and an ESS of .1 the error² is known to 3 % from
 8000 samples of p, to 30 % from 10⁵ draws.
 
@@ -66,13 +67,23 @@ def importance(
         return spread.NONE
     a = a / scale
     center = float(np.mean(a))
-    second = float(np.mean(u * a**2))
-    square = second - center**2
+    # the mean of (u a - E_p[a])² / u, as it is under p, but for the last term
+    terms = u * a**2 - 2 * center * a + center**2
+    control = _control(terms, u, center**2, n_eff)
+    terms = terms + control * center**2
+    square = float(np.mean(terms))
     if not square > 0:
         return spread.NONE
-    third = float(np.mean(u**2 * a**3)) - 3 * center * second + 2 * center**3
-    error, skewness = scale * math.sqrt(square / n), third / square**1.5 / math.sqrt(n)
-    return _known(error, u * a**2, skewness, n_eff)
+    third = float(
+        np.mean(
+            u**2 * a**3
+            - 3 * center * u * a**2
+            + 3 * center**2 * a
+            - center**3 * (1 + control)
+        )
+    )
+    skewness = third / square**1.5 / math.sqrt(n)
+    return _known(scale * math.sqrt(square / n), terms, skewness, n_eff)
 
 
 def chain(
@@ -119,11 +130,35 @@ def chain(
     return _known(scale * math.sqrt(variance / n), terms, skewness, n_eff)
 
 
+def _control(
+    terms: Float[np.ndarray, " m"],
+    u: Float[np.ndarray, " m"],
+    scale: float,
+    n_eff: float | int,
+) -> Float[np.ndarray, " m"]:
+    """A part of 1/u - 1, of mean 0 under p, that takes out what `terms` have of it.
+
+    Near u = 1 that is all of it, `terms + scale (1/u - 1)` is then a square. No more is
+    taken than lowers the variance, which a heavy 1/u does not, and nothing where the
+    mean is not 0 within three errors: there q has mass that the samples do not meet.
+    """
+    off = 1 / u - 1
+    size = float(np.max(np.abs(off), initial=0.0))
+    if size == 0 or scale == 0:
+        return np.zeros_like(off)
+    x = off / size
+    variance = float(np.var(x))
+    if not float(np.mean(x)) ** 2 <= 9 * variance / n_eff:
+        return np.zeros_like(off)
+    slope = -float(np.mean((terms - np.mean(terms)) * x)) / variance
+    return off * min(max(slope / size / scale, 0.0), 1.0)
+
+
 def _known(
     error: float, terms: Float[np.ndarray, " m"], skewness: float, n_eff: float | int
 ) -> Spread:
     """An error² that is the mean of `terms`, of which `n_eff` are independent."""
-    concentration, _ = spread.shape(np.sqrt(np.maximum(terms, 0.0)))
+    concentration = float(np.sum(terms**2) / np.sum(terms) ** 2)
     concentration *= max(terms.size / n_eff, 1.0)
     variance = max(concentration - 1 / n_eff, 0.0)
     freedom = min(2 / variance, n_eff) if variance else n_eff
