@@ -86,8 +86,8 @@ def test_what_cancels_near_weights_of_one_is_taken_out(of):
     """Of E_p[u a²] - E_p[a]² at an ESS of .99: 2·10⁻⁴ of two numbers of noise 10⁻³.
 
     The influence of ln Z is nearly Gaussian there and that of the ESS χ² of one degree
-    of freedom, of which the concentrations are 3/m and 15/m; the skewnesses are those of
-    log-normal weights.
+    of freedom, of which the concentrations are 3/m and 15/m; the skewnesses are those
+    of log-normal weights.
     """
     m = 8000
     errors, concentrations, skewnesses = errors_of_exact(0.99, m, 100, of)

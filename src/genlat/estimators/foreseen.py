@@ -9,9 +9,9 @@ $$\mathrm{error}^2 = (E_p[u a^2] - E_p[a]^2) / n.$$
 
 For an average a = O - ⟨O⟩, for ln Z a = 1, for the entropy a = S - ⟨S⟩ + 1, for the ESS
 itself, in units of it, a = 2 - u ESS. Of the last three nearly all cancels where u is
-near 1; what fluctuates there is taken out by E_p[1/u] = 1 (`_control`). Relative errors of u³ under p are what those of
-w⁴ are under q: with log-normal weights and an ESS of .1 the error² is known to 3 % from
-8000 samples of p, to 30 % from 10⁵ draws.
+near 1; what fluctuates there is taken out by E_p[1/u] = 1 (`_control`). Relative errors
+of u³ under p are what those of w⁴ are under q: with log-normal weights and an ESS of .1
+the error² is known to 3 % from 8000 samples of p, to 30 % from 10⁵ draws.
 
 A neural chain is Metropolis with independent proposals, of which the spectrum is known
 (`chain`); the variance of its averages is never below that of importance sampling.
