@@ -231,7 +231,7 @@ def test_ln_z_is_checked_no_better_than_its_samples_are_many():
     }
     slowest = {
         "observable": "mag",
-        "n_eff": 200.0,
+        "n_eff": 900.0,
         "n_eff_least": 200.0,
         "is_resolved": True,
     }
