@@ -1,5 +1,7 @@
 """A finished run trained further is the longer training, where the schedule allows."""
 
+import shutil
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -7,7 +9,7 @@ from typer.testing import CliRunner
 from config_for_tests import load
 from genlat import cli
 from genlat.runs import continuation, directory, metrics, pipeline
-from genlat.runs.errors import RequestError
+from genlat.runs.errors import DamagedError, RequestError
 from genlat.runs.screen import Screen
 
 TEXT = """
@@ -72,6 +74,19 @@ def test_another_run_is_refused(short, overrides, expected):
         continuation.plan(short, overrides)
     (line,) = error.value.lines
     assert expected in line
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_damaged_log_is_not_taken_up(short, tmp_path, damage):
+    run = tmp_path / "run"
+    shutil.copytree(short, run)
+    log = run / "metrics.jsonl"
+    content = log.read_bytes()
+    cut = content[: content.rindex(b"\n", 0, -1) + 1]
+    changed = content.replace(b'"loss": ', b'"loss":  1', 1)
+    log.write_bytes(changed if damage == "flipped" else cut)
+    with pytest.raises(DamagedError, match=r"metrics\.jsonl"):
+        continuation.plan(run, ["train.steps=20"])
 
 
 def test_what_is_not_finished_or_not_named_is_refused(short, tmp_path):

@@ -246,6 +246,15 @@ def test_a_lost_checkpoint_is_missed_and_made_again(run, original):
     )
 
 
+@pytest.mark.parametrize("kind", ["ensembles", "checkpoints"])
+def test_a_folder_that_is_gone_is_made_again(run, original, kind):
+    """As the advice for a damaged log says: delete all of checkpoints."""
+    shutil.rmtree(run / kind)
+    pipeline.resume(run, QUIET)
+    but = ("metrics/seconds", "metrics/compile_seconds")
+    assert_same(arrays(run), arrays(original), but=but)
+
+
 def test_a_model_is_that_of_the_newest_checkpoint_or_none(run):
     """Its own training may fall back; whoever takes its model may not."""
     section = source.read_config(run)

@@ -96,6 +96,9 @@ DEEP = "[" * 3000 + "]" * 3000
             ],
             "model.hidden = [100000000, 100000000]: its weights need",
         ),
+        # an undecodable byte of a command line
+        (GOOD, ["\udc80.x=1"], '\\udc80 = "...": no text'),
+        (GOOD, ["theory.\udc80=1"], 'theory.\\udc80 = "...": no text'),
         (
             SPINS,
             [*COARSE, "model.width=20000000"],

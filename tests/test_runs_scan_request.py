@@ -112,12 +112,21 @@ def test_the_theory_says_how_many_dimensions_there_are(tmp_path):
         ("theory.kappa=0.1:0.2:0", "does not lead from start to stop"),
         ("theory.kappa=0.1,0.10", "twice"),
         ("theory.kappa=0:1:0.0001", "at most 1000"),
+        # decimals that no float is, of which there would be without end
+        ("theory.kappa=0:1e999999:1", "between 1e±300"),
+        ("theory.kappa=0:1e999999:1e-999999", "between 1e±300"),
+        (f"theory.kappa=0.1,{'9' * 5000}", "between 1e±300"),
     ],
 )
 def test_what_is_no_list_of_values(over, message):
     with pytest.raises(RequestError, match=message) as caught:
         scan_values.parse(over)
     assert len(caught.value.lines) == 1
+
+
+def test_an_entry_of_a_list_is_a_number_that_can_be_read(run_file):
+    with pytest.raises(RequestError, match="no such entry, there are 2"):
+        scan_request.plan(run_file, f"theory.shape.{'1' * 5000}=4,8", [], None)
 
 
 def test_every_point_is_checked_before_the_first_starts(run_file):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genlat.runs import config, directory, files, inventory, source
+from genlat.runs import config, directory, files, inventory, metrics, source
 from genlat.runs.errors import RequestError
 from genlat.runs.sections import RunConfig
 
@@ -51,9 +51,10 @@ def plan(run_directory: Path, overrides: Sequence[str]) -> Continuation:
     files.read_sealed(newest)
     inventory.refuse_missing(run_directory, "checkpoint")
     notes = directory.notes(run_directory)
-    log = run_directory / "metrics.jsonl"
+    inventory.refuse_short_log(run_directory, len(metrics.read(run_directory)))
+    log = run_directory / metrics.NAME
     taken = {f"checkpoints/{newest.name}": newest.read_bytes()}
     if log.exists():
-        taken["metrics.jsonl"] = log.read_bytes()
+        taken[metrics.NAME] = log.read_bytes()
     noted = {NOTE: {"run": str(run_directory.absolute()), "steps": done}}
     return Continuation(after, taken, {_MODEL: notes[_MODEL], **noted})

@@ -35,13 +35,24 @@ def create(
     refuse_existing(directory)
     content = tomli_w.dumps(config.model_dump(exclude_none=True)).encode()
     with files.whole_directory(directory) as temporary:
-        for name in ("ensembles", "checkpoints"):
-            (temporary / name).mkdir()
+        furnish(temporary)
         files.write_bytes(temporary / "config.toml", content)
         for name, found in (taken or {}).items():
             files.write_bytes(temporary / name, found)
         first = {"config": _digest(content), "started": now(), **(noted or {})}
         files.write_json(temporary / "notes.json", first)
+
+
+def furnish(directory: Path) -> None:
+    """Make the folders of a run directory that are not there.
+
+    **Raises:** `RequestError` or `DiskError` where the system refuses.
+    """
+    for name in ("ensembles", "checkpoints"):
+        try:
+            (directory / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise refused(directory / name, error) from error
 
 
 def now() -> str:

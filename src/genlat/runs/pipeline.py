@@ -92,6 +92,7 @@ def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
         return finished
     watching = environment.watching_compilation(screen.compiling)
     with directory.held(path), watching:
+        directory.furnish(path)
         environment.prepare()
         screen.plan(_stages(config))
         clock.earlier = ledger.earlier(path)

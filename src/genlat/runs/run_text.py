@@ -55,7 +55,9 @@ def unworkable(data: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
     while pending:
         place, value = pending.pop()
         field = ".".join(place)
-        if len(place) > DEEPEST:
+        if not field.isascii() and not _is_text(field):
+            yield field.encode(errors="backslashreplace").decode(), "...", "no text"
+        elif len(place) > DEEPEST:
             yield ".".join(place[:2]), "...", "nested too deep"
         elif isinstance(value, dict):
             pending += [((*place, key), x) for key, x in reversed(value.items())]
@@ -63,6 +65,15 @@ def unworkable(data: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
             pending += [((*place, str(k)), x) for k, x in enumerate(value)][::-1]
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             yield field, value, "should be an integer of at most 64 bits"
+
+
+def _is_text(name: str) -> bool:
+    """Whether it can be written; an undecodable byte of a command line cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shown(value: Any) -> str:

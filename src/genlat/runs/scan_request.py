@@ -17,6 +17,7 @@ from genlat.runs.sections import RunConfig
 
 FILE = "scan.toml"
 COMMENT = "# sha256 "  # and the digest of what follows
+LONGEST_ENTRY = 10  # digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +208,8 @@ def run_file(request: Request, index: int) -> dict[str, Any]:
 
 def _set_entry(entries: Any, entry: str, request: Request, index: int) -> None:
     n = len(entries) if isinstance(entries, list) else 0
-    if not entry.isdecimal() or int(entry) >= n:
+    is_number = entry.isdecimal() and len(entry) < LONGEST_ENTRY
+    if not is_number or int(entry) >= n:
         raise RequestError(
             f"{request.points[index]}: {request.field}: no such entry, there are {n}"
         )

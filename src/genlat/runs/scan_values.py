@@ -14,6 +14,8 @@ SIZES = "theory.shape"
 
 MOST_POINTS = 1000
 EXPECTED = "should look like section.field=start:stop:step or section.field=a,b,c"
+LARGEST = 300  # power of ten; decimal arithmetic has no bound of its own
+SHOWN = 120  # characters of what cannot be meant
 # of a step: how far beyond `stop` the last value may lie because `step` was rounded
 ROUNDING = Decimal("1e-6")
 
@@ -72,6 +74,9 @@ def _numbers(over: str, text: str) -> tuple[int | float, ...]:
         raise RequestError(f"--over {over}: {EXPECTED}, of numbers") from error
     if not all(number.is_finite() for number in numbers):
         raise RequestError(f"--over {over}: every number must be finite")
+    if any(number and abs(number.adjusted()) > LARGEST for number in numbers):
+        short = over if len(over) <= SHOWN else f"{over[:SHOWN]}..."
+        raise RequestError(f"--over {short}: numbers must be between 1e±{LARGEST}")
     if len(parts) == 3:
         numbers = _range(over, *numbers)
     are_whole = all(number.isdigit() for number in (x.lstrip("+-") for x in texts))
