@@ -101,13 +101,13 @@ def test_a_gradient_that_is_not_for_it_is_refused_before_any_work(
         pipeline.start(run, tmp_path / "run", QUIET)
     assert not (tmp_path / "run").exists()
     for other in ("model.wells=both", "theory.kappa=0.25"):
-        gaussian_prior.refuse_unfit(load(tmp_path, NEAR, [*overrides, other]))
+        prior_stage.refuse_unfit(load(tmp_path, NEAR, [*overrides, other]))
 
 
 def test_path_and_reinforce_are_for_it(tmp_path):
     for gradient in ("path", "reinforce"):
         run = load(tmp_path, NEAR, [f"train.gradient={gradient}"])
-        gaussian_prior.refuse_unfit(run)
+        prior_stage.refuse_unfit(run)
 
 
 def test_a_trained_prior_of_both_phases_is_kept_unless_another_is_named():

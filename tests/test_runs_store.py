@@ -13,7 +13,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat.runs import checkpoint, directory, files, metrics, records, store
+from genlat.runs import begun, checkpoint, directory, files, metrics, records, store
 from genlat.runs.errors import DamagedError, RequestError
 from genlat.runs.sections import RunConfig
 from genlat.runs.theory_sections import Phi4Section
@@ -250,7 +250,7 @@ def test_a_run_directory_is_made_once_and_held_by_one(tmp_path):
     directory.create(path, config)
     with pytest.raises(RequestError, match="exists"):
         directory.create(path, config)
-    assert directory.read_config(path) == config
+    assert begun.read(path) == config
     script = f"""
         import pathlib, sys
         from genlat.runs import directory
@@ -274,12 +274,12 @@ def test_an_edited_configuration_is_refused(tmp_path):
     text = (path / "config.toml").read_text()
     (path / "config.toml").write_text(text.replace("seed = 3", "seed = 4"))
     with pytest.raises(RequestError, match="not the one the run began with"):
-        directory.read_config(path)
+        begun.read(path)
     (path / "config.toml").write_text("seed = ")
     with pytest.raises(RequestError, match="edited or damaged"):
-        directory.read_config(path)
+        begun.read(path)
     with pytest.raises(RequestError, match="not a run directory"):
-        directory.read_config(tmp_path)
+        begun.read(tmp_path)
 
 
 def test_fingerprints_depend_on_seed_and_every_section():

@@ -18,7 +18,14 @@ from typing import Annotated, Any
 import typer
 
 import genlat
-from genlat.runs import config, continuation, directory, scan_request, study_request
+from genlat.runs import (
+    begun,
+    config,
+    continuation,
+    directory,
+    scan_request,
+    study_request,
+)
 from genlat.runs.errors import (
     DamagedError,
     DiskError,
@@ -215,7 +222,7 @@ def report(run_directory: RunDirectory) -> None:
         elif scan_request.is_scan(run_directory):
             scan_request.read(run_directory)
         else:
-            directory.read_config(run_directory)
+            begun.read(run_directory)
         typer.echo(_page(run_directory))
 
 

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genlat.runs import config, directory, files, inventory, metrics, source
+from genlat.runs import (
+    begun,
+    config,
+    directory,
+    files,
+    inventory,
+    metrics,
+    source,
+)
 from genlat.runs.errors import RequestError
 from genlat.runs.sections import RunConfig
 
@@ -27,7 +35,7 @@ def plan(run_directory: Path, overrides: Sequence[str]) -> Continuation:
     **Raises:** `RequestError` for a run that has no training to go on with, or
     overrides that make it another one; `DamagedError` if it is not what was written.
     """
-    before = directory.read_config(run_directory)
+    before = begun.read(run_directory)
     path = run_directory / "config.toml"
     after = config.load(path, overrides)
     if changed := [x for x in _SAME if getattr(after, x) != getattr(before, x)]:

@@ -4,7 +4,6 @@ import datetime
 import fcntl
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 import tomli_w
 
 from genlat.runs import files
-from genlat.runs.errors import DamagedError, RequestError, refused
-from genlat.runs.sections import AbstractSection, RunConfig
+from genlat.runs.errors import RequestError, refused
+from genlat.runs.fields import AbstractSection
 
 
 def create(
     directory: Path,
-    config: RunConfig,
+    config: AbstractSection,
     taken: Mapping[str, bytes] | None = None,
     noted: Mapping[str, Any] | None = None,
 ) -> None:
@@ -66,35 +65,6 @@ def refuse_existing(directory: Path) -> None:
     **Raises:** `RequestError` if there is something at `directory`, or can never be.
     """
     files.refuse_existing(directory, f", or continue it with genlat resume {directory}")
-
-
-def read_config(directory: Path) -> RunConfig:
-    """The configuration a run began with.
-
-    **Raises:** `RequestError` if there is none, or if it was edited since.
-    """
-    try:
-        content = (directory / "config.toml").read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RequestError(f"{directory}: not a run directory of genlat") from error
-    except OSError as error:
-        raise refused(directory / "config.toml", error) from error
-    noted = notes(directory)
-    if not noted and not _is_run_file(content):
-        raise RequestError(f"{directory}: not a run directory of genlat")
-    if not noted:
-        path = directory / "notes.json"
-        raise DamagedError(f"{path}: is gone; put a copy of it back, or begin anew")
-    refuse_edited(directory, content, noted)
-    return RunConfig.model_validate(tomllib.loads(content.decode()))
-
-
-def _is_run_file(content: bytes) -> bool:
-    try:
-        RunConfig.model_validate(tomllib.loads(content.decode()))
-    except ValueError:  # no text, no TOML, or another program's
-        return False
-    return True
 
 
 def refuse_edited(directory: Path, content: bytes, noted: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Real, Shaped
 
-from genlat.runs import directory, files, records
+from genlat.runs import begun, files, records
 from genlat.runs.errors import RequestError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write(
     files.refuse_existing(path)
     if not path.parent.is_dir():
         raise RequestError(f"{path.parent}: no such directory")
-    directory.read_config(run_directory)
+    begun.read(run_directory)
     record = records.read(run_directory)
     if not record.results:
         raise RequestError(

@@ -13,7 +13,7 @@ from rich.table import Table
 from genlat import lattice
 from genlat.estimators import scaling, weights
 from genlat.estimators.estimate import Estimate
-from genlat.runs import directory, files, inventory, store
+from genlat.runs import begun, files, inventory, store
 from genlat.runs.errors import RequestError
 from genlat.runs.table import WIDTH
 
@@ -79,7 +79,7 @@ def show(content: Mapping[str, Any]) -> None:
 
 
 def _of_run(path: Path, repetitions: int) -> Json:
-    theory = directory.read_config(path).theory
+    theory = begun.read(path).theory
     results = files.read_json(path / "results.json")
     if not results:
         raise RequestError(f"{path}: not finished; genlat resume {path}")

@@ -13,14 +13,11 @@ from genlat.actions.declared import require
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
-from genlat.runs import fit, theory
-from genlat.runs.errors import RequestError
 from genlat.runs.model_sections import (
     AbstractFlowSection,
     CouplingSection,
     ModelSection,
 )
-from genlat.runs.sections import RunConfig
 from genlat.training.across import with_coupling
 
 
@@ -119,30 +116,3 @@ _MINOR_SHARE = 0.1
 def is_normal(section: AbstractFlowSection) -> bool:
     """Whether the sites of the prior are independent."""
     return isinstance(section, CouplingSection) and section.prior == "normal"
-
-
-def refuse_unfit(config: RunConfig) -> None:
-    """What only the gap equation knows: how many wells there are, and which phases.
-
-    **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0,
-    or a prior of both phases is wanted by the theory and the gradient is not for it.
-    """
-    model = config.model
-    if not isinstance(model, AbstractFlowSection):
-        return
-    if model.wells == "auto" and not is_normal(model):
-        own = settled(model, theory.build(config.theory))
-        if reason := fit.misses_choices(own, config.train):
-            raise RequestError(
-                f'train.gradient = "{config.train.gradient}": this theory may contain '
-                f"both phases, so its prior does: {reason}"
-            )
-    if model.wells != "one":
-        return
-    action = theory.build(config.theory)
-    assert isinstance(action, AbstractScalarAction)  # others have no such models
-    if gap.best_gaussian(action).mean == 0:
-        raise RequestError(
-            'model.wells = "one": this theory has no second well to drop, its best '
-            "Gaussian is centred at 0"
-        )

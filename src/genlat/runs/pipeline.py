@@ -9,11 +9,11 @@ from typing import Any
 
 from genlat.models.base import AbstractModel
 from genlat.runs import (
+    begun,
     chain_stage,
     directory,
     environment,
     files,
-    gaussian_prior,
     integration_stage,
     inventory,
     ledger,
@@ -66,7 +66,7 @@ def rehearse(config: RunConfig) -> None:
     **Raises:** `RequestError` for what cannot be.
     """
     environment.prepare()
-    gaussian_prior.refuse_unfit(config)
+    prior_stage.refuse_unfit(config)
     training_data.refuse_foreign(config)
     trace.refuse_untraceable(config)
 
@@ -84,7 +84,7 @@ def resume(path: Path | str, screen: Screen) -> dict[str, Any]:
 
 
 def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
-    config = directory.read_config(path)
+    config = begun.read(path)
     finished = files.read_json(path / "results.json")
     lost = inventory.missing(path)
     if finished and not lost:  # which needs no lock, so nothing to write

@@ -8,15 +8,45 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from genlat.actions.base import AbstractAction
+from genlat.actions import gap
+from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.estimators import weights
 from genlat.models.prior import AbstractPrior
-from genlat.runs import directory, gaussian_prior, ledger
+from genlat.runs import directory, fit, gaussian_prior, ledger, theory
+from genlat.runs.errors import RequestError
 from genlat.runs.job import Job
 from genlat.runs.keys import Purpose
 from genlat.runs.model_sections import AbstractFlowSection
+from genlat.runs.sections import RunConfig
 
 DRAWS, BATCH = 20_000, 500
+
+
+def refuse_unfit(config: RunConfig) -> None:
+    """What only the gap equation knows: how many wells there are, and which phases.
+
+    **Raises:** `RequestError` if `wells = "one"` and the best Gaussian is centred at 0,
+    or a prior of both phases is wanted by the theory and the gradient is not for it.
+    """
+    model = config.model
+    if not isinstance(model, AbstractFlowSection):
+        return
+    if model.wells == "auto" and not gaussian_prior.is_normal(model):
+        own = gaussian_prior.settled(model, theory.build(config.theory))
+        if reason := fit.misses_choices(own, config.train):
+            raise RequestError(
+                f'train.gradient = "{config.train.gradient}": this theory may contain '
+                f"both phases, so its prior does: {reason}"
+            )
+    if model.wells != "one":
+        return
+    action = theory.build(config.theory)
+    assert isinstance(action, AbstractScalarAction)  # others have no such models
+    if gap.best_gaussian(action).mean == 0:
+        raise RequestError(
+            'model.wells = "one": this theory has no second well to drop, its best '
+            "Gaussian is centred at 0"
+        )
 
 
 def run(job: Job, section: AbstractFlowSection) -> None:
