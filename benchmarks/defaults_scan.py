@@ -31,9 +31,14 @@ import tomli_w
 
 from genlat.estimators import thermodynamics
 from genlat.estimators.thermodynamics import Points
-from genlat.runs import config, environment, files, reference, scan, theory
-from genlat.runs import scan_request as requests
-from genlat.runs.screen import Screen
+from genlat.runs import reference
+from genlat.runs.disk import files
+from genlat.runs.file import config
+from genlat.runs.scan import scan
+from genlat.runs.scan import scan_request as requests
+from genlat.runs.stages import environment
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 
 LAM, FIRST, LAST = 0.022, 0.20, 0.30
 FAR = 3.5  # of 21 points, right ones are beyond once in a hundred times

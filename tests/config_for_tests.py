@@ -2,7 +2,7 @@
 
 import pytest
 
-from genlat.runs import config
+from genlat.runs.file import config
 
 GOOD = """
 seed = 1

@@ -2,7 +2,7 @@
 
 import os
 
-from genlat.runs import files
+from genlat.runs.disk import files
 
 
 class KilledError(Exception):

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 
 from genlat.estimators import autocorrelation, nmcmc, tails, two_sided, weights
-from genlat.runs import files, metrics, store
+from genlat.runs.disk import files, metrics, store
 
 CONFIG = """seed = 1
 

@@ -3,8 +3,8 @@
 import itertools
 import random
 
-from genlat.runs import catalogue, config
-from genlat.runs.errors import RequestError
+from genlat.errors import RequestError
+from genlat.runs.file import catalogue, config
 
 SHAPES = ([1], [2], [4], [5], [1, 4], [2, 2], [4, 4], [3, 6], [4, 2, 3], [2, 2, 2, 2])
 THEORIES = {

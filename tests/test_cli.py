@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from genlat import cli
 from genlat.report import page
-from genlat.runs import directory, pipeline
+from genlat.runs import pipeline
+from genlat.runs.disk import directory
 
 GOOD = """
 seed = 1

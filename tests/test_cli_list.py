@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genlat import cli
-from genlat.runs import catalogue
+from genlat.runs.file import catalogue
 
 
 def listed(*arguments):

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from config_for_tests import GOOD
 from genlat import cli
-from genlat.runs import pipeline, scan, study
+from genlat.runs import pipeline
+from genlat.runs.scan import scan, study
 
 COMMANDS = [
     *("run", "scan", "resume", "report", "export", "fluctuations", "check", "exact"),

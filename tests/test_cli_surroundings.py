@@ -11,8 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import genlat
-from genlat import cli
-from genlat.runs import errors
+from genlat import cli, errors
 
 
 def launch(script, **environment):

@@ -5,7 +5,7 @@ import pytest
 
 from genlat.estimators import autocorrelation, nmcmc, two_sided
 from genlat.estimators.estimate import Estimate
-from genlat.runs import store
+from genlat.runs.disk import store
 from genlat.verdict.data import Chain, Draws, Proposed, Samples
 from genlat.verdict.findings import Findings
 from genlat.verdict.integrator import Choice

@@ -2,8 +2,10 @@
 
 import pytest
 
-from genlat.runs import config, pipeline, train_stage
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.file import config
+from genlat.runs.stages import train_stage
+from genlat.runs.stages.screen import Screen
 
 TINY = """
 seed = 3

@@ -10,27 +10,19 @@ import pytest
 
 from config_for_tests import load, refusals
 from genlat.actions.ising import Ising
+from genlat.errors import DamagedError, DivergedError
 from genlat.estimators import weights
 from genlat.models.autoregressive.made import MADE
 from genlat.report import diagnostics as page
-from genlat.runs import (
-    checkpoint,
-    directory,
-    files,
-    flow_model,
-    memory,
-    pipeline,
-    records,
-    sample_stage,
-    store,
-    theory,
-    train_stage,
-)
+from genlat.runs import pipeline, records
 from genlat.runs import table as text_table
-from genlat.runs.errors import DamagedError, DivergedError
-from genlat.runs.job import Job
-from genlat.runs.own_draws import NAME, OwnDraws
-from genlat.runs.screen import Screen
+from genlat.runs.disk import checkpoint, directory, files, store
+from genlat.runs.file import memory
+from genlat.runs.stages import flow_model, sample_stage, train_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.own_draws import NAME, OwnDraws
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from genlat.training import replay
 from ising_for_tests import boltzmann
 from kills_for_tests import KilledError, through_kills

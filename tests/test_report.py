@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from genlat.report import diagnostics, drawings, house, notation, page
-from genlat.runs import catalogue, files, metrics, records, store
+from genlat.runs import records
+from genlat.runs.disk import files, metrics, store
+from genlat.runs.file import catalogue
 from report_for_tests import CHAIN, FIGURES, LOG_Z, METHODS, UNUSABLE, spoil, write_run
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genlat.runs import config
+from genlat.runs.file import config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reproductions" / "ising"))
 import ising as study

@@ -179,7 +179,7 @@ def test_targets_that_are_never_reached_cost_nothing_known():
 
 def test_run_files_are_accepted():
     """By genlat itself, for every size and family."""
-    from genlat.runs import config
+    from genlat.runs.file import config
 
     request = scaling.Request("scratch", 50, 16, 2000, ())
     for size, coupling in scaling.COUPLINGS.items():

@@ -3,21 +3,16 @@
 import numpy as np
 import pytest
 
-from genlat.runs import (
-    conditioning,
-    config,
-    directory,
-    files,
-    flow_model,
-    pipeline,
-    scan,
-    scan_request,
-    theory,
-    train_stage,
-)
-from genlat.runs.errors import RequestError
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.errors import RequestError
+from genlat.families import conditioning
+from genlat.runs import pipeline
+from genlat.runs.disk import directory, files
+from genlat.runs.file import config
+from genlat.runs.scan import scan, scan_request
+from genlat.runs.stages import flow_model, train_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 
 TINY = """
 seed = 3

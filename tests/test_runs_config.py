@@ -11,7 +11,9 @@ from config_for_tests import GOOD, load, refusals
 from genlat import observables
 from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
-from genlat.runs import catalogue, config, files, memory, sections, theory_sections
+from genlat.runs.disk import files
+from genlat.runs.file import catalogue, config, memory, sections
+from genlat.theories import theory_sections
 
 ROOT = pathlib.Path(__file__).parents[1]
 

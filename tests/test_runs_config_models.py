@@ -5,7 +5,7 @@ import pytest
 
 from config_for_tests import GOOD, load, refusals
 from genlat import lattice
-from genlat.runs import memory, slices, training_set
+from genlat.runs.file import memory, slices, training_set
 from genlat.training import data
 
 MODEL = """

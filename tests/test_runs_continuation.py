@@ -8,9 +8,11 @@ from typer.testing import CliRunner
 
 from config_for_tests import load
 from genlat import cli
-from genlat.runs import continuation, directory, metrics, pipeline
-from genlat.runs.errors import DamagedError, RequestError
-from genlat.runs.screen import Screen
+from genlat.errors import DamagedError, RequestError
+from genlat.runs import pipeline
+from genlat.runs.disk import directory, metrics
+from genlat.runs.file import continuation
+from genlat.runs.stages.screen import Screen
 
 TEXT = """
 seed = 3

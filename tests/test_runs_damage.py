@@ -7,26 +7,19 @@ import jax
 import numpy as np
 import pytest
 
-from genlat.runs import (
+from genlat.errors import DamagedError, RequestError
+from genlat.runs import pipeline, records
+from genlat.runs.disk import directory, files, inventory, metrics, store
+from genlat.runs.export import export, fluctuations
+from genlat.runs.file import config, source
+from genlat.runs.stages import (
     chain_stage,
-    config,
-    directory,
-    export,
-    files,
     flow_model,
-    fluctuations,
-    inventory,
-    metrics,
-    pipeline,
-    records,
     sample_stage,
-    source,
-    store,
     stored_chains,
     train_stage,
 )
-from genlat.runs.errors import DamagedError, RequestError
-from genlat.runs.screen import Screen
+from genlat.runs.stages.screen import Screen
 
 TINY = """
 seed = 5

@@ -11,24 +11,21 @@ import pytest
 
 from genlat import exact
 from genlat.actions.phi4 import Phi4
+from genlat.errors import RequestError
 from genlat.estimators import stationarity
 from genlat.estimators.estimate import Estimate
-from genlat.runs import (
+from genlat.runs import evidence, pipeline
+from genlat.runs.disk import directory, store
+from genlat.runs.file import config, sections
+from genlat.runs.stages import (
     chain_stage,
-    config,
-    directory,
     environment,
-    evidence,
     integration_stage,
     job,
-    pipeline,
-    sections,
-    store,
     target_stage,
-    theory,
 )
-from genlat.runs.errors import RequestError
-from genlat.runs.screen import Screen
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from genlat.verdict import checks, estimates, findings, judge, results
 from genlat.verdict.data import Draws, Samples
 from models_for_tests import a_model

@@ -11,9 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from genlat import cli, observables
+from genlat.errors import RequestError
 from genlat.estimators import autocorrelation, derived, nmcmc, weights
-from genlat.runs import config, directory, export, files, records, store
-from genlat.runs.errors import RequestError
+from genlat.runs import records
+from genlat.runs.disk import directory, files, store
+from genlat.runs.export import export
+from genlat.runs.file import config
 
 # two packages warn when imported: pyerrors 2.17 uses a deprecated part of SciPy,
 # ArviZ 0.23 announces its next version

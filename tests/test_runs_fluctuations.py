@@ -9,11 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from genlat import cli
+from genlat.errors import RequestError
 from genlat.estimators import scaling, weights
 from genlat.report import fluctuations as drawing
-from genlat.runs import config, directory, files, store
-from genlat.runs import fluctuations as study
-from genlat.runs.errors import RequestError
+from genlat.runs.disk import directory, files, store
+from genlat.runs.export import fluctuations as study
+from genlat.runs.file import config
 
 RUN_FILE = """
 seed = 1

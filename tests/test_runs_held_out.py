@@ -8,16 +8,11 @@ import numpy as np
 import pytest
 
 from config_for_tests import load
-from genlat.runs import (
-    directory,
-    flow_model,
-    store,
-    target_stage,
-    theory,
-    train_stage,
-)
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.runs.disk import directory, store
+from genlat.runs.stages import flow_model, target_stage, train_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 
 TEXT = """
 seed = 5

@@ -12,9 +12,13 @@ from genlat.mcmc.sequence import Sequence
 from genlat.mcmc.spin_clusters import Wolff
 from genlat.mcmc.spins import IsingHeatBath
 from genlat.report import page
-from genlat.runs import chain_stage, keys, memory, pipeline, store, theory
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.disk import store
+from genlat.runs.file import memory
+from genlat.runs.stages import chain_stage, keys
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 
 ISING = """
 seed = 3

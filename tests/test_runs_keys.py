@@ -9,19 +9,14 @@ import pytest
 
 import genlat
 from config_for_tests import load
-from genlat.runs import (
-    chain_stage,
-    directory,
-    families,
-    records,
-    sample_stage,
-    sampling,
-    theory,
-    train_stage,
-)
-from genlat.runs.job import Job
-from genlat.runs.keys import Purpose
-from genlat.runs.screen import Screen
+from genlat.families import named
+from genlat.runs import records
+from genlat.runs.disk import directory
+from genlat.runs.stages import chain_stage, sample_stage, sampling, train_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.keys import Purpose
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from genlat.training import loop
 
 QUIET = Screen(quiet=True)
@@ -106,7 +101,7 @@ def test_the_pilot_has_draws_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_stage, "BLOCK", 100)
     directory.create(tmp_path / "run", run)
     job = Job(tmp_path / "run", run, theory.build(run.theory), QUIET)
-    sample_stage.run(job, families.of(run.model).build(job.action, jr.key(0)))
+    sample_stage.run(job, named.of(run.model).build(job.action, jr.key(0)))
     pilot, estimate = (
         jr.key_data(jr.fold_in(jr.key(3), purpose)).tobytes()
         for purpose in (Purpose.PILOT, Purpose.FLOW)

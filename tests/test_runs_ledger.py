@@ -12,20 +12,13 @@ import pytest
 
 from config_for_tests import load
 from genlat.report import ledger as drawn
-from genlat.runs import (
-    directory,
-    environment,
-    findings,
-    integrated,
-    ledger,
-    metrics,
-    sample_stage,
-    store,
-    theory,
-)
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
-from genlat.runs.stopwatch import Clock, Spent
+from genlat.runs import findings
+from genlat.runs.disk import directory, metrics, store
+from genlat.runs.stages import environment, integrated, ledger, sample_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.runs.stages.stopwatch import Clock, Spent
+from genlat.theories import theory
 from genlat.verdict import costs
 from models_for_tests import a_model
 

@@ -6,8 +6,10 @@ import tomllib
 import pytest
 
 from config_for_tests import GOOD, load, refusals
-from genlat.runs import config, files, memory, model_sections, run_text
-from genlat.runs.errors import RequestError
+from genlat.errors import RequestError
+from genlat.families import model_sections
+from genlat.runs.disk import files
+from genlat.runs.file import config, memory, run_text
 
 SPINS = (
     GOOD.replace("[6, 4]", "[8, 8]")

@@ -11,27 +11,23 @@ import pytest
 
 from genlat.actions import gap
 from genlat.actions.phi4 import Phi4
+from genlat.errors import RequestError
+from genlat.families import gaussian_prior
+from genlat.families.model_sections import CouplingSection
 from genlat.report import page
-from genlat.runs import (
-    checkpoint,
-    config,
-    directory,
+from genlat.runs import pipeline, records
+from genlat.runs.disk import checkpoint, directory, store
+from genlat.runs.file import config, source
+from genlat.runs.stages import (
     flow_model,
-    gaussian_prior,
-    pipeline,
-    records,
     sample_stage,
-    source,
-    store,
     target_stage,
-    theory,
     train_stage,
     training_data,
 )
-from genlat.runs.errors import RequestError
-from genlat.runs.job import Job
-from genlat.runs.model_sections import CouplingSection
-from genlat.runs.screen import Screen
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from genlat.training import loop
 from kills_for_tests import through_kills
 

@@ -11,26 +11,17 @@ import time
 import numpy as np
 import pytest
 
+from genlat.errors import DamagedError, DivergedError, RequestError
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
-from genlat.runs import (
-    catalogue,
-    chain_stage,
-    config,
-    directory,
-    export,
-    files,
-    flow_model,
-    pipeline,
-    records,
-    sample_stage,
-    store,
-    theory,
-    train_stage,
-)
-from genlat.runs.errors import DamagedError, DivergedError, RequestError
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline, records
+from genlat.runs.disk import directory, files, store
+from genlat.runs.export import export
+from genlat.runs.file import catalogue, config
+from genlat.runs.stages import chain_stage, flow_model, sample_stage, train_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from kills_for_tests import through_kills
 
 TINY = """

@@ -8,14 +8,15 @@ import pytest
 
 from config_for_tests import load
 from genlat.actions.phi4 import Phi4
+from genlat.errors import RequestError
+from genlat.families import gaussian_prior
+from genlat.families.base import carried_prior, prior_skeleton, static_prior
+from genlat.families.coupling import CouplingFamily
+from genlat.families.model_sections import CnfSection, CouplingSection
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
-from genlat.runs import gaussian_prior, pipeline
-from genlat.runs.coupling_family import CouplingFamily
-from genlat.runs.errors import RequestError
-from genlat.runs.family import carried_prior, prior_skeleton, static_prior
-from genlat.runs.model_sections import CnfSection, CouplingSection
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.stages.screen import Screen
 from genlat.training.objectives import PathForwardKL, PathReverseKL
 
 QUIET = Screen(quiet=True)

@@ -4,20 +4,13 @@ import math
 
 import pytest
 
+from genlat.errors import DamagedError, DivergedError, RequestError
 from genlat.report import scan_page
-from genlat.runs import (
-    directory,
-    files,
-    pipeline,
-    records,
-    scan,
-    scan_request,
-    scan_results,
-    scan_table,
-    train_stage,
-)
-from genlat.runs.errors import DamagedError, DivergedError, RequestError
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline, records
+from genlat.runs.disk import directory, files
+from genlat.runs.scan import scan, scan_request, scan_results, scan_table
+from genlat.runs.stages import train_stage
+from genlat.runs.stages.screen import Screen
 from kills_for_tests import through_kills
 
 TINY = """

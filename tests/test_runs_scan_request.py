@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
+from genlat.errors import RequestError
 from genlat.report import scan_page
-from genlat.runs import files, scan_request, scan_results, scan_values
-from genlat.runs.errors import RequestError
+from genlat.runs.disk import files
+from genlat.runs.scan import scan_request, scan_results, scan_values
 
 FILE = """
 seed = 3

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import pytest
 
 from config_for_tests import GOOD, load
-from genlat.runs import environment, pipeline
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.stages import environment
+from genlat.runs.stages.screen import Screen
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import pytest
 
 from config_for_tests import load, refusals
-from genlat.runs import flow_model, pipeline, theory
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.stages import flow_model
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 
 ISING = """
 seed = 3

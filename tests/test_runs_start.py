@@ -13,20 +13,13 @@ from typer.testing import CliRunner
 
 from config_for_tests import GOOD, load
 from genlat import cli
+from genlat.errors import DiskError, RequestError
 from genlat.report import house
-from genlat.runs import (
-    directory,
-    files,
-    fluctuations,
-    metrics,
-    pipeline,
-    results,
-    scan,
-    scan_request,
-    store,
-)
-from genlat.runs.errors import DiskError, RequestError
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline, results
+from genlat.runs.disk import directory, files, metrics, store
+from genlat.runs.export import fluctuations
+from genlat.runs.scan import scan, scan_request
+from genlat.runs.stages.screen import Screen
 from kills_for_tests import before_event
 
 QUIET = Screen(quiet=True)

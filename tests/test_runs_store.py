@@ -13,10 +13,12 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat.runs import begun, checkpoint, directory, files, metrics, records, store
-from genlat.runs.errors import DamagedError, RequestError
-from genlat.runs.sections import RunConfig
-from genlat.runs.theory_sections import Phi4Section
+from genlat.errors import DamagedError, RequestError
+from genlat.runs import records
+from genlat.runs.disk import checkpoint, directory, files, metrics, store
+from genlat.runs.file import begun
+from genlat.runs.file.sections import RunConfig
+from genlat.theories.theory_sections import Phi4Section
 
 
 def block(seed=0, n=50):

@@ -5,10 +5,11 @@ import math
 
 import pytest
 
+from genlat.errors import RequestError
 from genlat.report import scan_page, study_page
-from genlat.runs import (
-    files,
-    records,
+from genlat.runs import records
+from genlat.runs.disk import files
+from genlat.runs.scan import (
     scan,
     scan_request,
     scan_results,
@@ -16,10 +17,9 @@ from genlat.runs import (
     study,
     study_request,
     study_results,
-    train_stage,
 )
-from genlat.runs.errors import RequestError
-from genlat.runs.screen import Screen
+from genlat.runs.stages import train_stage
+from genlat.runs.stages.screen import Screen
 from kills_for_tests import through_kills
 
 CHAIN = """

@@ -7,10 +7,11 @@ from typer.testing import CliRunner
 
 from config_for_tests import GOOD, load, refusals
 from genlat import cli
+from genlat.errors import RequestError
 from genlat.models.flow import Flow
-from genlat.runs import environment, pipeline, trace
-from genlat.runs.errors import RequestError
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.stages import environment, trace
+from genlat.runs.stages.screen import Screen
 from runfiles_for_tests import GROUPS, SIZES, accepted
 
 COUPLING = ["model.name=realnvp", "model.layers=2", "model.hidden=[2]"]

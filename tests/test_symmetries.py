@@ -16,6 +16,10 @@ from genlat.actions.double_well import DoubleWell
 from genlat.actions.ising import Ising
 from genlat.actions.path import HoppingPath
 from genlat.actions.phi4 import Phi4
+from genlat.families import gaussian_prior
+from genlat.families.cnf import CnfFamily
+from genlat.families.coupling import CouplingFamily
+from genlat.families.model_sections import CnfSection, CouplingSection
 from genlat.mcmc import runner
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
@@ -25,13 +29,11 @@ from genlat.mcmc.sequence import Sequence
 from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
 from genlat.mcmc.spins import IsingHeatBath, IsingMetropolis
 from genlat.models.gaussian import GaussianPair
-from genlat.runs import flow_model, gaussian_prior, theory
-from genlat.runs.cnf_family import CnfFamily
-from genlat.runs.coupling_family import CouplingFamily
-from genlat.runs.job import Job
-from genlat.runs.model_sections import CnfSection, CouplingSection
-from genlat.runs.screen import Screen
-from genlat.runs.theory_sections import ALL, DoubleWellSection, IsingSection
+from genlat.runs.stages import flow_model
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
+from genlat.theories.theory_sections import ALL, DoubleWellSection, IsingSection
 from genlat.training import loop
 from genlat.training.objectives import ForwardKL, PathForwardKL, SymmetricKL
 from models_for_tests import a_model, a_spectrum

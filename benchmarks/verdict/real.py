@@ -33,23 +33,16 @@ import numpy as np
 import tomli_w
 from real_cases import SAME_FILE, SOURCES, Case, Json, cases
 
-from genlat import exact, observables
+from genlat import errors, exact, observables
 from genlat.actions.base import AbstractScalarAction
-from genlat.runs import (
-    chain_stage,
-    config,
-    environment,
-    errors,
-    findings,
-    integration_stage,
-    pipeline,
-    reference,
-    store,
-    theory,
-)
-from genlat.runs import directory as directories
-from genlat.runs.job import Job
-from genlat.runs.screen import Screen
+from genlat.runs import findings, pipeline, reference
+from genlat.runs.disk import directory as directories
+from genlat.runs.disk import store
+from genlat.runs.file import config
+from genlat.runs.stages import chain_stage, environment, integration_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.theories import theory
 from genlat.verdict import estimates
 
 LIE = 5.0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tomli_w
 
-from genlat.runs import directory, store
+from genlat.runs.disk import directory, store
 
 Json = dict[str, Any]
 Change = Callable[[Path], None]

@@ -27,8 +27,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genlat.report import house, page
-from genlat.runs import config, files, pipeline
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.disk import files
+from genlat.runs.file import config
+from genlat.runs.stages.screen import Screen
 
 LAM = 0.022
 KAPPAS = (0.20, 0.24, 0.26, 0.27, 0.28, 0.30)

@@ -21,8 +21,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from genlat.report import house, page
-from genlat.runs import config, files, pipeline
-from genlat.runs.screen import Screen
+from genlat.runs import pipeline
+from genlat.runs.disk import files
+from genlat.runs.file import config
+from genlat.runs.stages.screen import Screen
 
 BETAS = (0.36, 0.40, 0.43, 0.4407, 0.46)
 METHODS = {

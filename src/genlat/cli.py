@@ -18,15 +18,7 @@ from typing import Annotated, Any
 import typer
 
 import genlat
-from genlat.runs import (
-    begun,
-    config,
-    continuation,
-    directory,
-    scan_request,
-    study_request,
-)
-from genlat.runs.errors import (
+from genlat.errors import (
     DamagedError,
     DiskError,
     DivergedError,
@@ -35,6 +27,9 @@ from genlat.runs.errors import (
     one_line,
     refused,
 )
+from genlat.runs.disk import directory
+from genlat.runs.file import begun, config, continuation
+from genlat.runs.scan import scan_request, study_request
 
 app = typer.Typer(
     name="genlat",
@@ -133,7 +128,7 @@ def run(
         directory.refuse_existing(out)
         _hush(quiet or as_json)
         from genlat.runs import pipeline
-        from genlat.runs.screen import Screen
+        from genlat.runs.stages.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
         if isinstance(found, continuation.Continuation):
@@ -179,9 +174,9 @@ def scan(
         )
         directory.refuse_existing(out)
         _hush(quiet or as_json)
-        from genlat.runs import scan as scans
-        from genlat.runs import study as studies
-        from genlat.runs.screen import Screen
+        from genlat.runs.scan import scan as scans
+        from genlat.runs.scan import study as studies
+        from genlat.runs.stages.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
         if isinstance(request, study_request.Study):
@@ -199,9 +194,9 @@ def resume(
     with _one_line_errors(run_directory):
         _hush(quiet or as_json)
         from genlat.runs import pipeline
-        from genlat.runs import scan as scans
-        from genlat.runs import study as studies
-        from genlat.runs.screen import Screen
+        from genlat.runs.scan import scan as scans
+        from genlat.runs.scan import study as studies
+        from genlat.runs.stages.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
         if study_request.is_study(run_directory):
@@ -236,7 +231,7 @@ def export(
 ) -> None:
     """Write a finished run for xarray and ArviZ (.nc) or pyerrors (.json.gz)."""
     with _one_line_errors(None):
-        from genlat.runs import export
+        from genlat.runs.export import export
 
         names = [name.strip() for name in observables.split(",") if name.strip()]
         export.write(run_directory, out, names)
@@ -258,8 +253,8 @@ def fluctuations(
     """Bias and variance of ln Z against N, and its scatter between repetitions."""
     with _one_line_errors(None):
         from genlat.report import fluctuations as drawing
-        from genlat.runs import files
-        from genlat.runs import fluctuations as study
+        from genlat.runs.disk import files
+        from genlat.runs.export import fluctuations as study
 
         root = study.write(run_directories, out, repetitions)
         study.show(files.read_json(root / study.NAME))
@@ -290,7 +285,9 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
     with _one_line_errors(None):
         run_config = config.load(file, overrides or [])
-        from genlat.runs import environment, reference, theory
+        from genlat.runs import reference
+        from genlat.runs.stages import environment
+        from genlat.theories import theory
 
         environment.prepare()
         action = theory.build(run_config.theory)
@@ -312,7 +309,7 @@ def list_(
 ) -> None:
     """Theories, models, objectives, observables, estimators, and every field."""
     with _one_line_errors(None):
-        from genlat.runs import listing
+        from genlat.runs.file import listing
 
         listing.show(topic)
 
@@ -322,7 +319,8 @@ def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -
     if as_json:
         typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
     elif not quiet:
-        from genlat.runs import scan_table, table
+        from genlat.runs import table
+        from genlat.runs.scan import scan_table
 
         if study_request.is_study(out):
             scan_table.show_study(results)

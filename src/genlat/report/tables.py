@@ -7,7 +7,7 @@ import numpy as np
 
 from genlat.report import notation
 from genlat.report.notation import ABSENT, CAUTION, SYMBOLS, UNUSABLE, Json
-from genlat.runs import catalogue
+from genlat.runs.file import catalogue
 
 
 def estimates(found: Json) -> str:

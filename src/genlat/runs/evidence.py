@@ -12,10 +12,12 @@ from genlat.actions.phi4 import Phi4
 from genlat.estimators import integration, quantity, stationarity
 from genlat.estimators.quantity import Quantity, constant
 from genlat.models.base import AbstractModel
-from genlat.runs import chain_stage, findings, integration_stage, store, target_stage
+from genlat.runs import findings
+from genlat.runs.disk import store
 from genlat.runs.findings import measured
-from genlat.runs.job import Job
-from genlat.runs.keys import Purpose
+from genlat.runs.stages import chain_stage, integration_stage, target_stage
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.keys import Purpose
 from genlat.verdict import checks, estimates
 from genlat.verdict.data import Samples
 from genlat.verdict.evidence import of_samples

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.models.base import AbstractModel
-from genlat.runs import chain_stage, ledger, sample_stage, store
-from genlat.runs.job import Job
+from genlat.runs.disk import store
+from genlat.runs.stages import chain_stage, ledger, sample_stage
+from genlat.runs.stages.job import Job
 from genlat.verdict import findings
 from genlat.verdict.data import Arrays, Chain, Draws, Proposed
 from genlat.verdict.findings import NOTHING, Findings

@@ -7,32 +7,30 @@ any moment ends with the numbers it would have had.
 from pathlib import Path
 from typing import Any
 
+from genlat.families.model_sections import AbstractFlowSection
 from genlat.models.base import AbstractModel
-from genlat.runs import (
-    begun,
+from genlat.runs import results
+from genlat.runs.disk import directory, files, inventory
+from genlat.runs.file import begun
+from genlat.runs.file.continuation import Continuation
+from genlat.runs.file.sections import RunConfig, needs_samples
+from genlat.runs.stages import (
     chain_stage,
-    directory,
     environment,
-    files,
     integration_stage,
-    inventory,
     ledger,
     own_draws,
     prior_stage,
-    results,
     sample_stage,
     target_stage,
-    theory,
     trace,
     train_stage,
     training_data,
 )
-from genlat.runs.continuation import Continuation
-from genlat.runs.job import Job
-from genlat.runs.model_sections import AbstractFlowSection
-from genlat.runs.screen import Screen
-from genlat.runs.sections import RunConfig, needs_samples
-from genlat.runs.stopwatch import Clock
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.screen import Screen
+from genlat.runs.stages.stopwatch import Clock
+from genlat.theories import theory
 
 
 def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, Any]:

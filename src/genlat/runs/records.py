@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from genlat.runs import directory as runs_directory
-from genlat.runs import (
-    files,
-    inventory,
-    metrics,
-    scan_request,
-    store,
-    study_request,
-)
+from genlat.runs.disk import directory as runs_directory
+from genlat.runs.disk import files, inventory, metrics, store
+from genlat.runs.scan import scan_request, study_request
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 PREFIX = "observables/"

@@ -3,18 +3,15 @@
 from typing import Any
 
 from genlat import lattice
+from genlat.families import conditioning
 from genlat.models.base import AbstractModel
-from genlat.runs import (
+from genlat.runs import evidence, findings, reference
+from genlat.runs.disk import directory, files
+from genlat.runs.stages import (
     chain_stage,
-    conditioning,
-    directory,
     environment,
-    evidence,
-    files,
-    findings,
     job,
     ledger,
-    reference,
     target_stage,
     training_data,
 )

@@ -1,0 +1,118 @@
+"""The Gaussian that a flow starts from, as `[model]` asks for it."""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat import lattice
+from genlat.actions import gap, phases
+from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.declared import require
+from genlat.families.model_sections import (
+    AbstractFlowSection,
+    CouplingSection,
+    ModelSection,
+)
+from genlat.models.gaussian import GaussianPair, Wells
+from genlat.models.phase_mixture import PhaseMixture
+from genlat.models.prior import AbstractPrior
+from genlat.training.across import with_coupling
+
+
+class Symmetric(NamedTuple):
+    """The Gaussian around 0 of a `PhaseMixture`, and its share."""
+
+    variance: Float[np.ndarray, "*lattice"]
+    share: float
+
+
+class Prior(NamedTuple):
+    """Arguments of `GaussianPair`, in double precision; those of the second phase."""
+
+    variance: Float[np.ndarray, "*lattice"]
+    mean: float
+    wells: Wells
+    symmetric: Symmetric | None = None
+    is_derived: bool = False  # from the theory, with no word of the run file
+
+    def model(self) -> AbstractPrior:
+        """The density itself."""
+        gaussian = GaussianPair(self.variance, self.mean, self.wells)
+        if self.symmetric is None:
+            return gaussian
+        around_0 = GaussianPair(self.symmetric.variance)
+        return PhaseMixture(gaussian.as_pair(), around_0, self.symmetric.share)
+
+
+def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
+    """The prior of an untrained flow of this theory.
+
+    `prior = "normal"` has independent sites around 0 of the variance ⟨φ²⟩ that the best
+    Gaussian has in either phase: one wide mode where that one has two.
+
+    **Raises:** `ValueError` for an action that does not declare the symmetries that
+    these densities have.
+    """
+    assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
+    require(action, lattice.SYMMETRIES, "the Gaussian prior")
+    if is_normal(section):
+        best = gap.best_gaussian(action)
+        total = float(np.mean(best.variance)) + best.mean**2
+        return Prior(np.full(action.lattice_shape, total), 0.0, "both")
+    if section.wells == "auto":
+        derived = section.model_copy(update={"wells": _derived([action])})
+        return choose(derived, action)._replace(is_derived=True)
+    if section.wells == "none":
+        best = gap.best_symmetric(action)
+        return Prior(best.variance, best.mean, "both")
+    if section.wells == "mixed":
+        return _both_phases(action)
+    best = gap.best_gaussian(action)
+    return Prior(best.variance, best.mean, section.wells)
+
+
+def settled(section: ModelSection, action: AbstractAction) -> ModelSection:
+    """The section with the wells that it leaves open, of all nodes if there are any.
+
+    The prior holds what any of its theories may contain: both phases where nodes are in
+    different ones. A node given twice says itself which phase is where.
+    """
+    if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
+        return section
+    actions = []
+    for couplings in itertools.product(*section.nodes.values()):
+        node = action
+        for name, value in zip(section.nodes, couplings, strict=True):
+            node = with_coupling(node, name, value)
+        assert isinstance(node, AbstractScalarAction)
+        actions.append(node)
+    return section.model_copy(update={"wells": _derived(actions)})
+
+
+def _derived(actions: list[AbstractScalarAction]) -> str:
+    """`wells` of the phases that the theories may contain."""
+    found = {phases.of(action) for action in actions}
+    if found == {"symmetric"}:
+        return "none"
+    return "both" if found == {"broken"} else "mixed"
+
+
+def _both_phases(action: AbstractScalarAction) -> Prior:
+    """±v and around 0; twice around 0 where no v solves the gap equation."""
+    symmetric = gap.best_symmetric(action)
+    broken = gap.best_broken(action) or symmetric
+    is_broken = broken.free_energy < symmetric.free_energy
+    share = _MINOR_SHARE if is_broken else 1 - _MINOR_SHARE
+    around_0 = Symmetric(symmetric.variance, share)
+    return Prior(broken.variance, broken.mean, "both", around_0)
+
+
+# of the phase with the higher free energy, before training: enough to learn from
+_MINOR_SHARE = 0.1
+
+
+def is_normal(section: AbstractFlowSection) -> bool:
+    """Whether the sites of the prior are independent."""
+    return isinstance(section, CouplingSection) and section.prior == "normal"

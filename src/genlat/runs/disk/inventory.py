@@ -1,0 +1,79 @@
+"""What a finished run consists of: noted at its end, so that what is lost is missed.
+
+Blocks and checkpoints know whether they are sound; only the run knows how many there
+are. No JAX here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from genlat.errors import DamagedError
+from genlat.runs.disk import directory, metrics
+
+NOTE = "records"
+_PATTERNS = {  # of the records of each kind, in a run directory
+    **{
+        kind: f"ensembles/{kind}-?????.h5"
+        for kind in ("chain", "flow", "nmcmc", "target", "path")
+    },
+    "checkpoint": "checkpoints/step-*.checkpoint",
+}
+
+
+def note(run_directory: Path) -> None:
+    """Note the records of a run all of whose stages are over."""
+    content = take(run_directory)
+    if directory.notes(run_directory).get(NOTE) != content:
+        directory.note(run_directory, NOTE, content)
+
+
+def take(run_directory: Path) -> dict[str, Any]:
+    """The records that are there, by kind, and the number of logged steps."""
+    found: dict[str, Any] = {
+        kind: [
+            str(path.relative_to(run_directory))
+            for path in sorted(run_directory.glob(pattern))
+        ]
+        for kind, pattern in _PATTERNS.items()
+    }
+    found["checkpoint"] = found["checkpoint"][-1:]  # the others are for accidents
+    return {**found, "steps": len(metrics.read(run_directory))}
+
+
+def missing(run_directory: Path, *kinds: str) -> list[Path]:
+    """What a finished run has lost, of these kinds or of all; nothing of another."""
+    noted = directory.notes(run_directory).get(NOTE, {})
+    return [
+        run_directory / name
+        for kind in kinds or _PATTERNS
+        for name in noted.get(kind, [])
+        if not (run_directory / name).exists()
+    ]
+
+
+def refuse_missing(run_directory: Path, *kinds: str) -> None:
+    """Never take a part of a run for the whole.
+
+    **Raises:** `DamagedError` if a finished run has lost a record of these kinds.
+    """
+    if lost := missing(run_directory, *kinds):
+        raise DamagedError(lost_line(run_directory, lost))
+
+
+def lost_line(run_directory: Path, lost: list[Path]) -> str:
+    """What to say of records that are gone."""
+    others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return (
+        f"{lost[0]}: gone{others}; `genlat resume {run_directory}` makes it again, "
+        "the same"
+    )
+
+
+def refuse_short_log(run_directory: Path, n_lines: int) -> None:
+    """A finished run logged every step of its training.
+
+    **Raises:** `DamagedError` if fewer are left.
+    """
+    n_noted = directory.notes(run_directory).get(NOTE, {}).get("steps", n_lines)
+    if n_lines != n_noted:
+        raise metrics.damaged(run_directory, f"has {n_lines} of {n_noted} steps")

@@ -1,0 +1,389 @@
+"""Checks of a run file that involve more than one field. No JAX here."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pydantic
+
+from genlat.families.model_sections import (
+    AbstractFlowSection,
+    AbstractSpinSection,
+    CnfSection,
+    CouplingSection,
+    ModelSection,
+)
+from genlat.runs.file import (
+    catalogue,
+    fit_memory,
+    fit_model,
+    fit_size,
+    slices,
+    source,
+    training_set,
+)
+from genlat.runs.file.fit_model import ABSENT, Problem
+from genlat.runs.file.sections import (
+    EstimateSection,
+    IntegrationSection,
+    McmcSection,
+    TrainSection,
+    method_names,
+    needs_samples,
+)
+from genlat.theories.theory_sections import (
+    DoubleWellSection,
+    IsingSection,
+    Phi4Section,
+    TheoryKind,
+)
+from genlat.training import admissible
+
+
+class Partial(NamedTuple):
+    """The sections of a run file that are valid by themselves."""
+
+    seed: int | None
+    theory: TheoryKind | None
+    mcmc: McmcSection | None
+    model: ModelSection | None
+    train: TrainSection | None
+    estimate: EstimateSection | None
+    integration: IntegrationSection | None
+
+    @property
+    def integrated(self) -> IntegrationSection | None:
+        """The integration along the hopping, if it is asked for."""
+        is_asked = self.estimate and "hmc_integration" in self.estimate.methods
+        return self.integration if is_asked else None
+
+
+def problems(config: Partial) -> Iterator[Problem]:
+    """What is wrong with sections that are each well-formed."""
+    if config.theory is not None:
+        yield from _unbounded(config.theory)
+        yield from _kernels(config.theory, config.mcmc)
+        sizes = (config.mcmc, config.model, config.train, config.estimate)
+        yield from fit_memory.problems(config.theory, *sizes, config.integrated)
+        yield from fit_size.problems(config.theory, *sizes, config.integrated)
+        if config.model is not None:
+            yield from fit_model.problems(config.theory, config.model)
+        if config.train is not None:
+            augment = config.train.augment
+            yield from fit_model.asymmetric(config.theory, "train.augment", augment)
+            yield from _anneal(config.theory, config.train)
+    if config.train is not None:
+        yield from _train(config, config.train)
+    if config.estimate is not None:
+        yield from _estimate(config)
+
+
+def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with which fields are there, whatever their values."""
+    theory, train = data.get("theory"), data.get("train")
+    if isinstance(theory, dict) and theory.get("name") == "phi4":
+        yield from _form(theory)
+    if isinstance(train, dict) and {"steps", "minutes"} <= train.keys():
+        yield "train.minutes", train["minutes"], "give either steps or minutes"
+
+
+def _form(theory: Mapping[str, Any]) -> Iterator[Problem]:
+    """The couplings given must be those of one form of φ⁴."""
+    names = {name for form in Phi4Section.FORMS.values() for name in form}
+    given = names & theory.keys()
+    fitting = [form for form in Phi4Section.FORMS.values() if given <= set(form)]
+    forms = "(kappa, lam), (m2, lam_b) or (m2, g)"
+    if not fitting:
+        together = ", ".join(sorted(given))
+        yield "theory", ABSENT, f"{together} do not go together: give {forms}"
+    elif len(fitting) > 1:
+        yield "theory", ABSENT, f"couplings have no default: give {forms}"
+    else:
+        for name in fitting[0]:
+            if name not in given:
+                yield f"theory.{name}", ABSENT, "missing; couplings have no default"
+
+
+def _unbounded(theory: TheoryKind) -> Iterator[Problem]:
+    """Without a quartic term the quadratic one has to hold the field."""
+    if isinstance(theory, IsingSection):
+        return
+    if isinstance(theory, DoubleWellSection):
+        if theory.lam == 0 and theory.mu2 <= 0:
+            yield "theory.mu2", theory.mu2, "must be > 0 when lam = 0: e^(-S) diverges"
+        return
+    d = len(theory.shape)
+    if theory.lam == 0 and theory.kappa is not None and 2 * abs(theory.kappa) * d >= 1:
+        allowed = f"|kappa| must be < {1 / (2 * d):g} when lam = 0: e^(-S) diverges"
+        yield "theory.kappa", theory.kappa, allowed
+    is_free = theory.lam_b == 0 or theory.g == 0
+    if is_free and theory.m2 is not None and theory.m2 <= 0:
+        quartic = "lam_b" if theory.lam_b == 0 else "g"
+        allowed = f"must be > 0 when {quartic} = 0: e^(-S) diverges"
+        yield "theory.m2", theory.m2, allowed
+
+
+def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
+    if mcmc is None:
+        return
+    kernels, is_ising = list(mcmc.kernel), isinstance(theory, IsingSection)
+    known = catalogue.KERNELS_OF[theory.name]
+    if foreign := [name for name in kernels if name not in known]:
+        allowed = f"{foreign[0]} is not for {theory.name}, which has {', '.join(known)}"
+        yield "mcmc.kernel", kernels, allowed
+        return
+    is_odd = any(n % 2 and n > 1 for n in theory.shape)
+    if "metropolis" in kernels and is_odd and not is_ising:
+        allowed = f"metropolis needs even extents, shape is {list(theory.shape)}"
+        yield "mcmc.kernel", kernels, allowed
+    if not {"hmc", "metropolis"} & set(kernels) and not is_ising:
+        yield "mcmc.kernel", kernels, "only signs change: add hmc"
+    if len(set(kernels)) < len(kernels):
+        yield "mcmc.kernel", kernels, "names a kernel twice"
+    for name in ("n_leapfrog", "integrator") if "hmc" not in kernels else ():
+        value = getattr(mcmc, name)
+        if value != McmcSection.model_fields[name].default:
+            yield f"mcmc.{name}", value, "is of hmc, which is not among the kernels"
+
+
+def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
+    """Annealing starts in the same theory, at couplings that it allows."""
+    couplings = theory.couplings
+    is_even = isinstance(theory, IsingSection) and not theory.field
+    if is_even and "field" in train.anneal:
+        allowed = "ends without field, where models are even: leave it out"
+        yield "train.anneal.field", train.anneal["field"], allowed
+    for name, value in train.anneal.items():
+        if name not in couplings:
+            allowed = f"not a coupling of this theory: it has {', '.join(couplings)}"
+            yield f"train.anneal.{name}", value, allowed
+            return
+    fields = {**theory.model_dump(exclude_none=True), **train.anneal}
+    try:
+        start = type(theory).model_validate(fields)
+    except pydantic.ValidationError as error:
+        for detail in error.errors(include_url=False):
+            name, message = detail["loc"][0], detail["msg"].replace("Input", "it")
+            yield f"train.anneal.{name}", detail["input"], message
+        return
+    if train.anneal:
+        for field, value, allowed in _unbounded(start):
+            yield field.replace("theory", "train.anneal"), value, allowed
+
+
+def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
+    yield from _slices(config.model, train)
+    reason = admissible.refusal(train.objective, train.gradient)
+    reason = reason or _no_derivative(config.model, train)
+    reason = reason or _no_pull_back(config.model, train)
+    if reason := reason or misses_choices(config.model, train):
+        yield "train.gradient", train.gradient, reason
+    if reason is None and train.on_own_draws and train.gradient == "path":
+        allowed = (
+            'data = "own": draws of flattened weights are not of p, and what the path '
+            "gradient drops has a mean; use total"
+        )
+        yield "train.gradient", train.gradient, allowed
+    yield from _idle(train)
+    if train.objective == "alpha" and train.alpha in (0, 1):
+        limit = "reverse_kl" if train.alpha == 0 else "forward_kl"
+        yield "train.alpha", train.alpha, f"must not be 0 or 1: its limit is {limit}"
+    if config.model is not None and config.model.nodes:
+        yield from _conditional(config.model, train)
+    if not train.needs_data:
+        return
+    if train.anneal:
+        allowed = f"{train.objective} trains on samples of p, which do not move with it"
+        yield "train.anneal", train.anneal, allowed
+    if config.model is None or config.theory is None or train.on_own_draws:
+        return
+    if train.data != "chain":
+        yield from _data_of_another_run(config, config.theory, train)
+    elif config.mcmc is None:
+        allowed = f"{train.objective} needs samples of p: add [mcmc] or name a run"
+        yield "train.data", train.data, allowed
+    else:
+        yield from _own_data(config.mcmc, train)
+
+
+def _slices(model: ModelSection | None, train: TrainSection) -> Iterator[Problem]:
+    """The batch must be one that can be cut, into whole slices that are not too short.
+
+    Baselines and variances are of two draws at least.
+    """
+    size = train.micro_batch
+    if size is None:
+        return
+    if reason := slices.why_whole(model, train):
+        yield "train.micro_batch", size, reason
+    elif size == 1 and (train.objective, train.gradient) not in admissible.ADDITIVE:
+        allowed = f"{train.objective} with gradient {train.gradient} wants at least 2"
+        yield "train.micro_batch", size, allowed
+    elif train.batch % size:
+        allowed = f"must divide train.batch = {train.batch}"
+        yield "train.micro_batch", size, allowed
+
+
+def _idle(train: TrainSection) -> Iterator[Problem]:
+    """Fields that were set and would do nothing."""
+    if not train.needs_data:
+        names, why = ("data", "held_out", "augment"), "has no samples of p to train on"
+    elif train.on_own_draws:
+        names, why = ("held_out",), 'has no chains with data = "own"'
+    else:
+        names, why = ("draws", "generations"), 'has draws with data = "own" alone'
+    for name in names:
+        value = getattr(train, name)
+        if value != TrainSection.model_fields[name].default:
+            allowed = f"{train.objective} {why}: leave it out"
+            yield f"train.{name}", value, allowed
+
+
+def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
+    """A conditional model is trained on draws of its own, at all its couplings."""
+    if train.needs_data:
+        allowed = (
+            "trains on samples of p, which are of one coupling; without model.nodes"
+        )
+        yield "train.objective", train.objective, allowed
+    if names := [name for name in train.anneal if name in model.nodes]:
+        allowed = f"model.nodes trains at all values of {names[0]}: leave it out"
+        yield "train.anneal", train.anneal, allowed
+
+
+def _no_derivative(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why gradients through draws are beyond a model of spins."""
+    if not isinstance(model, AbstractSpinSection):
+        return None
+    if train.objective == "forward_kl" and train.gradient == "total":
+        return None
+    if train.objective in ("forward_kl", "symmetric_kl"):
+        use = "forward_kl with total, or reverse_kl with reinforce"
+    elif train.gradient == "reinforce":
+        return None
+    else:
+        use = "reinforce"
+    return (
+        f"{train.objective}: the spins that a {model.name} draws have no derivative; "
+        f"use {use}"
+    )
+
+
+def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why the path gradient of an average over samples of p is beyond a model."""
+    if model is None or not train.needs_data or train.gradient != "path":
+        return None
+    if isinstance(model, CouplingSection) and not model.symmetrize:
+        return None
+    kind = "a symmetrised model" if model.symmetrize else f"a {model.name}"
+    return (
+        f"{train.objective}: its path gradient pulls configurations back with their "
+        f"score, which {kind} cannot; use total"
+    )
+
+
+def misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
+    """Why gradients through draws cannot train the shares of a prior's phases."""
+    if not (isinstance(model, AbstractFlowSection) and model.wells == "mixed"):
+        return None
+    if train.objective == "symmetric_kl":
+        use = 'forward_kl with total, or other wells than "mixed"'
+    elif train.objective == "forward_kl":
+        use = "total" if train.gradient == "path" else None
+    else:
+        use = "path or reinforce" if train.gradient == "total" else None
+    if use is None:
+        return None
+    return (
+        f"{train.objective}: the {train.gradient} gradient misses how often each phase "
+        f'of wells = "mixed" is drawn; use {use}'
+    )
+
+
+def _own_data(mcmc: McmcSection, train: TrainSection) -> Iterator[Problem]:
+    """The chains of this run must leave enough to train on."""
+    training = training_set.split(mcmc.chains, train.held_out)
+    if training is None:
+        yield "mcmc.chains", mcmc.chains, training_set.TOO_FEW_CHAINS
+        return
+    n = training * min(mcmc.samples, -(-mcmc.keep // mcmc.chains))
+    if n < training_set.FEWEST:
+        allowed = (
+            f"leaves {n} configurations to train on, held_out = {train.held_out:g} of "
+            f"the chains apart: {training_set.FEWEST} independent ones are needed"
+        )
+        yield "mcmc.keep", mcmc.keep, allowed
+
+
+def _data_of_another_run(
+    config: Partial, theory: TheoryKind, train: TrainSection
+) -> Iterator[Problem]:
+    directory = Path(train.data)
+    if reason := source.why_no_samples(directory, theory):
+        yield "train.data", train.data, reason
+        return
+    other = source.read_config(directory)
+    assert other.mcmc is not None
+    if training_set.split(other.mcmc.chains, train.held_out) is None:
+        yield "train.data", train.data, training_set.TOO_FEW_CHAINS
+    estimate = config.estimate
+    if estimate is None or not needs_samples(estimate, config.mcmc):
+        return
+    if training_set.is_evaluated(train, estimate):
+        return  # on chains that are held out
+    seed = config.seed
+    if estimate.p_samples != "chain":
+        if source.why_no_samples(Path(estimate.p_samples), theory):
+            return  # reported where it belongs
+        seed = source.read_config(Path(estimate.p_samples)).seed
+    if seed == other.seed:
+        allowed = (
+            f"has the seed {seed} of the samples that the model is held against, which "
+            "may be the very same: name it in estimate.p_samples too, or change a seed"
+        )
+        yield "train.data", train.data, allowed
+
+
+def _of_theory(theory: TheoryKind, estimate: EstimateSection) -> Iterator[Problem]:
+    """Observables and methods that this theory has."""
+    known = ("default", *catalogue.primary_of(theory.name), *catalogue.DERIVED)
+    if foreign := [name for name in estimate.observables if name not in known]:
+        allowed = f"{foreign[0]} is not an observable of {theory.name}"
+        yield "estimate.observables", list(estimate.observables), allowed
+    if "hmc_integration" in estimate.methods and isinstance(theory, IsingSection):
+        allowed = "hmc_integration is for scalar fields, this theory is ising"
+        yield "estimate.methods", list(estimate.methods), allowed
+
+
+def _estimate(config: Partial) -> Iterator[Problem]:
+    estimate = config.estimate
+    assert estimate is not None
+    methods = method_names(estimate, config.mcmc)
+    if config.theory is not None:
+        yield from _of_theory(config.theory, estimate)
+    if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
+        allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
+        yield "estimate.chains", estimate.chains, allowed
+    named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
+    is_integrated = config.model is None or isinstance(config.model, CnfSection)
+    if estimate.n_steps is not None and not is_integrated:
+        assert config.model is not None
+        allowed = f"a {config.model.name} is not integrated: leave it out"
+        yield "estimate.n_steps", estimate.n_steps, allowed
+    if named and config.model is None:
+        allowed = f"{' and '.join(named)} need a model: add [model]"
+        yield "estimate.methods", list(estimate.methods), allowed
+    needy = [method for method in methods if method in ("p_estimator", "bar")]
+    if not needy:
+        return
+    if estimate.p_samples != "chain":
+        if config.theory is not None:
+            directory = Path(estimate.p_samples)
+            if reason := source.why_no_samples(directory, config.theory):
+                yield "estimate.p_samples", estimate.p_samples, reason
+    elif config.mcmc is None:
+        allowed = f"{' and '.join(needy)} need samples of p: add [mcmc] or p_samples"
+        yield "estimate.methods", list(estimate.methods), allowed
+    elif config.mcmc.keep < 2:
+        allowed = f"{' and '.join(needy)} need stored samples of p: at least 2"
+        yield "mcmc.keep", config.mcmc.keep, allowed

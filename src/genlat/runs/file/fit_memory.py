@@ -1,0 +1,88 @@
+"""Whether what a run file asks for fits into memory. No JAX here."""
+
+import math
+from collections.abc import Iterator
+
+from genlat.families.model_sections import ModelSection
+from genlat.runs.file import memory, slices
+from genlat.runs.file.fit_model import Problem
+from genlat.runs.file.sections import (
+    EstimateSection,
+    IntegrationSection,
+    McmcSection,
+    TrainSection,
+)
+from genlat.theories.theory_sections import IsingSection, TheoryKind
+
+
+def problems(
+    theory: TheoryKind,
+    mcmc: McmcSection | None,
+    model: ModelSection | None,
+    train: TrainSection | None,
+    estimate: EstimateSection | None,
+    integration: IntegrationSection | None,
+) -> Iterator[Problem]:
+    """Numbers of configurations that do not fit, and how many would.
+
+    `integration` is None where it is not asked for.
+    """
+    volume, available = math.prod(theory.shape), memory.available_bytes()
+    if model is not None and train is not None:
+        one = memory.training_bytes(theory.shape, model, batch=1)
+        size = slices.length(model, train, theory)
+        field = "train.batch" if size is None else "train.micro_batch"
+        count = train.batch if size is None else size
+        yield from _batch(field, count, one, available)
+        if size is not None:  # the keys of the whole batch are there at once
+            yield from _batch("train.batch", train.batch, memory.KEY, available)
+    if model is not None:
+        yield from _weights(theory.shape, model, available)
+    if train is not None and train.on_own_draws:
+        one = memory.replay_bytes(volume, train.generations)
+        yield from _batch("train.draws", train.draws, one, available)
+    if model is not None and estimate is not None:
+        one = memory.sampling_bytes(theory.shape, model, batch=1)
+        count = slices.draws_at_once(model, estimate, theory)
+        yield from _batch("estimate.batch", count, one, available)
+        one = memory.measurement_bytes(theory.shape)
+        yield from _batch("estimate.samples", estimate.samples, one, available)
+    if mcmc is not None:
+        one = memory.chain_bytes(theory.shape, mcmc.samples)
+        yield from _batch("mcmc.chains", mcmc.chains, one, available)
+        is_spins = isinstance(theory, IsingSection)
+        one = memory.snapshot_bytes(volume, is_spins=is_spins)
+        yield from _batch("mcmc.keep", mcmc.keep, one, available)
+    if integration is not None:
+        each = memory.chain_bytes((1,), integration.samples) + 24 * volume
+        one = integration.chains * each
+        yield from _batch(
+            "integration.couplings", integration.couplings, one, available
+        )
+
+
+def _weights(
+    lattice_shape: tuple[int, ...], model: ModelSection, available: int
+) -> Iterator[Problem]:
+    """Weights that do not fit, filed under what is largest of the architecture."""
+    need = memory.weight_bytes(lattice_shape, model)
+    if need > available:
+        sizes = {name: getattr(model, name) for name in model.SIZES}
+        name = max(sizes, key=lambda name: _largest(sizes[name]))
+        have = memory.spelt(available)
+        allowed = f"its weights need {memory.spelt(need)} of memory, {have} are free"
+        yield f"model.{name}", sizes[name], allowed
+
+
+def _batch(field: str, count: int, each: int, available: int) -> Iterator[Problem]:
+    if count * each > available:
+        need, have = memory.spelt(count * each), memory.spelt(available)
+        allowed = (
+            f"needs about {need} of memory, {have} are free: at most "
+            f"{available // each} fit"
+        )
+        yield field, count, allowed
+
+
+def _largest(size: int | tuple[int, ...]) -> int:
+    return max(size, default=0) if isinstance(size, tuple) else size

@@ -1,0 +1,91 @@
+"""What there is, for `genlat list`: names, sections, fields and what they may be."""
+
+import json
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from rich.console import Console
+
+from genlat.errors import RequestError
+from genlat.runs.file import catalogue, sections
+
+TOPICS = {
+    "theories": catalogue.THEORIES,
+    "kernels": catalogue.KERNELS,
+    "models": catalogue.MODELS,
+    "objectives": catalogue.OBJECTIVES,
+    "gradients": catalogue.GRADIENTS,
+    "methods": catalogue.METHODS,
+    "observables": catalogue.FREE_ENERGY | catalogue.PRIMARY | catalogue.DERIVED,
+}
+_OF_FIELD = {"train.objective": "objectives", "train.gradient": "gradients"}
+
+
+def show(topic: str | None) -> None:
+    """Print one topic or one section, or everything.
+
+    **Raises:** `RequestError` for another topic.
+    """
+    known = [*TOPICS, *sections.SECTIONS]
+    if topic is not None and topic not in known:
+        raise RequestError(
+            f"{topic}: nothing of that name; there are {known_as(known)}"
+        )
+    console = Console(highlight=False)
+    for title, rows in _tables(topic):
+        console.print(title, style="bold", markup=False, soft_wrap=True)
+        for name, description in rows.items():
+            console.print(f"  {name:<20}{description}", markup=False, soft_wrap=True)
+
+
+def known_as(names: list[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(names)
+
+
+def _tables(topic: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+    for title, names in TOPICS.items():
+        if topic in (None, title):
+            yield title, names
+    for section, models in sections.SECTIONS.items():
+        if topic not in (None, section):
+            continue
+        for model in models:
+            fields = {
+                name: f"{field.description or ''}{_choice(section, name, field)}"
+                f"{_default(field)}"
+                for name, field in model.model_fields.items()
+                if name != "name"
+            }
+            names = (
+                choices(model.model_fields["name"].annotation)
+                if ("name" in model.model_fields)
+                else []
+            )
+            whose = f" name = {' | '.join(names)}:" if names else ""
+            yield f"[{section}]{whose} {model.__doc__}", fields
+
+
+def choices(annotation: Any) -> list[str]:
+    """The words that a field of this type may be, or be made of."""
+    if get_origin(annotation) is Literal:
+        return [json.dumps(word) for word in get_args(annotation)]
+    if get_origin(annotation) in (Annotated, Union, UnionType, tuple):
+        inner = get_args(annotation)
+        inner = inner[:1] if get_origin(annotation) is Annotated else inner
+        return [word for part in inner for word in choices(part)]
+    return []
+
+
+def _choice(section: str, name: str, field: Any) -> str:
+    words = choices(field.annotation)
+    if topic := _OF_FIELD.get(f"{section}.{name}"):
+        words = [json.dumps(word) for word in TOPICS[topic]]
+    return f" [{' | '.join(words)}]" if words else ""
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return " (no default)"
+    return "" if field.default is None else f" (default {json.dumps(field.default)})"

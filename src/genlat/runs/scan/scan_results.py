@@ -1,0 +1,253 @@
+"""From the results of a scan's points to `scan.json`. No JAX here."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genlat.errors import DamagedError
+from genlat.estimators import thermodynamics
+from genlat.estimators.thermodynamics import Column, EquationOfState, Points
+from genlat.runs.disk import files
+from genlat.runs.scan import scan_values
+from genlat.runs.scan.scan_request import Request
+from genlat.runs.scan.scan_values import SIZES, Value
+
+SCHEMA = "genlat.scan/1"
+DIAGNOSTICS = ("ess", "ess_forward", "mode_weight", "kl_per_site", "pareto_k")
+STAGES = (
+    *("check", "mcmc", "prior", "calibration", "train", "steps", "sample", "nmcmc"),
+    *("p", "integration", "estimate", "other", "total"),
+)
+TIME_EXTENT = "theory.shape.0"
+
+Json = dict[str, Any]
+Curves = dict[str, dict[str, Json]]
+
+
+def write(path: Path, request: Request) -> Json:
+    """Collect the finished points, write `scan.json` whole, and return it.
+
+    **Raises:** as `collect`.
+    """
+    content = collect(path, request)
+    files.write_json(path / "scan.json", content)
+    return content
+
+
+def collect(path: Path, request: Request) -> Json:
+    """The content of `scan.json`, from the points that are finished.
+
+    **Raises:** `DamagedError` for a point that is not the one asked for.
+    """
+    done: list[tuple[Value, str, Json]] = []
+    for value, point in zip(request.values, request.points, strict=True):
+        found = files.read_json(path / "points" / point / "results.json")
+        if not found:
+            break
+        if _scanned(found["config"], request.field) != value:
+            shown = scan_values.show(value)
+            raise DamagedError(f"{path / 'points' / point}: not at {shown}")
+        done.append((value, f"points/{point}", found))
+    values, points, results = zip(*done, strict=True)
+    estimates = _curves(results)
+    content = {
+        "schema": SCHEMA,
+        "is_complete": len(done) == len(request.points),
+        "over": request.field,
+        "values": list(values),
+        "points": list(points),
+        "config": request.base,
+        "estimates": estimates,
+        "diagnostics": {
+            name: [_number(found["diagnostics"].get(name)) for found in results]
+            for name in DIAGNOSTICS
+        },
+        "verdicts": [found["verdict"] for found in results],
+        "thermodynamics": {},
+        "consistency": [],
+        "no_consistency": "",
+        "cost": {
+            f"{stage}_seconds": [
+                found["cost"].get(f"{stage}_seconds") for found in results
+            ]
+            for stage in STAGES
+        },
+    }
+    if len(done) >= thermodynamics.FEWEST and request.field != SIZES:
+        x = np.array(values, np.float64)
+        content |= _along_coupling(request, x, estimates)
+        if request.field == TIME_EXTENT:
+            log_z = estimates.get("log_z", {})
+            gaps = (_missing(x, f"ln Z by {key}", log_z[key]) for key in log_z)
+            content["thermodynamics"] = {
+                "equation_of_state": _equations(request, x, log_z),
+                "left_out": list(filter(None, gaps)),
+            }
+    return json.loads(json.dumps(content))  # as it will be read
+
+
+def _scanned(config: Mapping[str, Any], field: str) -> Any:
+    section, name, *entry = field.split(".")
+    value = config.get(section, {}).get(name)
+    return value[int(entry[0])] if entry else scan_values.plain(value)
+
+
+def _curves(results: Sequence[Json]) -> Curves:
+    """Value and error of every scalar observable by every method, point by point.
+
+    Where a point has none, or no error, there is null; `unusable` has the reason, null
+    where there is no fault.
+    """
+    curves: Curves = {}
+    for k, found in enumerate(results):
+        for name, by_method in found["estimates"].items():
+            for method, estimate in by_method.items():
+                if isinstance(estimate["value"], list):
+                    continue
+                keys = ("value", "error", "unusable")
+                empty = {key: [None] * len(results) for key in keys}
+                curve = curves.setdefault(name, {}).setdefault(method, empty)
+                curve["value"][k] = estimate["value"]
+                curve["error"][k] = estimate["error"]
+                curve["unusable"][k] = estimate.get("unusable")
+    return curves
+
+
+def _number(found: Any) -> Any:
+    """Value and error of an estimate, or why not; a plain number as it is."""
+    if isinstance(found, Mapping):
+        keys = ("value", "error", *["unusable"] * ("unusable" in found))
+        return {key: found.get(key) for key in keys}
+    return found
+
+
+def _points(curve: Mapping[str, Sequence[float | None]] | None) -> Points | None:
+    """A curve as arrays, if it has a value and an error at every point."""
+    if curve is None or _gaps(curve):
+        return None
+    value, error = (np.array(curve[key], np.float64) for key in ("value", "error"))
+    return Points(value, error)
+
+
+def _gaps(curve: Mapping[str, Sequence[float | None]]) -> list[int]:
+    """The points at which a curve has no value or no error."""
+    pairs = zip(curve["value"], curve["error"], strict=True)
+    return [k for k, pair in enumerate(pairs) if None in pair]
+
+
+def _missing(
+    x: np.ndarray, name: str, curve: Mapping[str, Sequence[Any]] | None
+) -> str:
+    """Why a curve has no rows, in words; empty if it is whole."""
+    if curve is None:
+        return f"no {name}"
+    gaps = [
+        f"{x[k]:g} ({curve['unusable'][k] or 'not finite, or absent'})"
+        for k in _gaps(curve)
+    ]
+    return f"{name} cannot be used at {', '.join(gaps)}" if gaps else ""
+
+
+def _slope(request: Request) -> tuple[str, float] | None:
+    """The observable and the factor that make ∂ ln Z/∂ of the scanned coupling."""
+    theory, field = request.base["theory"], request.field
+    volume = math.prod(theory["shape"])
+    if theory["name"] == "double_well" and field == "theory.mu2":
+        spacing = theory.get("spacing", 1.0)
+        return "phi2", -volume * spacing * theory["m0"] / 2
+    if theory["name"] == "ising":
+        of = {
+            "theory.beta": ("energy_density", -float(volume)),
+            "theory.field": ("mag", float(volume) * theory["beta"]),
+        }
+        return of.get(field)
+    if theory["name"] != "phi4":
+        return None
+    if field == "theory.kappa":
+        return "hopping", 2.0 * volume
+    if field == "theory.m2":
+        return "phi2", -volume * (1.0 if "lam_b" in theory else 0.5)
+    return None
+
+
+def _along_coupling(request: Request, x: np.ndarray, estimates: Curves) -> Json:
+    """ln Z by reweighting against the integral of its derivative by the chain.
+
+    The two come from different draws, so that their errors are independent.
+    """
+    slope, chain = _slope(request), request.base.get("mcmc")
+    if slope is None or chain is None:
+        return {}
+    (observable, factor), method = slope, "+".join(chain["kernel"])
+    curves = {
+        "ln Z by nis": estimates.get("log_z", {}).get("nis"),
+        f"{observable} by {method}": estimates.get(observable, {}).get(method),
+    }
+    log_z, measured = map(_points, curves.values())
+    if log_z is None or measured is None:
+        gaps = (_missing(x, name, curve) for name, curve in curves.items())
+        return {"no_consistency": "; ".join(filter(None, gaps))}
+    slopes = Points(factor * measured.value, abs(factor) * measured.error)
+    per_site = factor / math.prod(request.base["theory"]["shape"])
+    slope_text = f"{per_site:g} V ⟨{observable}⟩"
+    rows = [
+        {
+            "check": f"ln Z by nis - integral of {slope_text} by {method}",
+            "start": row.start,
+            "stop": row.stop,
+            "difference": {"value": row.difference, "error": row.difference_error},
+            "integral": {"value": row.integral, "error": row.integral_error},
+            "rule_error": row.rule_error,
+            "pull": row.pull if math.isfinite(row.pull) else None,
+        }
+        for row in thermodynamics.along_coupling(x, log_z, slopes)
+    ]
+    derivative = {
+        "of": request.field,
+        "observable": observable,
+        "factor": factor,
+        "method": method,
+        "value": slopes.value.tolist(),
+        "error": slopes.error.tolist(),
+    }
+    return {"thermodynamics": {"derivative": derivative}, "consistency": rows}
+
+
+def _equations(request: Request, x: np.ndarray, log_z: Mapping[str, Json]) -> Json:
+    """The equation of state by every method that knows ln Z at every point."""
+    _, *space = request.base["theory"]["shape"]
+    found = {}
+    for method, curve in log_z.items():
+        points = _points(curve)
+        if points is not None:
+            state = thermodynamics.equation_of_state(
+                x, points, spatial_volume=math.prod(space), n_space=len(space)
+            )
+            found[method] = _state(state)
+    return found
+
+
+def _state(state: EquationOfState) -> Json:
+    return {
+        "extents": state.extents.tolist(),
+        "vacuum_extent": state.vacuum_extent,
+        "temperature": state.temperature.tolist(),
+        "free_energy_density": _column(state.free_energy_density),
+        "pressure": _column(state.pressure),
+        "energy_density": _column(state.energy_density),
+        "entropy_density": _column(state.entropy_density),
+        "trace_anomaly": _column(state.trace_anomaly),
+    }
+
+
+def _column(column: Column) -> Json:
+    return {
+        "value": column.value.tolist(),
+        "error": column.error.tolist(),
+        "rule_error": column.rule_error.tolist(),
+        "covariance": column.covariance.tolist(),
+    }

@@ -1,0 +1,222 @@
+"""Stage: chains along a line of couplings, refined until ln Z is known well enough.
+
+Round by round: where neighbours overlap badly a coupling is put between them, its
+chains warm-started from its left neighbour; once all overlap, the chains that
+contribute most to the error go on. Each round is one block, and what it does
+follows from the blocks before it, so that one that was lost is made again the same.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from genlat import lattice
+from genlat.actions import gap
+from genlat.actions.base import AbstractScalarAction
+from genlat.actions.path import HoppingPath
+from genlat.estimators import integration
+from genlat.exact import single_site
+from genlat.mcmc import runner
+from genlat.mcmc.cluster import SignCluster
+from genlat.mcmc.hmc import HMC
+from genlat.mcmc.sequence import Sequence
+from genlat.runs.disk import directory, store
+from genlat.runs.stages import ledger
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.keys import Purpose
+
+NAME = "path"
+SMALLEST_OVERLAP = 0.25
+"""Below it Bennett's ratio hangs on the tails of its neighbours: a coupling between
+them costs less than the samples. Two Gaussians of equal width are 2.3 σ apart there."""
+
+
+class Node(NamedTuple):
+    """The chains at one coupling: t, E on them, and where they stand."""
+
+    fraction: float
+    energies: Float[np.ndarray, "chains n"]
+    phis: Float[np.ndarray, "chains *lattice"]
+    step_size: float
+
+
+def run(job: Job) -> None:
+    """Fill `path-*.h5` until the target error is met, or the rounds are used up."""
+    if float(job.scalar.hopping) == 0:
+        return  # independent sites: there is nothing to integrate
+    rounds = job.config.integration.rounds
+    blocks: list[store.Block] = []
+    with job.screen.progress("integration", rounds, len(read(job))) as advance:
+        while len(blocks) < rounds:
+            place = store.path(job.directory, NAME, len(blocks))
+            if not place.exists():
+                nodes = assemble(blocks)
+                path = path_of(job, nodes) if nodes else None
+                wanted = _wanted(job, nodes, path)
+                if wanted is None:
+                    break
+                store.write(place, _round(job, nodes, wanted, len(blocks)))
+                advance(1, f"ln Z = {path.log_z[-1].estimate('')}" if path else "")
+            blocks.append(store.read(place))
+
+
+def read(job: Job) -> list[store.Block]:
+    """The rounds made so far, verified."""
+    return store.read_all(job.directory, NAME, _fingerprint(job))
+
+
+def assemble(blocks: list[store.Block]) -> list[Node]:
+    """Everything known at every coupling, in increasing order of t."""
+    nodes: dict[float, Node] = {}
+    for block in blocks:
+        arrays = block.arrays
+        for k, fraction in enumerate(arrays["fraction"].tolist()):
+            energies = arrays["energy"][k]
+            if fraction in nodes:
+                earlier = nodes[fraction].energies
+                energies = np.concatenate([earlier, energies], axis=1)
+            step_size = float(arrays["state/step_size"][k])
+            nodes[fraction] = Node(
+                fraction, energies, arrays["state/phi"][k], step_size
+            )
+    return [nodes[fraction] for fraction in sorted(nodes)]
+
+
+def path_of(job: Job, nodes: list[Node]) -> integration.Path:
+    """ln Z along the couplings, from the independent sites at t = 0."""
+    fractions = np.array([node.fraction for node in nodes])
+    energies = [node.energies for node in nodes]
+    return integration.along(fractions, energies, log_z_start(job.scalar))
+
+
+def log_z_start(action: AbstractScalarAction) -> float:
+    """ln Z of independent sites: V times the integral over one."""
+    volume = lattice.volume(action.lattice_shape)
+    return volume * single_site.log_z(float(action.quadratic), float(action.quartic))
+
+
+def _wanted(
+    job: Job, nodes: list[Node], path: integration.Path | None
+) -> list[float] | None:
+    """The couplings of the next round; None when there is nothing left to do."""
+    section = job.config.integration
+    if path is None:
+        return np.linspace(0, 1, section.couplings).tolist()
+    fractions = [node.fraction for node in nodes]
+    between = [
+        (fractions[i] + fractions[i + 1]) / 2
+        for i, overlap in enumerate(path.overlaps)
+        if overlap < SMALLEST_OVERLAP
+    ]
+    if between:
+        return between
+    total = path.log_z[-1]
+    if float(total.estimate("").error) <= section.target_error:
+        return None
+    shares = [
+        float(np.mean(influence**2) / influence.size)
+        for influence in (total.influences[f"coupling {i}"] for i in range(len(nodes)))
+    ]
+    typical = np.mean(shares) / 2
+    return [x for x, share in zip(fractions, shares, strict=True) if share >= typical]
+
+
+def _fingerprint(job: Job) -> str:
+    config = job.config
+    return directory.fingerprint(config.seed, config.theory, config.integration)
+
+
+def _round(
+    job: Job, nodes: list[Node], fractions: list[float], index: int
+) -> store.Block:
+    """One round at these couplings: the first alone, since it compiles, then all."""
+    key = jr.fold_in(job.key(Purpose.INTEGRATION), index)
+    tasks = [
+        (job, nodes, fraction, jr.fold_in(key, k))
+        for k, fraction in enumerate(fractions)
+    ]
+    stopwatch = job.clock.start()
+    found = [_extend(*tasks[0])]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found += pool.map(lambda task: _extend(*task), tasks[1:])
+    arrays = {
+        "fraction": np.array(fractions),
+        "energy": np.stack([node.energies for node in found]),
+        "state/phi": np.stack([node.phis for node in found]),
+        "state/step_size": np.array([node.step_size for node in found]),
+    }
+    block = store.Block(arrays, {"fingerprint": _fingerprint(job)})
+    return ledger.sign(job, block, stopwatch.read())
+
+
+def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:
+    """Chains at one coupling: continued, or started and thermalised."""
+    section = job.config.integration
+    action = HoppingPath(job.scalar, fraction)
+    key_therm, key_run = jr.split(key)
+    key_start = jr.fold_in(key_therm, section.therm)
+    own = [node for node in nodes if node.fraction == fraction]
+    left = [node for node in nodes if node.fraction < fraction]
+    if own:
+        kernel = _kernel(action, own[0].step_size, section.n_leapfrog)
+        states = jax.vmap(kernel.init)(jnp.asarray(own[0].phis))
+    else:
+        phis = left[-1].phis if left else _start(action, section.chains, key_start)
+        step_size = left[-1].step_size if left else 0.1
+        kernel, states = runner.thermalise(
+            _kernel(action, step_size, section.n_leapfrog),
+            jnp.asarray(phis),
+            key_therm,
+            n_therm=section.therm,
+        )
+    states, history = runner.run_chunk(
+        kernel,
+        states,
+        key_run,
+        0,
+        n_samples=section.samples,
+        thin=1,
+        measure=jax.tree_util.Partial(_energy, action),
+    )
+    return Node(
+        fraction,
+        np.asarray(history["energy"]),
+        np.asarray(states.phi),
+        _step_size(kernel),
+    )
+
+
+def _kernel(action: HoppingPath, step_size: float, n_leapfrog: int) -> Sequence:
+    hmc = HMC(action, jnp.asarray(step_size), n_leapfrog=n_leapfrog)
+    return Sequence((hmc, SignCluster(action)))
+
+
+def _start(
+    action: HoppingPath, chains: int, key: PRNGKeyArray
+) -> Float[np.ndarray, "chains *lattice"]:
+    """Dispersed fields of the size that the best Gaussian says, in both wells."""
+    best = gap.best_gaussian(action)
+    scale = float(np.sqrt(best.mean**2 + np.mean(best.variance)))
+
+    phis = runner.init_chains(action, key, chains, dtype=np.float32, scale=scale)
+    return np.asarray(phis)
+
+
+def _energy(
+    action: HoppingPath, phi: Float[Array, "*lattice"]
+) -> dict[str, Float[Array, ""]]:
+    return {"energy": action.energy(phi)}
+
+
+def _step_size(kernel: eqx.Module) -> float:
+    assert isinstance(kernel, Sequence)
+    first = kernel.kernels[0]
+    assert isinstance(first, HMC)
+    return float(first.step_size)

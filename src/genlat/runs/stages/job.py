@@ -1,0 +1,45 @@
+"""What every stage of a run needs to know."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.runs.file import slices
+from genlat.runs.file.sections import RunConfig
+from genlat.runs.stages import keys
+from genlat.runs.stages.screen import Screen
+from genlat.runs.stages.stopwatch import Clock
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A run under way: where it lives, what was asked, whom it tells, its time."""
+
+    directory: Path
+    config: RunConfig
+    action: AbstractAction
+    screen: Screen
+    clock: Clock = dataclasses.field(default_factory=Clock)
+
+    @property
+    def scalar(self) -> AbstractScalarAction:
+        """The action, for stages that run files of scalar theories alone ask for."""
+        assert isinstance(self.action, AbstractScalarAction)
+        return self.action
+
+    @property
+    def at_once(self) -> int:
+        """Configurations drawn, or given their log q, at once: a matter of speed."""
+        assert self.config.model is not None
+        if self.config.estimate.batch is None and jax.default_backend() != "cpu":
+            return slices.DRAWS
+        return slices.draws_at_once(
+            self.config.model, self.config.estimate, self.config.theory
+        )
+
+    def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
+        """The stream of random numbers for one purpose."""
+        return keys.make(self.config.seed, purpose)

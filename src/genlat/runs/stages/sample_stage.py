@@ -1,0 +1,136 @@
+"""Stages: choose the integrator, draw from the model, run the neural Markov chain."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from genlat.estimators import nmcmc, weights
+from genlat.models.base import AbstractModel
+from genlat.runs.disk import directory, store
+from genlat.runs.file import slices
+from genlat.runs.file.sections import EstimateSection
+from genlat.runs.stages import integrated, ledger, sampling
+from genlat.runs.stages.job import Job
+from genlat.runs.stages.keys import Purpose
+from genlat.verdict import integrator
+
+BLOCK = 10_000  # draws of a block, about
+PILOT = 4096
+
+
+def run(job: Job, model: AbstractModel) -> None:
+    """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
+    steps = integrated.n_steps(model)
+    if steps is not None and integrated.NOTE not in directory.notes(job.directory):
+        stopwatch = job.clock.start()
+        choice = _choose_steps(job, model, steps)
+        ledger.book(job, "steps", stopwatch.read())
+        directory.note(job.directory, integrated.NOTE, choice._asdict())
+    _flow(job, integrated.as_sampled(job, model))
+    if "nmcmc" in job.config.methods:
+        _nmcmc(job)
+
+
+def _choose_steps(job: Job, model: AbstractModel, start: int) -> integrator.Choice:
+    estimate = job.config.estimate
+    n = min(PILOT, estimate.samples)
+    key = job.key(Purpose.PILOT)
+
+    def log_w_at(steps: int) -> Float[np.ndarray, " n"]:
+        finer = integrated.with_steps(model, steps)
+        return sampling.draw(finer, job.action, key, 0, n, job.at_once).log_w
+
+    if estimate.n_steps is not None:
+        return integrator.measure(log_w_at, estimate.n_steps, estimate.samples)
+    return integrator.choose(log_w_at, start, estimate.samples)
+
+
+def fingerprint(job: Job) -> str:
+    """What the model's ensembles depend on."""
+    config = job.config
+    return directory.fingerprint(
+        config.seed, config.theory, config.model, config.train, config.estimate
+    )
+
+
+def read_flow(job: Job) -> list[store.Block]:
+    """The blocks of draws, verified."""
+    return store.read_all(
+        job.directory, "flow", fingerprint(job), len(_starts(job.config.estimate))
+    )
+
+
+def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:
+    """ln w̃ = -S - ln q of all draws."""
+    arrays = store.joined(flow, sample_axis=0, names=("action", "log_q"))
+    return -arrays["action"] - arrays["log_q"]
+
+
+def usable(log_w: Float[np.ndarray, " n"]) -> bool:
+    """Whether anything can be estimated: no weight is NaN or +inf, one is positive."""
+    return not weights.non_finite(log_w) and bool(np.any(np.isfinite(log_w)))
+
+
+def _flow(job: Job, model: AbstractModel) -> None:
+    estimate = job.config.estimate
+    starts = _starts(estimate)
+    size = starts.step
+    missing = [
+        (index, start)
+        for index, start in enumerate(starts)
+        if not store.path(job.directory, "flow", index).exists()
+    ]
+    n_done = estimate.samples - sum(
+        min(size, estimate.samples - start) for _, start in missing
+    )
+    with job.screen.progress("sampling", estimate.samples, n_done) as advance:
+        for index, start in missing:
+            n, stopwatch = min(size, estimate.samples - start), job.clock.start()
+            key = job.key(Purpose.FLOW)
+            draws = sampling.draw(model, job.action, key, start, n, job.at_once)
+            spent = stopwatch.read()
+            block = _block(job, draws, keep=max(0, min(n, estimate.keep - start)))
+            if (steps := integrated.n_steps(model)) is not None:
+                block.attributes["integrator_steps"] = steps
+            block = ledger.sign(job, block, spent)
+            store.write(store.path(job.directory, "flow", index), block)
+            advance(n, "")
+
+
+def _starts(estimate: EstimateSection) -> range:
+    """The first draw of every block."""
+    # whole batches, so that a block never draws what the next one throws away; not of
+    # `job.at_once`, since blocks must be the same on every device
+    batch = slices.DRAWS if estimate.batch is None else estimate.batch
+    return range(0, estimate.samples, batch * max(1, BLOCK // batch))
+
+
+def _block(job: Job, draws: sampling.Draws, keep: int) -> store.Block:
+    measured = {f"observables/{key}": x for key, x in draws.observables.items()}
+    arrays: dict[str, Any] = {
+        "log_q": draws.log_q,
+        "action": draws.action,
+        "phi": draws.phis[:keep],
+        **measured,
+    }
+    return store.Block(arrays, {"fingerprint": fingerprint(job)})
+
+
+def _nmcmc(job: Job) -> None:
+    path = store.path(job.directory, "nmcmc", 0)
+    if path.exists():
+        return
+    stopwatch = job.clock.start()
+    log_w = log_weights(read_flow(job))
+    if not usable(log_w):
+        return  # the verdict says so; a chain over such weights would mean nothing
+    chains = job.config.estimate.chains
+    steps = log_w.size // chains
+    chain = nmcmc.run(
+        job.key(Purpose.NMCMC), log_w[: chains * steps].reshape(chains, steps)
+    )
+    arrays = {"index": chain.index, "accepted": chain.accepted}
+    block = store.Block(arrays, {"fingerprint": fingerprint(job)})
+    store.write(path, ledger.sign(job, block, stopwatch.read()))

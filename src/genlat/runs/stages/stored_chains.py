@@ -1,0 +1,38 @@
+"""Configurations of p on disk: those of this run's own chain, or of another run's."""
+
+import json
+from pathlib import Path
+
+from genlat.errors import RequestError
+from genlat.runs.disk import inventory, store
+from genlat.runs.file import source
+from genlat.theories.theory_sections import TheoryKind
+
+
+def directory(own: Path, name: str) -> Path:
+    """Where the ensemble is that a run file calls `name`, of the run in `own`."""
+    return own if name == "chain" else Path(name)
+
+
+def paths(directory: Path) -> list[Path]:
+    """The blocks of the chain in a run directory.
+
+    **Raises:** `RequestError` if there is none; `DamagedError` if some are gone.
+    """
+    inventory.refuse_missing(directory, "chain")
+    found = store.paths(directory, "chain")
+    if not found:
+        raise RequestError(f"{directory}: its chain has not been run")
+    return found
+
+
+def read(path: Path, theory: TheoryKind) -> store.Block:
+    """One block: `phi` is `(chains, n, *lattice)`.
+
+    **Raises:** `RequestError` for samples of another theory; `DamagedError`.
+    """
+    block = store.read(path, {"phi"})
+    theirs = json.loads(str(block.attributes.get("theory", "{}")))
+    if reason := source.why_other(theirs, theory.model_dump(exclude_none=True)):
+        raise RequestError(f"{path}: {reason}")
+    return block

@@ -1,0 +1,150 @@
+"""Stage: what the model makes of samples of p: log q and S on stored chains.
+
+The samples are those of this run's own chain, or of another run of the same theory.
+None was used in training: of an ensemble that the model was trained on, only the chains
+that were held out.
+"""
+
+import functools
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from genlat import observables
+from genlat.actions.base import AbstractAction
+from genlat.models.base import AbstractModel
+from genlat.runs.disk import directory, store
+from genlat.runs.file import training_set
+from genlat.runs.file.sections import needs_samples
+from genlat.runs.stages import integrated, ledger, stored_chains
+from genlat.runs.stages.job import Job
+from genlat.training import data
+
+NAME = "target"
+TITLE = "log q on samples of p"
+
+
+class Label(NamedTuple):
+    """What the chain ensemble says of itself."""
+
+    kernel: str
+    visits_every_mode: bool
+
+
+def is_wanted(job: Job) -> bool:
+    """Whether the run asks for an estimate that needs samples of p."""
+    config = job.config
+    return config.model is not None and needs_samples(config.estimate, config.mcmc)
+
+
+def run(job: Job, model: AbstractModel) -> None:
+    """Fill `target-*.h5`, one block for every block of the chain.
+
+    **Raises:** `RequestError` for an ensemble of another theory.
+    """
+    model = integrated.as_sampled(job, model)
+    made = read(job)
+    if made and len(made) == made[0].attributes["source_blocks"]:
+        return  # the ensemble they are from may be gone
+    place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
+    paths = stored_chains.paths(place)
+    done = [store.path(job.directory, NAME, i).exists() for i in range(len(paths))]
+    with job.screen.progress(TITLE, len(paths), sum(done)) as advance:
+        for index, path in enumerate(paths):
+            if not done[index]:
+                block = _block(job, model, stored_chains.read(path, job.config.theory))
+                block.attributes["source_blocks"] = len(paths)
+                store.write(store.path(job.directory, NAME, index), block)
+                advance(1, "")
+
+
+def read(job: Job) -> list[store.Block]:
+    """The blocks of this stage, verified."""
+    return store.read_all(job.directory, NAME, _fingerprint(job))
+
+
+def label(blocks: list[store.Block]) -> Label:
+    """Of the ensemble the samples are from."""
+    attributes = blocks[0].attributes
+    return Label(
+        str(attributes["kernel"]),
+        bool(attributes["visits_every_mode"]),
+    )
+
+
+def _fingerprint(job: Job) -> str:
+    config = job.config
+    return directory.fingerprint(
+        config.seed,
+        config.theory,
+        config.mcmc,
+        config.model,
+        config.train,
+        config.estimate,
+    )
+
+
+def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
+    stopwatch = job.clock.start()
+    phis = chain.arrays["phi"]
+    if training_set.is_evaluated(job.config.train, job.config.estimate):
+        _, phis = data.split_chains(phis, job.config.train.held_out)
+    flat = phis.reshape(-1, *phis.shape[2:])
+    found = evaluate(model, job.action, flat, job.at_once)
+    arrays = {
+        name: values.reshape(*phis.shape[:2], *values.shape[1:])
+        for name, values in found.items()
+    }
+    spent = stopwatch.read()
+    source = {f"source_{x}": took for x, took in ledger.of(chain)._asdict().items()}
+    attributes = {
+        "fingerprint": _fingerprint(job),
+        **source,
+        "kernel": chain.attributes["kernel"],
+        "visits_every_mode": chain.attributes["visits_every_mode"],
+    }
+    return ledger.sign(job, store.Block(arrays, attributes), spent)
+
+
+def evaluate(
+    model: AbstractModel,
+    action: AbstractAction,
+    phis: Num[np.ndarray, "n *lattice"],
+    batch: int,
+) -> dict[str, Float[np.ndarray, "n ..."]]:
+    """`log_q`, `action` and `observables/<key>` of configurations.
+
+    In batches of one size, the last filled up.
+    """
+    n = len(phis)
+    index = np.arange(batch * -(-n // batch)) % max(n, 1)
+    parts = [
+        jax.tree.map(np.asarray, evaluate_batch(model, action, jnp.asarray(phis[rows])))
+        for rows in index.reshape(-1, batch)
+    ]
+    if not parts:
+        some = jax.ShapeDtypeStruct((1, *phis.shape[1:]), phis.dtype)
+        shapes = eqx.filter_eval_shape(evaluate_batch, model, action, some)
+        return {name: np.zeros((0, *x.shape[1:])) for name, x in shapes.items()}
+    return {
+        name: np.concatenate([part[name] for part in parts])[:n] for name in parts[0]
+    }
+
+
+@eqx.filter_jit
+def evaluate_batch(
+    model: AbstractModel, action: AbstractAction, phis: Num[Array, "n *lattice"]
+) -> dict[str, Float[Array, "n ..."]]:
+    measured = jax.vmap(functools.partial(observables.primary, action))(phis)
+    return {
+        "log_q": model.log_prob_batch(jnp.moveaxis(phis, 0, 1)),
+        "action": jax.vmap(action)(phis),
+        **{
+            f"observables/{name}": values.astype(jnp.float64)
+            for name, values in measured.items()
+        },
+    }
