@@ -38,7 +38,6 @@ from genlat.runs.scan import scan
 from genlat.runs.scan import scan_request as requests
 from genlat.runs.stages import environment
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 
 LAM, FIRST, LAST = 0.022, 0.20, 0.30
 FAR = 3.5  # of 21 points, right ones are beyond once in a hundred times
@@ -66,7 +65,7 @@ def exact_log_z(shape: list[int], kappa: float) -> Json | None:
     """What is known of ln Z, published values included."""
     content = run_file(shape, 0, mcmc={})
     content["theory"]["kappa"] = kappa
-    action = theory.build(config.check(content, "exact").theory)
+    action = config.check(content, "exact").theory.theory().action
     return reference.exactly(action).get("log_z", {}).get("exact")
 
 

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "runs.file runs.disk",
         "runs": f"{LIBRARY} estimators verdict errors schema theories families "
         "runs.file runs.disk runs.stages",
-        "runs.scan": "estimators errors runs",
+        "runs.scan": "estimators errors theories runs",
         "runs.records": "runs.disk runs.scan",
         "runs.export": "errors lattice estimators runs.file runs.disk runs.records "
         "runs.table",

@@ -47,7 +47,9 @@ def draw(seed):
     elif name == "pixelcnn":
         model["half_kernel"] = 1
     couplings = pick.choice(THEORIES[theory])
-    kernels = catalogue.KERNELS_OF[theory]
+    known = catalogue.theory_called(theory)
+    assert known is not None
+    kernels = tuple(known.KERNELS)
     mcmc = {"kernel": pick.sample(kernels, pick.choice((1, 2))), "chains": 8}
     mcmc |= {"samples": 120, "therm": 20, "thin": pick.choice((1, 2)), "keep": 960}
     train = {

@@ -22,7 +22,6 @@ from genlat.runs.stages import flow_model, sample_stage, train_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.own_draws import NAME, OwnDraws
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 from genlat.training import replay
 from ising_for_tests import boltzmann
 from kills_for_tests import KilledError, through_kills
@@ -251,7 +250,7 @@ def test_draws_that_are_lost_are_said_to_be(unfinished):
 def test_every_generation_is_drawn_anew_and_taken_by_its_weights(tmp_path, monkeypatch):
     run = load(tmp_path, ISING)
     directory.create(tmp_path / "run", run)
-    job = Job(tmp_path / "run", run, theory.build(run.theory), QUIET)
+    job = Job(tmp_path / "run", run, run.theory.theory(), QUIET)
     model, own, chosen = flow_model.initial(job), OwnDraws(job), []
     resample = replay.resample
 

@@ -12,7 +12,6 @@ from genlat.runs.scan import scan, scan_request
 from genlat.runs.stages import flow_model, train_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 
 TINY = """
 seed = 3
@@ -176,7 +175,7 @@ def test_training_goes_on_with_other_integration_steps(scanned, run_file, tmp_pa
     overrides = [f"model.init={source}", "model.n_steps=5"]
     given = config.load(run_file, overrides)
     directory.create(tmp_path / "run", given)
-    job = Job(tmp_path / "run", given, theory.build(given.theory), QUIET)
+    job = Job(tmp_path / "run", given, given.theory.theory(), QUIET)
     model = flow_model.initial(job)
     assert model.table.n_steps == 5
     trained = flow_model.read(source)

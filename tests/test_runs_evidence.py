@@ -25,7 +25,6 @@ from genlat.runs.stages import (
     target_stage,
 )
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 from genlat.verdict import checks, estimates, findings, judge, results
 from genlat.verdict.data import Draws, Samples
 from models_for_tests import a_model
@@ -94,7 +93,7 @@ def a_job(tmp_path, text, name="run"):
     run_config, out = config.load(path), tmp_path / name
     directory.create(out, run_config)
     environment.prepare()
-    return job.Job(out, run_config, theory.build(run_config.theory), QUIET)
+    return job.Job(out, run_config, run_config.theory.theory(), QUIET)
 
 
 def test_drifts_along_the_couplings_are_counted(monkeypatch):

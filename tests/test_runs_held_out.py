@@ -12,7 +12,6 @@ from genlat.runs.disk import directory, store
 from genlat.runs.stages import flow_model, target_stage, train_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 
 TEXT = """
 seed = 5
@@ -60,7 +59,7 @@ def handed(tmp_path, monkeypatch):
     def carry_out(held_out):
         run = load(tmp_path, TEXT, [f"train.held_out={held_out}"])
         directory.create(tmp_path / "run", run)
-        job = Job(tmp_path / "run", run, theory.build(run.theory), Screen(quiet=True))
+        job = Job(tmp_path / "run", run, run.theory.theory(), Screen(quiet=True))
         chains = write_chains(job)
         model = flow_model.trained(
             train_stage.loop.init(

@@ -18,7 +18,6 @@ from genlat.runs.file import memory
 from genlat.runs.stages import chain_stage, keys
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 
 ISING = """
 seed = 3
@@ -57,9 +56,9 @@ def test_defaults(tmp_path):
         ("theory.kappa=0.2", "theory.kappa = 0.2: not a field of this theory; it has"),
         ("theory.beta=nan", "theory.beta"),
         ("theory.shape=[4, 0]", "theory.shape = 0: should be greater than 0"),
-        ('model.name="cnf"', 'model.name = "cnf": is for continuous fields, the spins'),
+        ('model.name="cnf"', 'model.name = "cnf": is for a continuous field, ising has spins'),
         ('estimate.observables=["phi2"]', "phi2 is not an observable of ising"),
-        ('estimate.methods=["hmc_integration"]', "hmc_integration is for scalar field"),
+        ('estimate.methods=["hmc_integration"]', "no line of couplings leads from a solved theory to ising"),
         ("mcmc.n_leapfrog=5", "mcmc.n_leapfrog = 5: is of hmc, which is not among th"),
         ('mcmc.integrator="minimum_norm"', "is of hmc, which is not among the kernels"),
         ("train.anneal={kappa = 0.2}", "not a coupling of this theory: it has beta, f"),
@@ -78,7 +77,7 @@ def test_thinned_sweeps_are_one_step(tmp_path, monkeypatch, kernels):
     run = load(tmp_path, ISING, asked)
     pipeline.start(run, tmp_path / "run", QUIET)
     found = store.read(store.path(tmp_path / "run", "chain", 0)).arrays
-    action = theory.build(run.theory)
+    action = run.theory.theory().action
     heat_bath = IsingHeatBath(action, n_sweeps=3 if len(kernels) == 1 else 1)
     parts = (heat_bath,) if len(kernels) == 1 else (heat_bath, Wolff(action))
     steps = 1 if len(kernels) == 1 else 3
@@ -112,11 +111,11 @@ def test_which_chains_are_evidence_of_all_modes(tmp_path, shape, beta, field, ex
         f"theory.field={field}",
     ]
     run = load(tmp_path, ISING, overrides)
-    job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+    job = Job(tmp_path, run, run.theory.theory(), QUIET)
     assert chain_stage._label(job)["visits_every_mode"] == expected
     for kernel in ("metropolis", "heatbath"):
         run = load(tmp_path, ISING, [*overrides, f"mcmc.kernel={kernel}"])
-        job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+        job = Job(tmp_path, run, run.theory.theory(), QUIET)
         assert chain_stage._label(job)["visits_every_mode"] == 0
 
 

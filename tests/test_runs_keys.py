@@ -16,7 +16,6 @@ from genlat.runs.stages import chain_stage, sample_stage, sampling, train_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 from genlat.training import loop
 
 QUIET = Screen(quiet=True)
@@ -76,7 +75,7 @@ def test_histories_do_not_depend_on_the_length_of_a_block(tmp_path, monkeypatch)
         monkeypatch.setattr(chain_stage, "BLOCK", length)
         path = tmp_path / f"{length}"
         directory.create(path, run)
-        chain_stage.run(Job(path, run, theory.build(run.theory), QUIET))
+        chain_stage.run(Job(path, run, run.theory.theory(), QUIET))
         record = records.read(path)
         found.append(record.chain)
         assert len(list((path / "ensembles").iterdir())) == n_blocks
@@ -100,7 +99,7 @@ def test_the_pilot_has_draws_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(sampling, "draw", noted)
     monkeypatch.setattr(sample_stage, "BLOCK", 100)
     directory.create(tmp_path / "run", run)
-    job = Job(tmp_path / "run", run, theory.build(run.theory), QUIET)
+    job = Job(tmp_path / "run", run, run.theory.theory(), QUIET)
     sample_stage.run(job, named.of(run.model).build(job.action, jr.key(0)))
     pilot, estimate = (
         jr.key_data(jr.fold_in(jr.key(3), purpose)).tobytes()
@@ -141,7 +140,7 @@ def test_a_schedule_ends_where_the_training_ends(tmp_path, monkeypatch):
     assert float(rate(20)) == pytest.approx(0.001, rel=1e-6)
     assert float(rate(16)) > 0.00105
     directory.create(tmp_path / "run", run)
-    train_stage.run(Job(tmp_path / "run", run, theory.build(run.theory), QUIET))
+    train_stage.run(Job(tmp_path / "run", run, run.theory.theory(), QUIET))
     found = records.read(tmp_path / "run").metrics["learning_rate"]
     steps = np.arange(20)
     cosine = (1 + np.cos(np.pi * (steps - 5) / 15)) / 2

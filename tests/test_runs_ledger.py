@@ -18,7 +18,6 @@ from genlat.runs.stages import environment, integrated, ledger, sample_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock, Spent
-from genlat.theories import theory
 from genlat.verdict import costs
 from models_for_tests import a_model
 
@@ -73,8 +72,8 @@ def hand():
 def job(tmp_path, hand):
     run = load(tmp_path, TEXT)
     directory.create(tmp_path / "run", run)
-    action, quiet = theory.build(run.theory), Screen(quiet=True)
-    return Job(tmp_path / "run", run, action, quiet, hand.clock())
+    theory, quiet = run.theory.theory(), Screen(quiet=True)
+    return Job(tmp_path / "run", run, theory, quiet, hand.clock())
 
 
 def carry_out(job, hand):

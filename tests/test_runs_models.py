@@ -27,7 +27,6 @@ from genlat.runs.stages import (
 )
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 from genlat.training import loop
 from kills_for_tests import through_kills
 
@@ -85,7 +84,7 @@ def numbers(results):
 
 def new_job(path, run):
     directory.create(path, run)
-    return Job(path, run, theory.build(run.theory), QUIET)
+    return Job(path, run, run.theory.theory(), QUIET)
 
 
 @pytest.mark.slow
@@ -157,7 +156,7 @@ def test_training_on_chains_survives_kills_and_never_sees_those_held_out(
     assert (found["n"], found["chains"], found["held_out_chains"]) == (240, 6, 2)
     assert 100 <= found["independent"] <= 240
     record = records.read(tmp_path / "plain")
-    action = theory.build(run.theory)
+    action = run.theory.theory().action
     np.testing.assert_allclose(
         record.target["action"], jax.vmap(jax.vmap(action))(phi[6:]), rtol=1e-5
     )
@@ -183,7 +182,7 @@ def test_lengths_chosen_for_a_cache_are_those_of_a_cpu(tmp_path, monkeypatch):
         text = TINY.replace("batch = 200", overrides[0])
         (tmp_path / "run.toml").write_text(text)
         run = config.load(tmp_path / "run.toml", [*asked, *overrides[1:]])
-        job = Job(tmp_path, run, theory.build(run.theory), QUIET)
+        job = Job(tmp_path, run, run.theory.theory(), QUIET)
         return job.at_once, train_stage._slice(job.config)
 
     assert lengths("") == (16, 16)

@@ -17,11 +17,12 @@ from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import pipeline, records
 from genlat.runs.disk import directory, files, store
 from genlat.runs.export import export
-from genlat.runs.file import catalogue, config
+from genlat.runs.file import config
 from genlat.runs.stages import chain_stage, flow_model, sample_stage, train_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
+from genlat.theories.base import COMMON
+from genlat.theories.phi4 import Phi4Section
 from kills_for_tests import through_kills
 
 TINY = """
@@ -176,7 +177,7 @@ def test_a_run_leaves_every_record_and_right_numbers(tmp_path):
 
     datasets = export.to_xarray(record)
     for dataset in (datasets[name] for name in ("chain", "flow", "nmcmc")):
-        assert set(catalogue.primary_of("phi4")) <= set(dataset)
+        assert {*COMMON, *Phi4Section.OBSERVABLES} <= set(dataset)
         assert dataset.attrs.items() >= {"kappa": 0.11, "seed": 3}.items()
 
     # asking again changes nothing
@@ -288,7 +289,7 @@ def test_init_continues_from_a_run_at_another_coupling(tmp_path):
         )
         directory.create(tmp_path / wells, away)
         model = flow_model.initial(
-            Job(tmp_path / wells, away, theory.build(away.theory), QUIET)
+            Job(tmp_path / wells, away, away.theory.theory(), QUIET)
         )
         assert trained_model.prior.mean is None
         assert isinstance(model.prior, PhaseMixture) is (wells == "mixed")

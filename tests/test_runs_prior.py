@@ -16,6 +16,7 @@ from genlat.families.model_sections import CnfSection, CouplingSection
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import pipeline
+from genlat.runs.stages import prior_stage
 from genlat.runs.stages.screen import Screen
 from genlat.training.objectives import PathForwardKL, PathReverseKL
 

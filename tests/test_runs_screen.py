@@ -82,7 +82,8 @@ def test_quiet_keeps_alarms_of_xla_off_the_screen(tmp_path):
     (tmp_path / "run.toml").write_text(GOOD)
     code = (
         "import os, sys; from genlat.cli import app\n"
-        "from genlat.runs import directory, config\n"
+        "from genlat.runs.disk import directory\n"
+        "from genlat.runs.file import config\n"
         "def stop(*_): print(os.environ.get('TF_CPP_MIN_LOG_LEVEL')); sys.exit()\n"
         "import builtins; own = builtins.__import__\n"
         "def guard(name, *a, **k):\n"

@@ -132,8 +132,8 @@ def test_a_block_on_a_full_disk_does_not_crash(tmp_path):
     script = f"""
         import pathlib, resource
         import numpy as np
-        from genlat.runs import store
-        from genlat.runs.errors import DiskError
+        from genlat.runs.disk import store
+        from genlat.errors import DiskError
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
         try:
             block = store.Block({{"x": np.zeros(10_000)}}, {{}})

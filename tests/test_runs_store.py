@@ -18,7 +18,7 @@ from genlat.runs import records
 from genlat.runs.disk import checkpoint, directory, files, metrics, store
 from genlat.runs.file import begun
 from genlat.runs.file.sections import RunConfig
-from genlat.theories.theory_sections import Phi4Section
+from genlat.theories.phi4 import Phi4Section
 
 
 def block(seed=0, n=50):
@@ -205,7 +205,7 @@ def test_a_killed_writer_leaves_no_file(tmp_path):
     files.write_json(path, {"old": 1})
     script = f"""
         import os, pathlib, signal
-        from genlat.runs import files
+        from genlat.runs.disk import files
         with files.whole(pathlib.Path({str(path)!r})) as temporary:
             temporary.write_text("half of")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -255,8 +255,8 @@ def test_a_run_directory_is_made_once_and_held_by_one(tmp_path):
     assert begun.read(path) == config
     script = f"""
         import pathlib, sys
-        from genlat.runs import directory
-        from genlat.runs.errors import RequestError
+        from genlat.runs.disk import directory
+        from genlat.errors import RequestError
         try:
             with directory.held(pathlib.Path({str(path)!r})): pass
         except RequestError as error:

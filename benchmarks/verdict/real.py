@@ -42,7 +42,6 @@ from genlat.runs.file import config
 from genlat.runs.stages import chain_stage, environment, integration_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories import theory
 from genlat.verdict import estimates
 
 LIE = 5.0
@@ -110,7 +109,7 @@ def truth(section: str) -> dict[str, tuple[float, float]]:
 
     Exact where that is known, what follows from it, and else of the reference chain.
     """
-    action = theory.build(_checked(json.loads(section)).theory)
+    action = _checked(json.loads(section)).theory.theory().action
     known = {name: (x.value, x.error) for name, x in exact.known(action).items()}
     found = {name: tuple(x) for name, x in _references().get(section, {}).items()}
     found |= {name: x for name, x in known.items() if np.ndim(x[0]) == 0}
@@ -160,7 +159,7 @@ def make_references(directory: Path) -> None:
         request: Json = {"seed": 10_000 + number, "theory": section, "mcmc": chain}
         begin = time.process_time()
         given = config.check(request | {"integration": path}, name)
-        work = Job(directory / name, given, theory.build(given.theory), QUIET)
+        work = Job(directory / name, given, given.theory.theory(), QUIET)
         directories.create(work.directory, given)
         environment.prepare()
         found[name] = _by_chains(work)

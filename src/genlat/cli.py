@@ -287,14 +287,13 @@ def exact(file: RunFile, overrides: Overrides = None) -> None:
         run_config = config.load(file, overrides or [])
         from genlat.runs import reference
         from genlat.runs.stages import environment
-        from genlat.theories import theory
 
         environment.prepare()
-        action = theory.build(run_config.theory)
+        action = run_config.theory.theory().action
         found = reference.exactly(action)
         known = {name: methods["exact"] for name, methods in found.items()}
         if "log_z" not in known:
-            typer.echo(f"ln Z is not known: {theory.why_unknown(action)}", err=True)
+            typer.echo(f"ln Z is not known: {reference.why_unknown(action)}", err=True)
         typer.echo(json.dumps(known, indent=1, ensure_ascii=False))
 
 

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from genlat import lattice
-from genlat.actions.base import AbstractAction, AbstractScalarAction
-from genlat.actions.ising import Ising
+from genlat.actions.base import AbstractAction
 
 
 def primary(
@@ -21,11 +19,9 @@ def primary(
     """Every observable of one configuration whose average is an expectation value.
 
     `mag` = (1/V) Σφ and its powers, `action_density` = S/V and its square, and
-    `two_point`, the correlator of zero-momentum slices (`slice_correlator`). Of a
-    scalar field also `phi2` = (1/V) Σφ², `hopping` = (1/V) Σ_x φ_x Σ_μ φ_{x+μ} and
-    `schwinger_dyson` = (1/V) Σ φ ∂S/∂φ, whose average is 1 in any theory with a flat
-    measure; of Ising spins `energy_density` = H/V. All are float64 but `two_point`,
-    which follows a floating-point `phi`.
+    `two_point`, the correlator of zero-momentum slices (`slice_correlator`); and what
+    the action has of its own. All are float64 but `two_point`, which follows a
+    floating-point `phi`.
     """
     volume = phi.size
     total = action(phi)
@@ -40,17 +36,7 @@ def primary(
         "action_density2": (total / volume) ** 2,
         "two_point": slice_correlator(phi.astype(total.dtype) if is_integer else phi),
     }
-    if isinstance(action, AbstractScalarAction):
-        bonds = phi * lattice.forward_neighbour_sum(phi)
-        slope = -jnp.sum(phi * action.force(phi), dtype=total.dtype)
-        measured |= {
-            "phi2": jnp.sum(phi**2, dtype=total.dtype) / volume,
-            "hopping": jnp.sum(bonds, dtype=total.dtype) / volume,
-            "schwinger_dyson": slope / volume,
-        }
-    if isinstance(action, Ising):
-        measured["energy_density"] = action.energy(phi) / volume
-    return measured
+    return measured | action.observables(phi)
 
 
 def slice_correlator(phi: Float[Array, "time *space"]) -> Float[Array, " lags"]:

@@ -1,10 +1,26 @@
 """What the sections of a run file share: their base, and types of fields. No JAX."""
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+)
+
+ABSENT = object()
+"""Stands for the value of a field that is not in the file."""
+
+Problem = tuple[str, Any, str]
+"""Field, value, and what is allowed."""
 
 MOST = 2**31 - 1  # steps, draws and keys are numbered by 32 bits
 
@@ -80,3 +96,15 @@ def family_finder(
         return tags.get(name) if isinstance(name, str) else None
 
     return find
+
+
+def one_of(
+    families: Sequence[type[AbstractSection]], default: str | None = None
+) -> Any:
+    """The type of a field that is one of these sections, told apart by `family_finder`.
+
+    For Pydantic; what checks types should see their common base.
+    """
+    tagged = [Annotated[family, Tag(family.__name__)] for family in families]
+    union = functools.reduce(operator.or_, tagged)
+    return Annotated[union, Discriminator(family_finder(families, default))]

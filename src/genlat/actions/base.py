@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
 from genlat import lattice
+from genlat.groups import REAL, Space
 
 _NAME = "symmetries"
 
@@ -48,6 +49,11 @@ class AbstractAction(eqx.Module):
 
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
 
+    @property
+    @abstractmethod
+    def space(self) -> Space:
+        """What the field takes its values in."""
+
     def __init_subclass__(cls):
         super().__init_subclass__()
         if _NAME not in vars(cls) and _is_another(cls):
@@ -66,9 +72,22 @@ class AbstractAction(eqx.Module):
     def __call__(self, phi: Shaped[Array, "*lattice"]) -> Float[Array, ""]:
         """S(φ), dimensionless, of one configuration, summed in float64."""
 
+    def observables(
+        self, phi: Shaped[Array, "*lattice"]
+    ) -> dict[str, Float[Array, ""]]:
+        """What this theory has measured beside what `genlat.observables` has of all."""
+        return {}
+
 
 class AbstractContinuousAction(AbstractAction):
-    """An action of a field that can be moved by a little: it has a slope."""
+    """An action of a field that can be moved by a little: it has a slope.
+
+    The field is real unless a subclass says otherwise.
+    """
+
+    @property
+    def space(self) -> Space:
+        return REAL
 
     @abstractmethod
     def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
@@ -110,6 +129,17 @@ class AbstractScalarAction(AbstractContinuousAction):
         phi2 = phi * phi
         hopping = -2 * self.hopping * phi * lattice.forward_neighbour_sum(phi)
         return jnp.sum(hopping + (self.quadratic + self.quartic * phi2) * phi2)
+
+    def observables(self, phi: Float[Array, "*lattice"]) -> dict[str, Float[Array, ""]]:
+        """Per site: φ², the bonds Σ_μ φ_x φ_{x+μ}, and φ ∂S/∂φ, of average 1."""
+        total = jax.dtypes.canonicalize_dtype(jnp.float64)
+        bonds = phi * lattice.forward_neighbour_sum(phi)
+        slope = -jnp.sum(phi * self.force(phi), dtype=total)
+        return {
+            "phi2": jnp.sum(phi**2, dtype=total) / phi.size,
+            "hopping": jnp.sum(bonds, dtype=total) / phi.size,
+            "schwinger_dyson": slope / phi.size,
+        }
 
     def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
         h, a, b = (

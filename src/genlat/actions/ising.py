@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, ScalarLike, Shaped
 
 from genlat import lattice
 from genlat.actions.base import AbstractAction, is_traced
+from genlat.groups import SIGNS, Space
 
 
 class Ising(AbstractAction):
@@ -59,6 +60,16 @@ class Ising(AbstractAction):
         **Raises:** `ValueError` for other spins, where their values are known.
         """
         return self.beta * self.energy(phi)
+
+    @property
+    def space(self) -> Space:
+        return SIGNS
+
+    def observables(
+        self, phi: Shaped[Array, "*lattice"]
+    ) -> dict[str, Float[Array, ""]]:
+        """H/V."""
+        return {"energy_density": self.energy(phi) / phi.size}
 
     @property
     def symmetries(self) -> tuple[str, ...]:

@@ -1,15 +1,25 @@
 """A line of theories from independent sites to the one wanted."""
 
+from abc import abstractmethod
+
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, ScalarLike
+from jaxtyping import Array, Float, ScalarLike, Shaped
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.actions.declared import require_couplings
 
 
-class HoppingPath(AbstractScalarAction):
+class AbstractPath(AbstractAction):
+    """S_t of a line of theories, which knows its slope."""
+
+    @abstractmethod
+    def energy(self, phi: Shaped[Array, "*lattice"]) -> Float[Array, ""]:
+        """∂S_t/∂t, in float64: minus ∂ ln Z/∂t on average."""
+
+
+class HoppingPath(AbstractScalarAction, AbstractPath):
     r"""S_t = S_0 + t·E: the theory of `end` with its hopping multiplied by t.
 
     E = -2h Σ_x φ_x Σ_μ φ_{x+μ} with h that of `end`. At t = 0 the sites are independent

@@ -6,7 +6,7 @@ from typing import Literal
 
 from genlat.models.base import AbstractModel
 from genlat.models.conditional import Conditional, Trainable
-from genlat.theories.theory_sections import TheoryKind
+from genlat.theories.base import AbstractTheorySection
 
 Side = Literal["below", "above"] | None
 """Of the transition, the node given twice; None where there is none."""
@@ -22,7 +22,9 @@ def tabulate(nodes: Mapping[str, tuple[float, ...]], build: Build) -> Trainable:
     return _along(list(nodes.items()), build, {}, None)
 
 
-def at(model: Trainable, nodes: Mapping[str, object], theory: TheoryKind) -> Trainable:
+def at(
+    model: Trainable, nodes: Mapping[str, object], theory: AbstractTheorySection
+) -> Trainable:
     """The model at the couplings of a theory."""
     for name in nodes:
         assert isinstance(model, Conditional)
@@ -31,7 +33,7 @@ def at(model: Trainable, nodes: Mapping[str, object], theory: TheoryKind) -> Tra
 
 
 def outside(
-    nodes: Mapping[str, tuple[float, ...]], theory: TheoryKind
+    nodes: Mapping[str, tuple[float, ...]], theory: AbstractTheorySection
 ) -> dict[str, dict[str, float]]:
     """Couplings of a theory that lie outside of the nodes, with the interval's ends."""
     values = {name: float(getattr(theory, name)) for name in nodes}

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from genlat.groups import REAL, SIGNS, Space
 from genlat.schema import (
     LISTED,
     AbstractSection,
@@ -12,7 +13,7 @@ from genlat.schema import (
     ModelSource,
     family_finder,
 )
-from genlat.theories.theory_sections import Group
+from genlat.theories.base import Group
 
 
 def _nodes(given: Any) -> Any:
@@ -30,12 +31,15 @@ def _nodes(given: Any) -> Any:
 class AbstractModelSection(AbstractSection):
     """What every model has; a model can start from one of the same ARCHITECTURE.
 
-    SIZES are those of its fields that its weights grow with.
+    SIZES are those of its fields that its weights grow with; SPACES what the fields may
+    be that it draws.
     """
 
     ARCHITECTURE: ClassVar[tuple[str, ...]]
     SIZES: ClassVar[tuple[str, ...]]
+    SPACES: ClassVar[tuple[Space, ...]]
 
+    name: str
     init: ModelSource = Field(
         default="scratch",
         description='"scratch", or the directory of an earlier run to start from',
@@ -56,6 +60,8 @@ class AbstractModelSection(AbstractSection):
 
 class AbstractFlowSection(AbstractModelSection):
     """A flow of continuous fields, which starts from a Gaussian prior."""
+
+    SPACES: ClassVar[tuple[Space, ...]] = (REAL,)
 
     wells: Literal["auto", "both", "one", "none", "mixed"] = Field(
         default="auto",
@@ -134,6 +140,8 @@ class CouplingSection(AbstractFlowSection):
 
 class AbstractSpinSection(AbstractModelSection):
     """A normalised probability of spins ±1, drawn in an order."""
+
+    SPACES: ClassVar[tuple[Space, ...]] = (SIGNS,)
 
 
 class CoarseToFineSection(AbstractSpinSection):

@@ -158,7 +158,7 @@ def _integration(record: Record) -> Drawing | None:
     path = record.results.get("diagnostics", {}).get("integration")
     if path is None or len(path["couplings"]) < 2:
         return None
-    name = path["coupling_name"]
+    name = str(path["coupling_name"])
     return Drawing(
         "integration",
         "Integration along the couplings",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from genlat.estimators.estimate import Estimate
+from genlat.runs.file import catalogue
 
 Json = Mapping[str, Any]
 ABSENT = "—"
@@ -16,8 +17,7 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FAR = 3.0  # a pull beyond this is highlighted
 LOOSE = 1.5  # checks that are noisier than the error by more are said
 
-COUPLINGS = {"kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "mu2": "μ²"}
-COUPLINGS |= {"m0": "m₀", "spacing": "a", "beta": "β", "g": "g", "field": "h"}
+COUPLINGS = catalogue.SYMBOLS
 
 SIZES = "theory.shape"  # the field of a scan over whole lattices
 

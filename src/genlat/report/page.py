@@ -10,9 +10,9 @@ from typing import Any
 from genlat.report import diagnostics, drawings, house, ledger, tables
 from genlat.report.notation import COUPLINGS
 from genlat.runs import records
+from genlat.runs.file import catalogue
 from genlat.runs.records import Record
 
-THEORIES = {"phi4": "φ⁴ theory", "double_well": "Double well", "ising": "Ising model"}
 VERDICTS = {
     "yes": "These numbers can be trusted: every check that this run can make has "
     "passed.",
@@ -95,7 +95,7 @@ def _title(record: Record) -> str:
     theory = record.config.get("theory", {})
     name = str(theory.get("name", "genlat run"))
     shape = " × ".join(str(extent) for extent in theory.get("shape", []))
-    return f"{THEORIES.get(name, name)}, {shape} lattice"
+    return f"{catalogue.titled(name)}, {shape} lattice"
 
 
 def _subtitle(record: Record) -> str:

@@ -11,6 +11,7 @@ import tomli_w
 
 from genlat.report import house, ledger, notation, page, scan_drawings, tables
 from genlat.runs import records
+from genlat.runs.file import catalogue
 from genlat.runs.records import ScanRecord
 
 Json = dict[str, Any]
@@ -75,7 +76,7 @@ def _title(record: ScanRecord) -> str:
     )
     extents = [str(extent) for extent in theory["shape"]]
     field = record.request["field"]
-    name = page.THEORIES.get(theory["name"], theory["name"])
+    name = catalogue.titled(theory["name"])
     if field == notation.SIZES:
         return f"{name}, scan of lattices"
     if field.startswith("theory.shape."):

@@ -9,6 +9,7 @@ from typing import Any
 
 from genlat.report import house, notation, page, scan_page, study_drawings, tables
 from genlat.runs import records
+from genlat.runs.file import catalogue
 from genlat.runs.records import StudyRecord
 
 Json = Mapping[str, Any]
@@ -34,7 +35,7 @@ def write(directory: Path) -> Path:
     )
     symbol, values = scan_page.field_symbol(request["field"]), request["values"]
     theory = request["base"]["theory"]
-    name = page.THEORIES.get(theory["name"], theory["name"])
+    name = catalogue.titled(theory["name"])
     couplings = scan_page.couplings(theory, request["field"])
     ends = f"{symbol} from {values[0]!r} to {values[-1]!r}, {len(values)} points"
     path = directory / "report.html"

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat import lattice
-from genlat.actions.phi4 import Phi4
 from genlat.estimators import integration, quantity, stationarity
 from genlat.estimators.quantity import Quantity, constant
 from genlat.models.base import AbstractModel
@@ -18,6 +17,7 @@ from genlat.runs.findings import measured
 from genlat.runs.stages import chain_stage, integration_stage, target_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
+from genlat.theories.base import AbstractLine
 from genlat.verdict import checks, estimates
 from genlat.verdict.data import Samples
 from genlat.verdict.evidence import of_samples
@@ -55,8 +55,9 @@ def path(job: Job) -> Findings:
     """ln Z by chains along the hopping, with the checks that the chains allow."""
     blocks = integration_stage.read(job)
     volume = lattice.volume(job.config.theory.shape)
-    start = integration_stage.log_z_start(job.scalar)
-    if not blocks:  # no hopping: independent sites, whose ln Z is exact
+    line = integration_stage.line_of(job)
+    start = line.log_z_start()
+    if not blocks:  # it is the theory that is solved
         known = estimates.free_energy(constant(start), volume, "hmc_integration")
         return Findings({"hmc_integration": known}, {}, {})
     nodes = integration_stage.assemble(blocks)
@@ -77,7 +78,6 @@ def path(job: Job) -> Findings:
         action = quantity.mean(arrays["action_density"], "chain")
         entropy = action + log_z / volume
         found["entropy_density"] = entropy.estimate("hmc_integration")
-    name, end = _coupling(job)
     curve = [quantity_.estimate("") for quantity_ in along.log_z]
     integral = integration.thermodynamic(fractions, energies, start)
     reweighted = integration.reweighting(fractions, energies, start)
@@ -85,8 +85,8 @@ def path(job: Job) -> Findings:
         "integration": {
             "is_converged": is_converged,
             "caution": log_z.estimate("").caution,
-            "coupling_name": name,
-            "couplings": (end * fractions).tolist(),
+            "coupling_name": line.coupling,
+            "couplings": (line.end * fractions).tolist(),
             "log_z": [float(x.value) for x in curve],
             "error": [float(x.error) for x in curve],
             "overlaps": along.overlaps,
@@ -97,8 +97,8 @@ def path(job: Job) -> Findings:
             "thermodynamic": integral.estimate("thermodynamic").to_json(),
         },
         "consistency": [
-            *_integral_row(job, fractions, energies, log_z),
-            *_slope_row(job, energies[-1]),
+            *_integral_row(line, fractions, energies, log_z),
+            *_slope_row(job, line, energies[-1]),
         ],
     }
     return Findings({"hmc_integration": found}, diagnostics, {})
@@ -117,15 +117,8 @@ def _caution(energies: integration.Energies, is_converged: bool) -> str:
     return ""
 
 
-def _coupling(job: Job) -> tuple[str, float]:
-    """The coupling that runs, and its value at the end."""
-    if isinstance(job.action, Phi4):
-        return "kappa", float(job.action.kappa)
-    return "hopping", float(job.scalar.hopping)
-
-
 def _integral_row(
-    job: Job,
+    line: AbstractLine,
     fractions: Float[np.ndarray, " grid"],
     energies: integration.Energies,
     log_z: Quantity,
@@ -137,7 +130,7 @@ def _integral_row(
     """
     if len(fractions) < 3:
         return []
-    start = integration_stage.log_z_start(job.scalar)
+    start = line.log_z_start()
     integral = integration.thermodynamic(fractions, energies, start)
     chosen = sorted({*range(0, len(fractions), 2), len(fractions) - 1})
     coarse = integration.thermodynamic(
@@ -147,10 +140,8 @@ def _integral_row(
     difference = (integral - log_z).estimate("")
     error = math.hypot(float(difference.error), rule)
     pull = float(difference.value) / error if error > 0 else 0.0
-    is_kappa = _coupling(job)[0] == "kappa"
-    slope = "2⟨H⟩ dκ" if is_kappa else "the slope"
     row = _row(
-        f"ln Z: integral of {slope} against Bennett's ratios",
+        f"ln Z: integral of {line.says} against Bennett's ratios",
         {**integral.estimate("thermodynamic").to_json(), "rule_error": rule},
         log_z.estimate("hmc_integration").to_json(),
         pull,
@@ -158,21 +149,23 @@ def _integral_row(
     return [row]
 
 
-def _slope_row(job: Job, energy: Float[np.ndarray, "chains n"]) -> list[Json]:
-    """∂ ln Z/∂κ at the end of the path: 2⟨H⟩ of its chains against the baseline's."""
+def _slope_row(
+    job: Job, line: AbstractLine, energy: Float[np.ndarray, "chains n"]
+) -> list[Json]:
+    """∂S/∂t at the end of the line: of its own chains against the baseline's."""
     if job.config.mcmc is None:
         return []
-    volume = lattice.volume(job.config.theory.shape)
-    scale = -2 * float(job.scalar.hopping) * volume
+    name, scale = line.slope
     ours = quantity.mean(energy / scale, "path").estimate("hmc_integration")
     arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
-    theirs = quantity.mean(arrays["hopping"], "chain").estimate(chain_stage.name(job))
+    theirs = quantity.mean(arrays[name], "chain").estimate(chain_stage.name(job))
     error = math.hypot(float(ours.error), float(theirs.error))
     if ours.flaw or theirs.flaw or not error > 0:
         return []
     pull = (float(ours.value) - float(theirs.value)) / error
-    name = "⟨H⟩/V at the end of the path against the chain"
-    return [_row(name, ours.to_json(), theirs.to_json(), pull)]
+    symbol = {"hopping": "⟨H⟩/V"}.get(name, name)
+    says = f"{symbol} at the end of the path against the chain"
+    return [_row(says, ours.to_json(), theirs.to_json(), pull)]
 
 
 def _row(name: str, left: Json, right: Json | float, pull: float) -> Json:

@@ -30,7 +30,6 @@ from genlat.runs.stages import (
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock
-from genlat.theories import theory
 
 
 def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, Any]:
@@ -94,7 +93,7 @@ def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
         environment.prepare()
         screen.plan(_stages(config))
         clock.earlier = ledger.earlier(path)
-        job = Job(path, config, theory.build(config.theory), screen, clock)
+        job = Job(path, config, config.theory.theory(), screen, clock)
         ledger.book(job, "check", clock.spent())
         if finished:
             screen.say(inventory.lost_line(path, lost))

@@ -22,5 +22,10 @@ def exactly(action: AbstractAction) -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
+def why_unknown(action: AbstractAction) -> str | None:
+    """Why ln Z is not known exactly; None where it is."""
+    return exact.answer(action).why_not
+
+
 def _plain(value: Any) -> Any:
     return np.asarray(value, dtype=np.float64).tolist()

@@ -2,8 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, get_args
 
+from genlat.theories import named
+from genlat.theories.base import COMMON, AbstractTheorySection
 from genlat.training import admissible
 
 # Names the design reserves for later versions: refused with a sentence of their own,
@@ -24,11 +26,41 @@ LATER: dict[str, tuple[str, ...]] = {
     ),
 }
 
-THEORIES = {
-    "phi4": "real scalar φ⁴ in any dimension: form A, B or C by its couplings",
-    "double_well": "quantum-mechanical double well, one axis",
-    "ising": "spins ±1 in any dimension, in a field",
-}
+
+def theory_name(theory: type[AbstractTheorySection]) -> str:
+    """Of a run file."""
+    (name,) = get_args(theory.model_fields["name"].annotation)
+    return name
+
+
+def theory_called(name: Any) -> type[AbstractTheorySection] | None:
+    """The theory of that name, or None."""
+    found = [x for x in named.THEORIES if theory_name(x) == name]
+    return found[0] if found else None
+
+
+def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, str]:
+    """What the theories have, in the words of the first that has it."""
+    found: dict[str, str] = {}
+    for theory in named.THEORIES:
+        found = {**getattr(theory, table), **found}
+    return found
+
+
+def titled(name: str) -> str:
+    """What a report calls a theory."""
+    theory = theory_called(name)
+    return name if theory is None else theory.TITLE
+
+
+def owners(name: str) -> str:
+    """The theories that have a kernel or an observable, where not all have it."""
+    having = [x for x in named.THEORIES if name in {**x.KERNELS, **x.OBSERVABLES}]
+    is_common = name in COMMON or len(having) == len(named.THEORIES)
+    return "" if is_common else ", ".join(map(theory_name, having))
+
+
+THEORIES = {theory_name(theory): theory.SUMMARY for theory in named.THEORIES}
 MODELS = {
     "cnf": "continuous flow from the best Gaussian, exact likelihood",
     "realnvp": "coupling flow of affine layers",
@@ -39,23 +71,8 @@ MODELS = {
     "made": "ising: spins one by one, by masked dense layers",
     "hierarchical": "ising: frames of spins inside each other, heat baths at the end",
 }
-KERNELS = {
-    "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
-    "metropolis": "local Metropolis in checkerboard order; φ⁴: even extents only",
-    "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
-    "reflection": "φ → -φ with probability one half: the chain visits both signs",
-    "heatbath": "ising: every spin drawn anew given its neighbours",
-    "swendsen_wang": "ising: all clusters, each flipped or not",
-    "wolff": "ising: one cluster flipped, at the price of finding all",
-}
-_OF_FIELDS = ("hmc", "metropolis", "cluster", "reflection")
-KERNELS_OF: dict[str, tuple[str, ...]] = {
-    "phi4": _OF_FIELDS,
-    "double_well": _OF_FIELDS,
-    "ising": ("metropolis", "heatbath", "swendsen_wang", "wolff"),
-}
-# where a run file names none: the default of `[mcmc]`, but for
-DEFAULT_KERNEL: dict[str, tuple[str, ...]] = {"ising": ("swendsen_wang",)}
+KERNELS = _merged("KERNELS")
+SYMBOLS = _merged("SYMBOLS")  # of couplings
 OBJECTIVES = admissible.OBJECTIVES
 GRADIENTS = admissible.GRADIENTS
 METHODS = {
@@ -66,26 +83,9 @@ METHODS = {
     "bar": "ln Z by Bennett's ratio, from draws of the model and samples of p together",
     "hmc_integration": "ln Z by chains along the hopping, from independent sites on",
 }
-# Expectation values, then functions of them; `tests/test_runs_config.py` compares the
+# Expectation values, then functions of them; `tests/test_theories.py` compares the
 # names with `genlat.observables`.
-PRIMARY = {
-    "mag": "m = (1/V) Σ φ",
-    "abs_mag": "|m|",
-    "mag2": "m²",
-    "mag4": "m⁴",
-    "phi2": "(1/V) Σ φ²",
-    "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
-    "energy_density": "H/V, of Ising spins",
-    "action_density": "S/V",
-    "action_density2": "(S/V)²",
-    "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
-    "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
-}
-_NOT_OF: dict[str, tuple[str, ...]] = {
-    "phi4": ("energy_density",),
-    "double_well": ("energy_density",),
-    "ising": ("phi2", "hopping", "schwinger_dyson"),
-}
+PRIMARY = COMMON | _merged("OBSERVABLES")
 DERIVED = {
     "susceptibility": "V (⟨m²⟩ - ⟨|m|⟩²)",
     "binder": "1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)",
@@ -110,11 +110,6 @@ def explained(method: str) -> str:
     kernels = [KERNELS.get(name, "") for name in method.split("+")]
     chain = f"a Markov chain of p: {'; '.join(kernels)}" if all(kernels) else ""
     return METHODS.get(method, chain)
-
-
-def primary_of(theory: str) -> tuple[str, ...]:
-    """The expectation values that are measured in a theory."""
-    return tuple(name for name in PRIMARY if name not in _NOT_OF[theory])
 
 
 def unknown_name(kind: str, name: Any, available: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from genlat.errors import RequestError
 from genlat.runs.file import catalogue, fit, run_text, sections
 from genlat.runs.file.sections import RunConfig
+from genlat.schema import ABSENT
 
 
 class _Problem(NamedTuple):
@@ -22,7 +23,7 @@ class _Problem(NamedTuple):
     def line(self, source: str) -> str:
         if not self.field:
             return f"{source}: {self.allowed}"
-        if self.value is fit.ABSENT:
+        if self.value is ABSENT:
             return f"{source}: {self.field}: {self.allowed}"
         value = run_text.shown(self.value)
         return f"{source}: {self.field} = {value}: {self.allowed}"
@@ -69,12 +70,13 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     Spins have kernels of their own, and draws without a derivative; a model's own draws
     have no path gradient.
     """
-    theory, mcmc, train = (data.get(name) for name in ("theory", "mcmc", "train"))
-    name = str(theory.get("name")) if isinstance(theory, dict) else ""
-    if name in catalogue.DEFAULT_KERNEL and isinstance(mcmc, dict):
-        kernel = list(catalogue.DEFAULT_KERNEL[name])
-        data = data | {"mcmc": {"kernel": kernel} | mcmc}
-    if name == "ising" and "model" in data and isinstance(train, dict | None):
+    given, mcmc, train = (data.get(name) for name in ("theory", "mcmc", "train"))
+    name = given.get("name") if isinstance(given, dict) else None
+    theory = catalogue.theory_called(name)
+    if theory is not None and isinstance(mcmc, dict):
+        data = data | {"mcmc": {"kernel": list(theory.DEFAULT_KERNEL)} | mcmc}
+    has_slope = theory is None or theory.SPACE.is_continuous
+    if not has_slope and "model" in data and isinstance(train, dict | None):
         train = train or {}
         is_on_data = train.get("objective") == "forward_kl"
         gradient = "total" if is_on_data else "reinforce"
@@ -143,7 +145,7 @@ def _translate(detail: ErrorDetails) -> _Problem:
     if kind == "extra_forbidden":
         return _Problem(field, value, _unknown_field(location, family))
     if kind == "missing":
-        return _Problem(field, fit.ABSENT, "missing; it has no default")
+        return _Problem(field, ABSENT, "missing; it has no default")
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         return _Problem(f"{field}.name", *_unknown_family(field, value))
     names = _NAMES.get(field)
@@ -154,7 +156,6 @@ def _translate(detail: ErrorDetails) -> _Problem:
 
 
 _NAMES = {
-    "mcmc.kernel": ("kernel", catalogue.KERNELS),
     "estimate.methods": ("method", ["default", *catalogue.METHODS]),
 }
 
@@ -166,7 +167,7 @@ def _unknown_family(section: str, value: Any) -> tuple[Any, str]:
     """Value and advice for a section that is known by its field `name`."""
     known = _UNIONS[section]
     if isinstance(value, dict) and "name" not in value:
-        return fit.ABSENT, f"missing; one of {', '.join(known)}"
+        return ABSENT, f"missing; one of {', '.join(known)}"
     name = value["name"] if isinstance(value, dict) else value
     return name, catalogue.unknown_name(section, name, known)
 

@@ -22,7 +22,7 @@ from genlat.runs.file import (
     source,
     training_set,
 )
-from genlat.runs.file.fit_model import ABSENT, Problem
+from genlat.runs.file.fit_model import Problem
 from genlat.runs.file.sections import (
     EstimateSection,
     IntegrationSection,
@@ -31,12 +31,7 @@ from genlat.runs.file.sections import (
     method_names,
     needs_samples,
 )
-from genlat.theories.theory_sections import (
-    DoubleWellSection,
-    IsingSection,
-    Phi4Section,
-    TheoryKind,
-)
+from genlat.theories.base import AbstractTheorySection
 from genlat.training import admissible
 
 
@@ -44,7 +39,7 @@ class Partial(NamedTuple):
     """The sections of a run file that are valid by themselves."""
 
     seed: int | None
-    theory: TheoryKind | None
+    theory: AbstractTheorySection | None
     mcmc: McmcSection | None
     model: ModelSection | None
     train: TrainSection | None
@@ -61,7 +56,7 @@ class Partial(NamedTuple):
 def problems(config: Partial) -> Iterator[Problem]:
     """What is wrong with sections that are each well-formed."""
     if config.theory is not None:
-        yield from _unbounded(config.theory)
+        yield from config.theory.problems()
         yield from _kernels(config.theory, config.mcmc)
         sizes = (config.mcmc, config.model, config.train, config.estimate)
         yield from fit_memory.problems(config.theory, *sizes, config.integrated)
@@ -81,63 +76,25 @@ def problems(config: Partial) -> Iterator[Problem]:
 def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with which fields are there, whatever their values."""
     theory, train = data.get("theory"), data.get("train")
-    if isinstance(theory, dict) and theory.get("name") == "phi4":
-        yield from _form(theory)
+    if isinstance(theory, dict):
+        known = catalogue.theory_called(theory.get("name"))
+        yield from known.missing(theory) if known else ()
     if isinstance(train, dict) and {"steps", "minutes"} <= train.keys():
         yield "train.minutes", train["minutes"], "give either steps or minutes"
 
 
-def _form(theory: Mapping[str, Any]) -> Iterator[Problem]:
-    """The couplings given must be those of one form of φ⁴."""
-    names = {name for form in Phi4Section.FORMS.values() for name in form}
-    given = names & theory.keys()
-    fitting = [form for form in Phi4Section.FORMS.values() if given <= set(form)]
-    forms = "(kappa, lam), (m2, lam_b) or (m2, g)"
-    if not fitting:
-        together = ", ".join(sorted(given))
-        yield "theory", ABSENT, f"{together} do not go together: give {forms}"
-    elif len(fitting) > 1:
-        yield "theory", ABSENT, f"couplings have no default: give {forms}"
-    else:
-        for name in fitting[0]:
-            if name not in given:
-                yield f"theory.{name}", ABSENT, "missing; couplings have no default"
-
-
-def _unbounded(theory: TheoryKind) -> Iterator[Problem]:
-    """Without a quartic term the quadratic one has to hold the field."""
-    if isinstance(theory, IsingSection):
-        return
-    if isinstance(theory, DoubleWellSection):
-        if theory.lam == 0 and theory.mu2 <= 0:
-            yield "theory.mu2", theory.mu2, "must be > 0 when lam = 0: e^(-S) diverges"
-        return
-    d = len(theory.shape)
-    if theory.lam == 0 and theory.kappa is not None and 2 * abs(theory.kappa) * d >= 1:
-        allowed = f"|kappa| must be < {1 / (2 * d):g} when lam = 0: e^(-S) diverges"
-        yield "theory.kappa", theory.kappa, allowed
-    is_free = theory.lam_b == 0 or theory.g == 0
-    if is_free and theory.m2 is not None and theory.m2 <= 0:
-        quartic = "lam_b" if theory.lam_b == 0 else "g"
-        allowed = f"must be > 0 when {quartic} = 0: e^(-S) diverges"
-        yield "theory.m2", theory.m2, allowed
-
-
-def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
+def _kernels(
+    theory: AbstractTheorySection, mcmc: McmcSection | None
+) -> Iterator[Problem]:
     if mcmc is None:
         return
-    kernels, is_ising = list(mcmc.kernel), isinstance(theory, IsingSection)
-    known = catalogue.KERNELS_OF[theory.name]
+    kernels, known = list(mcmc.kernel), theory.KERNELS
     if foreign := [name for name in kernels if name not in known]:
         allowed = f"{foreign[0]} is not for {theory.name}, which has {', '.join(known)}"
         yield "mcmc.kernel", kernels, allowed
         return
-    is_odd = any(n % 2 and n > 1 for n in theory.shape)
-    if "metropolis" in kernels and is_odd and not is_ising:
-        allowed = f"metropolis needs even extents, shape is {list(theory.shape)}"
-        yield "mcmc.kernel", kernels, allowed
-    if not {"hmc", "metropolis"} & set(kernels) and not is_ising:
-        yield "mcmc.kernel", kernels, "only signs change: add hmc"
+    if reason := theory.why_no_kernel(kernels):
+        yield "mcmc.kernel", kernels, reason
     if len(set(kernels)) < len(kernels):
         yield "mcmc.kernel", kernels, "names a kernel twice"
     for name in ("n_leapfrog", "integrator") if "hmc" not in kernels else ():
@@ -146,13 +103,13 @@ def _kernels(theory: TheoryKind, mcmc: McmcSection | None) -> Iterator[Problem]:
             yield f"mcmc.{name}", value, "is of hmc, which is not among the kernels"
 
 
-def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
+def _anneal(theory: AbstractTheorySection, train: TrainSection) -> Iterator[Problem]:
     """Annealing starts in the same theory, at couplings that it allows."""
     couplings = theory.couplings
-    is_even = isinstance(theory, IsingSection) and not theory.field
-    if is_even and "field" in train.anneal:
-        allowed = "ends without field, where models are even: leave it out"
-        yield "train.anneal.field", train.anneal["field"], allowed
+    odd = [name for name in theory.ODD if name in train.anneal]
+    if odd and "sign" in theory.symmetries:
+        allowed = f"ends without {odd[0]}, where models are even: leave it out"
+        yield f"train.anneal.{odd[0]}", train.anneal[odd[0]], allowed
     for name, value in train.anneal.items():
         if name not in couplings:
             allowed = f"not a coupling of this theory: it has {', '.join(couplings)}"
@@ -167,7 +124,7 @@ def _anneal(theory: TheoryKind, train: TrainSection) -> Iterator[Problem]:
             yield f"train.anneal.{name}", detail["input"], message
         return
     if train.anneal:
-        for field, value, allowed in _unbounded(start):
+        for field, value, allowed in start.problems():
             yield field.replace("theory", "train.anneal"), value, allowed
 
 
@@ -316,7 +273,7 @@ def _own_data(mcmc: McmcSection, train: TrainSection) -> Iterator[Problem]:
 
 
 def _data_of_another_run(
-    config: Partial, theory: TheoryKind, train: TrainSection
+    config: Partial, theory: AbstractTheorySection, train: TrainSection
 ) -> Iterator[Problem]:
     directory = Path(train.data)
     if reason := source.why_no_samples(directory, theory):
@@ -344,14 +301,16 @@ def _data_of_another_run(
         yield "train.data", train.data, allowed
 
 
-def _of_theory(theory: TheoryKind, estimate: EstimateSection) -> Iterator[Problem]:
+def _of_theory(
+    theory: AbstractTheorySection, estimate: EstimateSection
+) -> Iterator[Problem]:
     """Observables and methods that this theory has."""
-    known = ("default", *catalogue.primary_of(theory.name), *catalogue.DERIVED)
+    known = ("default", *theory.observables, *catalogue.DERIVED)
     if foreign := [name for name in estimate.observables if name not in known]:
         allowed = f"{foreign[0]} is not an observable of {theory.name}"
         yield "estimate.observables", list(estimate.observables), allowed
-    if "hmc_integration" in estimate.methods and isinstance(theory, IsingSection):
-        allowed = "hmc_integration is for scalar fields, this theory is ising"
+    if "hmc_integration" in estimate.methods and not theory.HAS_LINE:
+        allowed = f"no line of couplings leads from a solved theory to {theory.name}"
         yield "estimate.methods", list(estimate.methods), allowed
 
 

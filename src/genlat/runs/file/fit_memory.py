@@ -5,18 +5,18 @@ from collections.abc import Iterator
 
 from genlat.families.model_sections import ModelSection
 from genlat.runs.file import memory, slices
-from genlat.runs.file.fit_model import Problem
 from genlat.runs.file.sections import (
     EstimateSection,
     IntegrationSection,
     McmcSection,
     TrainSection,
 )
-from genlat.theories.theory_sections import IsingSection, TheoryKind
+from genlat.schema import Problem
+from genlat.theories.base import AbstractTheorySection
 
 
 def problems(
-    theory: TheoryKind,
+    theory: AbstractTheorySection,
     mcmc: McmcSection | None,
     model: ModelSection | None,
     train: TrainSection | None,
@@ -50,8 +50,7 @@ def problems(
     if mcmc is not None:
         one = memory.chain_bytes(theory.shape, mcmc.samples)
         yield from _batch("mcmc.chains", mcmc.chains, one, available)
-        is_spins = isinstance(theory, IsingSection)
-        one = memory.snapshot_bytes(volume, is_spins=is_spins)
+        one = memory.snapshot_bytes(volume, theory.SPACE.dtype.itemsize)
         yield from _batch("mcmc.keep", mcmc.keep, one, available)
     if integration is not None:
         each = memory.chain_bytes((1,), integration.samples) + 24 * volume

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from genlat.errors import DamagedError
 from genlat.families.model_sections import (
@@ -17,24 +16,15 @@ from genlat.families.model_sections import (
 )
 from genlat.models.autoregressive import classes
 from genlat.runs.file import memory, source
-from genlat.theories.theory_sections import Group, IsingSection, TheoryKind
-
-# stands for the value of a field that is not in the file
-ABSENT = object()
-
-# (field, value, what is allowed)
-Problem = tuple[str, Any, str]
+from genlat.schema import Problem
+from genlat.theories.base import AbstractTheorySection, Group
 
 
-def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
+def problems(theory: AbstractTheorySection, model: ModelSection) -> Iterator[Problem]:
     """What is wrong with a model for this theory."""
-    is_of_spins = isinstance(model, AbstractSpinSection)
-    if isinstance(theory, IsingSection) != is_of_spins:
-        allowed = (
-            f"is for spins ±1, {theory.name} has a continuous field"
-            if is_of_spins
-            else "is for continuous fields, the spins of ising are ±1"
-        )
+    if theory.SPACE not in model.SPACES:
+        whose = " or ".join(space.title for space in model.SPACES)
+        allowed = f"is for {whose}, {theory.name} has {theory.SPACE.title}"
         yield "model.name", model.name, allowed
         return
     if model.init != "scratch":
@@ -51,24 +41,24 @@ def problems(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         yield "model.symmetrize", list(model.symmetrize), allowed
     if isinstance(model, CouplingSection):
         yield from _coupling(theory, model)
-    if isinstance(theory, IsingSection):
+    if isinstance(model, AbstractSpinSection):
         yield from _spins(theory, model)
     yield from asymmetric(theory, "model.symmetrize", model.symmetrize)
     yield from _nodes(theory, model)
 
 
 def asymmetric(
-    theory: TheoryKind, field: str, names: tuple[Group, ...]
+    theory: AbstractTheorySection, field: str, names: tuple[Group, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare."""
     if broken := [name for name in names if name not in theory.symmetries]:
         allowed = f"{broken[0]} is no symmetry of this theory"
-        if isinstance(theory, IsingSection):
-            allowed += ": a field breaks s → -s"
+        if broken[0] == "sign" and theory.ODD:
+            allowed += f": a {' or '.join(theory.ODD)} breaks it"
         yield field, list(names), allowed
 
 
-def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
+def _nodes(theory: AbstractTheorySection, model: ModelSection) -> Iterator[Problem]:
     """A conditional model: couplings of the theory, in increasing order."""
     for name, nodes in model.nodes.items():
         field, value = f"model.nodes.{name}", list(nodes)
@@ -81,14 +71,16 @@ def _nodes(theory: TheoryKind, model: ModelSection) -> Iterator[Problem]:
         if not any(steps) or min(steps) < 0 or is_triple or 0 in (steps[0], steps[-1]):
             allowed = "wants couplings in increasing order; one inside may come twice"
             yield field, value, allowed
-        elif 0 in steps and isinstance(theory, IsingSection):
+        elif 0 in steps and isinstance(model, AbstractSpinSection):
             yield field, value, "names a coupling twice: spins have no prior to change"
     is_flow = isinstance(model, AbstractFlowSection)
     if model.nodes and is_flow and model.wells == "one":
         yield "model.wells", model.wells, "a conditional model has no single well"
 
 
-def _spins(theory: IsingSection, model: ModelSection) -> Iterator[Problem]:
+def _spins(
+    theory: AbstractTheorySection, model: AbstractSpinSection
+) -> Iterator[Problem]:
     """What the networks of spins ask of a lattice, and of a field."""
     shape, extent = list(theory.shape), theory.shape[0]
     is_flat = len(shape) == 2
@@ -108,14 +100,19 @@ def _spins(theory: IsingSection, model: ModelSection) -> Iterator[Problem]:
         if shape != [extent, extent] or extent < 2 or extent & (extent - 1):
             allowed = f"wants a square of extent 2, 4, 8, ..., shape is {shape}"
             yield "model.name", model.name, allowed
-        if theory.field or "field" in model.nodes:
-            allowed = "hierarchical has heat baths without field: use another model"
-            yield "theory.field", theory.field, allowed
-    if "sign" in model.symmetrize and not theory.field and "field" in model.nodes:
-        yield "model.symmetrize", list(model.symmetrize), "a field breaks s → -s"
+        for name in theory.ODD:
+            if (value := getattr(theory, name)) or name in model.nodes:
+                allowed = f"hierarchical has heat baths without {name}: use another"
+                yield f"theory.{name}", value, f"{allowed} model"
+    odd = [name for name in theory.ODD if name in model.nodes]
+    if odd and "sign" in model.symmetrize and "sign" in theory.symmetries:
+        allowed = f"a {odd[0]} breaks the symmetry sign"
+        yield "model.symmetrize", list(model.symmetrize), allowed
 
 
-def _coupling(theory: TheoryKind, model: CouplingSection) -> Iterator[Problem]:
+def _coupling(
+    theory: AbstractTheorySection, model: CouplingSection
+) -> Iterator[Problem]:
     shape = list(theory.shape)
     if model.prior == "normal" and model.wells in ("one", "none", "mixed"):
         yield "model.wells", model.wells, 'prior = "normal" has no wells: leave it out'

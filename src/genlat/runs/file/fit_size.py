@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterator
 
 from genlat.families.model_sections import CnfSection, CouplingSection, ModelSection
-from genlat.runs.file.fit_model import Problem
 from genlat.runs.file.sections import (
     EstimateSection,
     IntegrationSection,
     McmcSection,
     TrainSection,
 )
-from genlat.schema import MOST
-from genlat.theories.theory_sections import TheoryKind
+from genlat.schema import MOST, Problem
+from genlat.theories.base import AbstractTheorySection
 
 MOST_UPDATES = 10**18
 """Of sites: 10¹¹ in a second, of which no device of today is capable, for 116 days."""
@@ -21,7 +20,7 @@ Factors = dict[str, int]
 
 
 def problems(
-    theory: TheoryKind,
+    theory: AbstractTheorySection,
     mcmc: McmcSection | None,
     model: ModelSection | None,
     train: TrainSection | None,

@@ -10,16 +10,31 @@ from rich.console import Console
 from genlat.errors import RequestError
 from genlat.runs.file import catalogue, sections
 
+
+def _with_owners(table: dict[str, str]) -> dict[str, str]:
+    """With the theories that have it, where not all do."""
+    return {
+        name: f"{text} ({owners})" if (owners := catalogue.owners(name)) else text
+        for name, text in table.items()
+    }
+
+
 TOPICS = {
     "theories": catalogue.THEORIES,
-    "kernels": catalogue.KERNELS,
+    "kernels": _with_owners(catalogue.KERNELS),
     "models": catalogue.MODELS,
     "objectives": catalogue.OBJECTIVES,
     "gradients": catalogue.GRADIENTS,
     "methods": catalogue.METHODS,
-    "observables": catalogue.FREE_ENERGY | catalogue.PRIMARY | catalogue.DERIVED,
+    "observables": catalogue.FREE_ENERGY
+    | _with_owners(catalogue.PRIMARY)
+    | catalogue.DERIVED,
 }
-_OF_FIELD = {"train.objective": "objectives", "train.gradient": "gradients"}
+_OF_FIELD = {
+    "mcmc.kernel": "kernels",
+    "train.objective": "objectives",
+    "train.gradient": "gradients",
+}
 
 
 def show(topic: str | None) -> None:

@@ -162,9 +162,9 @@ def chain_bytes(lattice_shape: Shape, samples: int) -> int:
     return samples * measurement_bytes(lattice_shape) + state
 
 
-def snapshot_bytes(volume: int, *, is_spins: bool) -> int:
+def snapshot_bytes(volume: int, each: int) -> int:
     """One stored configuration of a chain, twice: in its block and joined."""
-    return 2 * volume * (1 if is_spins else _SINGLE)
+    return 2 * volume * each
 
 
 def replay_bytes(volume: int, generations: int) -> int:

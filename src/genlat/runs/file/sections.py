@@ -21,7 +21,8 @@ from genlat.schema import (
     SampleSource,
     TrainingSource,
 )
-from genlat.theories.theory_sections import THEORIES, Group, TheorySection
+from genlat.theories.base import Group
+from genlat.theories.named import THEORIES, AnyTheory
 from genlat.training import admissible
 
 
@@ -47,18 +48,7 @@ class McmcSection(AbstractSection):
     """The baseline chain; without this section there is none."""
 
     kernel: Annotated[
-        tuple[
-            Literal[
-                "hmc",
-                "metropolis",
-                "cluster",
-                "reflection",
-                "heatbath",
-                "swendsen_wang",
-                "wolff",
-            ],
-            ...,
-        ],
+        tuple[Annotated[str, _known("kernel", catalogue.KERNELS)], ...],
         LISTED,
         Field(min_length=1),
     ] = Field(
@@ -244,7 +234,7 @@ class RunConfig(AbstractSection):
     """A whole run file."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63, description="all random numbers")]
-    theory: TheorySection
+    theory: AnyTheory
     mcmc: McmcSection | None = None
     model: AnyModel | None = None
     train: TrainSection = TrainSection()
@@ -261,7 +251,7 @@ class RunConfig(AbstractSection):
         """The observables asked for, "default" spelt out."""
         if "default" not in self.estimate.observables:
             return self.estimate.observables
-        return (*catalogue.primary_of(self.theory.name), *catalogue.DERIVED)
+        return (*self.theory.observables, *catalogue.DERIVED)
 
 
 def method_names(

@@ -8,7 +8,7 @@ from genlat.families.model_sections import (
     ModelSection,
 )
 from genlat.runs.file.sections import EstimateSection, TrainSection
-from genlat.theories.theory_sections import TheoryKind
+from genlat.theories.base import AbstractTheorySection
 from genlat.training import admissible
 
 # networks of spins: what they see stays in cache
@@ -21,7 +21,9 @@ OF_CONDITIONAL_MODELS = 16
 DRAWS = 500
 
 
-def length(model: ModelSection, train: TrainSection, theory: TheoryKind) -> int | None:
+def length(
+    model: ModelSection, train: TrainSection, theory: AbstractTheorySection
+) -> int | None:
     """Configurations per slice of a batch; None for the whole batch at once.
 
     Where the run file does not say, conditional models, coupling flows and models of
@@ -43,7 +45,7 @@ def length(model: ModelSection, train: TrainSection, theory: TheoryKind) -> int 
 
 
 def draws_at_once(
-    model: ModelSection, estimate: EstimateSection, theory: TheoryKind
+    model: ModelSection, estimate: EstimateSection, theory: AbstractTheorySection
 ) -> int:
     """Configurations drawn, or given their log q, at once: which ones they are is kept.
 
@@ -58,7 +60,7 @@ def _is_convolution(model: ModelSection) -> bool:
     return isinstance(model, CouplingSection) and model.conditioner == "conv"
 
 
-def _in_cache(model: ModelSection, theory: TheoryKind) -> int:
+def _in_cache(model: ModelSection, theory: AbstractTheorySection) -> int:
     if _is_convolution(model):
         return min(max(SITES // math.prod(theory.shape), 4), OF_NETWORKS)
     return OF_NETWORKS

@@ -17,7 +17,7 @@ from genlat.families.model_sections import (
 from genlat.runs.disk import files, inventory
 from genlat.runs.disk.directory import notes, refuse_edited
 from genlat.runs.file.sections import RunConfig
-from genlat.theories.theory_sections import TheoryKind
+from genlat.theories.base import AbstractTheorySection
 
 
 def read_config(directory: Path) -> RunConfig:
@@ -47,7 +47,7 @@ def checkpoint(directory: Path) -> Path | None:
 
 def why_unfit(
     directory: Path,
-    theory: TheoryKind,
+    theory: AbstractTheorySection,
     model: ModelSection,
 ) -> str | None:
     """Why the model trained in `directory` cannot start this run, if it cannot.
@@ -73,7 +73,7 @@ def why_unfit(
     return _other_theory(config, theory) or _other_model(config.model, model)
 
 
-def why_no_samples(directory: Path, theory: TheoryKind) -> str | None:
+def why_no_samples(directory: Path, theory: AbstractTheorySection) -> str | None:
     """Why the chain of the run in `directory` gives no samples of this theory's p."""
     config = _config_or_reason(directory)
     if isinstance(config, str):
@@ -120,7 +120,7 @@ def _knows_its_lattice(model: ModelSection) -> bool:
     return isinstance(model, PixelCnnSection | DenseSpinSection)
 
 
-def _other_theory(config: RunConfig, theory: TheoryKind) -> str | None:
+def _other_theory(config: RunConfig, theory: AbstractTheorySection) -> str | None:
     other = config.theory
     if other.name != theory.name:
         return f"trained for {other.name}, not for {theory.name}"

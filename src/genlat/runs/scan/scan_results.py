@@ -12,9 +12,11 @@ from genlat.errors import DamagedError
 from genlat.estimators import thermodynamics
 from genlat.estimators.thermodynamics import Column, EquationOfState, Points
 from genlat.runs.disk import files
+from genlat.runs.file import catalogue
 from genlat.runs.scan import scan_values
 from genlat.runs.scan.scan_request import Request
 from genlat.runs.scan.scan_values import SIZES, Value
+from genlat.theories.base import Slope
 
 SCHEMA = "genlat.scan/1"
 DIAGNOSTICS = ("ess", "ess_forward", "mode_weight", "kl_per_site", "pareto_k")
@@ -152,26 +154,14 @@ def _missing(
     return f"{name} cannot be used at {', '.join(gaps)}" if gaps else ""
 
 
-def _slope(request: Request) -> tuple[str, float] | None:
+def _slope(request: Request) -> Slope | None:
     """The observable and the factor that make ∂ ln Z/∂ of the scanned coupling."""
-    theory, field = request.base["theory"], request.field
-    volume = math.prod(theory["shape"])
-    if theory["name"] == "double_well" and field == "theory.mu2":
-        spacing = theory.get("spacing", 1.0)
-        return "phi2", -volume * spacing * theory["m0"] / 2
-    if theory["name"] == "ising":
-        of = {
-            "theory.beta": ("energy_density", -float(volume)),
-            "theory.field": ("mag", float(volume) * theory["beta"]),
-        }
-        return of.get(field)
-    if theory["name"] != "phi4":
+    section, _, coupling = request.field.partition(".")
+    theory = request.base["theory"]
+    known = catalogue.theory_called(theory["name"])
+    if section != "theory" or known is None:
         return None
-    if field == "theory.kappa":
-        return "hopping", 2.0 * volume
-    if field == "theory.m2":
-        return "phi2", -volume * (1.0 if "lam_b" in theory else 0.5)
-    return None
+    return known.model_validate(theory).slope(coupling)
 
 
 def _along_coupling(request: Request, x: np.ndarray, estimates: Curves) -> Json:

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -10,37 +9,21 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, Shaped
+from jaxtyping import Float
 
 from genlat import observables
-from genlat.actions import gap
-from genlat.actions.base import AbstractAction, AbstractScalarAction
-from genlat.actions.ising import Ising
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel, ChainState
-from genlat.mcmc.cluster import SignCluster
-from genlat.mcmc.hmc import HMC
-from genlat.mcmc.metropolis import Metropolis
-from genlat.mcmc.reflection import Reflection, visits_every_mode
+from genlat.mcmc.reflection import visits_every_mode
 from genlat.mcmc.sequence import Sequence
-from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
-from genlat.mcmc.spins import IsingHeatBath, IsingMetropolis
 from genlat.runs.disk import directory, store
 from genlat.runs.file.sections import McmcSection
 from genlat.runs.stages import ledger
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
+from genlat.theories.base import AbstractTheorySection, Options, Theory
 
 BLOCK = 250  # kept samples per chain, about
-
-_SWEEPS: dict[str, Callable[[Ising, int], AbstractKernel]] = {
-    "metropolis": IsingMetropolis,
-    "heatbath": IsingHeatBath,
-}
-_CLUSTERS: dict[str, Callable[[Ising], AbstractKernel]] = {
-    "swendsen_wang": SwendsenWang,
-    "wolff": Wolff,
-}
 
 
 def name(job: Job) -> str:
@@ -122,14 +105,14 @@ def _section(job: Job) -> McmcSection:
     return job.config.mcmc
 
 
-def _sweeps(section: McmcSection, action: AbstractAction) -> int:
-    """How many sweeps of spins a step makes, which are `mcmc.thin` steps in one.
+def _sweeps(section: McmcSection, theory: AbstractTheorySection) -> int:
+    """How many sweeps a step makes, which are `mcmc.thin` steps in one.
 
     Where sweeps are all there is from one kept sample to the next: nothing is computed
     between them, which makes them up to 2.5 times as fast.
     """
-    is_one = len(section.kernel) == 1 and section.kernel[0] in _SWEEPS
-    return section.thin if is_one and isinstance(action, Ising) else 1
+    is_one = len(section.kernel) == 1 and section.kernel[0] in theory.SWEEPS
+    return section.thin if is_one else 1
 
 
 def _fingerprint(job: Job) -> str:
@@ -137,32 +120,24 @@ def _fingerprint(job: Job) -> str:
     return directory.fingerprint(config.seed, config.theory, config.mcmc)
 
 
-def kernel_of(section: McmcSection, action: AbstractAction) -> AbstractKernel:
+def kernel_of(
+    section: McmcSection, asked: AbstractTheorySection, theory: Theory
+) -> AbstractKernel:
     """The kernel of a run file, with step sizes yet to be tuned."""
-    parts = _parts(section, action)
+    parts = _parts(section, asked, theory)
     return parts[0] if len(parts) == 1 else Sequence(parts)
 
 
-def _parts(section: McmcSection, action: AbstractAction) -> tuple[AbstractKernel, ...]:
-    if isinstance(action, Ising):
-        n_sweeps = _sweeps(section, action)
-        return tuple(
-            _SWEEPS[name](action, n_sweeps)
-            if name in _SWEEPS
-            else _CLUSTERS[name](action)
-            for name in section.kernel
-        )
-    assert isinstance(action, AbstractScalarAction)  # there are no others
-    available = {
-        "hmc": HMC(
-            action, n_leapfrog=section.n_leapfrog, integrator=section.integrator
-        ),
-        "cluster": SignCluster(action),
-        "reflection": Reflection(action),
-    }
-    if "metropolis" in section.kernel:  # refuses odd extents
-        available["metropolis"] = Metropolis(action)
-    return tuple(available[name] for name in section.kernel)
+def _parts(
+    section: McmcSection, asked: AbstractTheorySection, theory: Theory
+) -> tuple[AbstractKernel, ...]:
+    n_sweeps = _sweeps(section, asked)
+    options = Options(section.n_leapfrog, section.integrator, n_sweeps)
+    return tuple(theory.kernels[name](options) for name in section.kernel)
+
+
+def _parts_of(job: Job) -> tuple[AbstractKernel, ...]:
+    return _parts(_section(job), job.config.theory, job.theory)
 
 
 def _with_step_sizes(
@@ -197,28 +172,13 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
             jnp.asarray(arrays[name]) for name in ("state/phi", "state/action")
         )
         state = jax.vmap(ChainState)(phis, actions)
-        parts = _parts(section, job.action)
-        return _with_step_sizes(parts, arrays["state/step_sizes"]), state
+        step_sizes = arrays["state/step_sizes"]
+        return _with_step_sizes(_parts_of(job), step_sizes), state
     key_start, key_therm, _ = jr.split(job.key(Purpose.CHAIN), 3)
-    phis = _start(job, key_start)
-    n_therm = math.ceil(section.therm / _sweeps(section, job.action))
-    kernel = kernel_of(section, job.action)
+    phis = job.theory.start(key_start, section.chains, jnp.dtype(jnp.float64))
+    n_therm = math.ceil(section.therm / _sweeps(section, job.config.theory))
+    kernel = kernel_of(section, job.config.theory, job.theory)
     return runner.thermalise(kernel, phis, key_therm, n_therm=n_therm)
-
-
-def _start(job: Job, key: PRNGKeyArray) -> Shaped[Array, "chains *lattice"]:
-    """Configurations to thermalise from, of the size that the best Gaussian says."""
-    n_chains = _section(job).chains
-    if isinstance(job.action, Ising):
-        return runner.init_spins(job.action, key, n_chains)
-    gaussian = gap.best_gaussian(job.scalar)
-    return runner.init_chains(
-        job.action,
-        key,
-        n_chains,
-        dtype=jnp.dtype(jnp.float64),
-        scale=math.sqrt(gaussian.mean**2 + np.mean(gaussian.variance)),
-    )
 
 
 def _block(
@@ -229,9 +189,9 @@ def _block(
     _, _, key = jr.split(job.key(Purpose.CHAIN), 3)
     measure = jax.tree_util.Partial(observables.primary, job.action)
     begin, end = sum(lengths[:index]), sum(lengths[: index + 1])
-    thin = section.thin // _sweeps(section, job.action)
+    thin = section.thin // _sweeps(section, job.config.theory)
     histories, snapshots = [], []
-    stored = np.int8 if isinstance(job.action, Ising) else np.float32
+    stored = job.action.space.dtype
     for start in range(begin, end, stride):
         n = min(stride, end - start)
         state, history = runner.run_chunk(
@@ -264,23 +224,9 @@ def _block(
 
 def _label(job: Job) -> dict[str, Any]:
     """What the ensemble is of, for whoever finds it: theory and kernel."""
-    kernel = Sequence(_parts(_section(job), job.action))
+    kernel = Sequence(_parts_of(job))
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),
-        "visits_every_mode": int(visits_every_mode(kernel) and _has_two_modes(job)),
+        "visits_every_mode": int(visits_every_mode(kernel) and job.theory.sign_is_all),
     }
-
-
-def _has_two_modes(job: Job) -> bool:
-    """± and no others: bonds that can all be content, and no field against them.
-
-    In a field that all spins can follow one sign is heavier, and clusters have their
-    own heat baths in it.
-    """
-    if isinstance(job.action, Ising):
-        coupling, field = float(job.action.beta), float(job.action.field)
-    else:
-        coupling, field = float(job.scalar.hopping), 0.0
-    is_odd = any(extent > 1 and extent % 2 for extent in job.config.theory.shape)
-    return coupling >= 0 or not (is_odd or field)

@@ -6,31 +6,27 @@ contribute most to the error go on. Each round is one block, and what it does
 follows from the blocks before it, so that one that was lost is made again the same.
 """
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from genlat import lattice
-from genlat.actions import gap
-from genlat.actions.base import AbstractScalarAction
-from genlat.actions.path import HoppingPath
+from genlat.actions.path import AbstractPath
 from genlat.estimators import integration
-from genlat.exact import single_site
 from genlat.mcmc import runner
-from genlat.mcmc.cluster import SignCluster
-from genlat.mcmc.hmc import HMC
+from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel
 from genlat.mcmc.sequence import Sequence
 from genlat.runs.disk import directory, store
 from genlat.runs.stages import ledger
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
+from genlat.theories.base import AbstractLine, Options, Theory
 
 NAME = "path"
 SMALLEST_OVERLAP = 0.25
@@ -49,8 +45,8 @@ class Node(NamedTuple):
 
 def run(job: Job) -> None:
     """Fill `path-*.h5` until the target error is met, or the rounds are used up."""
-    if float(job.scalar.hopping) == 0:
-        return  # independent sites: there is nothing to integrate
+    if line_of(job).end == 0:
+        return  # it is the solved theory: there is nothing to integrate
     rounds = job.config.integration.rounds
     blocks: list[store.Block] = []
     with job.screen.progress("integration", rounds, len(read(job))) as advance:
@@ -93,13 +89,13 @@ def path_of(job: Job, nodes: list[Node]) -> integration.Path:
     """ln Z along the couplings, from the independent sites at t = 0."""
     fractions = np.array([node.fraction for node in nodes])
     energies = [node.energies for node in nodes]
-    return integration.along(fractions, energies, log_z_start(job.scalar))
+    return integration.along(fractions, energies, line_of(job).log_z_start())
 
 
-def log_z_start(action: AbstractScalarAction) -> float:
-    """ln Z of independent sites: V times the integral over one."""
-    volume = lattice.volume(action.lattice_shape)
-    return volume * single_site.log_z(float(action.quadratic), float(action.quartic))
+def line_of(job: Job) -> AbstractLine:
+    """The line that leads to the theory of a run."""
+    assert job.theory.line is not None  # others are refused with the run file
+    return job.theory.line
 
 
 def _wanted(
@@ -159,19 +155,20 @@ def _round(
 def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:
     """Chains at one coupling: continued, or started and thermalised."""
     section = job.config.integration
-    action = HoppingPath(job.scalar, fraction)
+    line = line_of(job)
+    action, theory = line.at(fraction)
     key_therm, key_run = jr.split(key)
     key_start = jr.fold_in(key_therm, section.therm)
     own = [node for node in nodes if node.fraction == fraction]
     left = [node for node in nodes if node.fraction < fraction]
     if own:
-        kernel = _kernel(action, own[0].step_size, section.n_leapfrog)
+        kernel = _kernel(line, theory, own[0].step_size, section.n_leapfrog)
         states = jax.vmap(kernel.init)(jnp.asarray(own[0].phis))
     else:
-        phis = left[-1].phis if left else _start(action, section.chains, key_start)
+        phis = left[-1].phis if left else _start(theory, section.chains, key_start)
         step_size = left[-1].step_size if left else 0.1
         kernel, states = runner.thermalise(
-            _kernel(action, step_size, section.n_leapfrog),
+            _kernel(line, theory, step_size, section.n_leapfrog),
             jnp.asarray(phis),
             key_therm,
             n_therm=section.therm,
@@ -193,30 +190,27 @@ def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> 
     )
 
 
-def _kernel(action: HoppingPath, step_size: float, n_leapfrog: int) -> Sequence:
-    hmc = HMC(action, jnp.asarray(step_size), n_leapfrog=n_leapfrog)
-    return Sequence((hmc, SignCluster(action)))
+def _kernel(
+    line: AbstractLine, theory: Theory, step_size: float, n_leapfrog: int
+) -> Sequence:
+    options = Options(n_leapfrog=n_leapfrog, step_size=step_size)
+    return Sequence(tuple(theory.kernels[name](options) for name in line.kernels))
 
 
 def _start(
-    action: HoppingPath, chains: int, key: PRNGKeyArray
-) -> Float[np.ndarray, "chains *lattice"]:
-    """Dispersed fields of the size that the best Gaussian says, in both wells."""
-    best = gap.best_gaussian(action)
-    scale = float(np.sqrt(best.mean**2 + np.mean(best.variance)))
-
-    phis = runner.init_chains(action, key, chains, dtype=np.float32, scale=scale)
-    return np.asarray(phis)
+    theory: Theory, chains: int, key: PRNGKeyArray
+) -> Num[np.ndarray, "chains *lattice"]:
+    return np.asarray(theory.start(key, chains, np.dtype(np.float32)))
 
 
 def _energy(
-    action: HoppingPath, phi: Float[Array, "*lattice"]
+    action: AbstractPath, phi: Num[Array, "*lattice"]
 ) -> dict[str, Float[Array, ""]]:
     return {"energy": action.energy(phi)}
 
 
-def _step_size(kernel: eqx.Module) -> float:
+def _step_size(kernel: AbstractKernel) -> float:
+    """Of the kernel that has one; NaN without."""
     assert isinstance(kernel, Sequence)
-    first = kernel.kernels[0]
-    assert isinstance(first, HMC)
-    return float(first.step_size)
+    tuned = [x for x in kernel.kernels if isinstance(x, AbstractTunableKernel)]
+    return float(tuned[0].step_size) if tuned else math.nan

@@ -6,12 +6,13 @@ from pathlib import Path
 import jax
 from jaxtyping import PRNGKeyArray
 
-from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat.actions.base import AbstractAction
 from genlat.runs.file import slices
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import keys
 from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock
+from genlat.theories.base import Theory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,15 +21,14 @@ class Job:
 
     directory: Path
     config: RunConfig
-    action: AbstractAction
+    theory: Theory
     screen: Screen
     clock: Clock = dataclasses.field(default_factory=Clock)
 
     @property
-    def scalar(self) -> AbstractScalarAction:
-        """The action, for stages that run files of scalar theories alone ask for."""
-        assert isinstance(self.action, AbstractScalarAction)
-        return self.action
+    def action(self) -> AbstractAction:
+        """S of the theory."""
+        return self.theory.action
 
     @property
     def at_once(self) -> int:

@@ -21,7 +21,6 @@ from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import ledger
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
-from genlat.theories import theory
 
 DRAWS, BATCH = 20_000, 500
 
@@ -36,7 +35,7 @@ def refuse_unfit(config: RunConfig) -> None:
     if not isinstance(model, AbstractFlowSection):
         return
     if model.wells == "auto" and not gaussian_prior.is_normal(model):
-        own = gaussian_prior.settled(model, theory.build(config.theory))
+        own = gaussian_prior.settled(model, config.theory.theory().action)
         if reason := fit.misses_choices(own, config.train):
             raise RequestError(
                 f'train.gradient = "{config.train.gradient}": this theory may contain '
@@ -44,7 +43,7 @@ def refuse_unfit(config: RunConfig) -> None:
             )
     if model.wells != "one":
         return
-    action = theory.build(config.theory)
+    action = config.theory.theory().action
     assert isinstance(action, AbstractScalarAction)  # others have no such models
     if gap.best_gaussian(action).mean == 0:
         raise RequestError(

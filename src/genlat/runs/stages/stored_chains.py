@@ -6,7 +6,7 @@ from pathlib import Path
 from genlat.errors import RequestError
 from genlat.runs.disk import inventory, store
 from genlat.runs.file import source
-from genlat.theories.theory_sections import TheoryKind
+from genlat.theories.base import AbstractTheorySection
 
 
 def directory(own: Path, name: str) -> Path:
@@ -26,7 +26,7 @@ def paths(directory: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, theory: TheoryKind) -> store.Block:
+def read(path: Path, theory: AbstractTheorySection) -> store.Block:
     """One block: `phi` is `(chains, n, *lattice)`.
 
     **Raises:** `RequestError` for samples of another theory; `DamagedError`.

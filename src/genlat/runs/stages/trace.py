@@ -9,7 +9,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -27,7 +26,7 @@ from genlat.runs.stages import (
     target_stage,
     train_stage,
 )
-from genlat.theories import theory
+from genlat.theories.base import Theory
 from genlat.training import loop
 
 FEW = 4  # samples of p
@@ -38,10 +37,11 @@ def refuse_untraceable(config: RunConfig) -> None:
 
     **Raises:** `RequestError` with one line that names the field; as `flow_model.make`.
     """
-    action = theory.build(config.theory)
+    theory = config.theory.theory()
+    action = theory.action
     if config.mcmc is not None:
         kernel = list(config.mcmc.kernel)
-        _attempt("mcmc.kernel", kernel, lambda: _chain(config, action))
+        _attempt("mcmc.kernel", kernel, lambda: _chain(config, theory))
     if config.model is None:
         return
     name, train = config.model.name, config.train
@@ -65,10 +65,10 @@ def _attempt(field: str, value: Any, make: Callable[[], Any]) -> Any:
 LONGEST = 500  # characters: messages of JAX can have pages
 
 
-def _chain(config: RunConfig, action: AbstractAction) -> None:
+def _chain(config: RunConfig, theory: Theory) -> None:
     assert config.mcmc is not None
-    kernel = chain_stage.kernel_of(config.mcmc, action)
-    phi = jax.ShapeDtypeStruct(action.lattice_shape, _dtype(config))
+    kernel = chain_stage.kernel_of(config.mcmc, config.theory, theory)
+    phi = jax.ShapeDtypeStruct(config.theory.shape, config.theory.SPACE.dtype)
     state = eqx.filter_eval_shape(kernel.init, phi)
     eqx.filter_eval_shape(kernel.step, _key(), state)
 
@@ -77,7 +77,7 @@ def _train(config: RunConfig, action: AbstractAction, model: Trainable) -> None:
     settings = train_stage.settings_of(config)
     samples = None
     if config.train.needs_data:
-        samples = np.ones((FEW, *action.lattice_shape), _dtype(config))
+        samples = np.ones((FEW, *action.lattice_shape), action.space.dtype)
     objective = train_stage.objective_of(config, samples)
     if reason := objective.why_unfit(model):
         raise ValueError(reason)
@@ -102,14 +102,9 @@ def _sample(config: RunConfig, action: AbstractAction, model: Trainable) -> None
     eqx.filter_eval_shape(sampling.batch_of, here, action, keys)
     if needs_samples(config.estimate, config.mcmc):
         shape = (FEW, *action.lattice_shape)
-        phis = jax.ShapeDtypeStruct(shape, _dtype(config))
+        phis = jax.ShapeDtypeStruct(shape, action.space.dtype)
         eqx.filter_eval_shape(target_stage.evaluate_batch, here, action, phis)
 
 
 def _key() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(lambda: jr.key(0))
-
-
-def _dtype(config: RunConfig) -> np.dtype:
-    """Of stored configurations."""
-    return jnp.dtype(jnp.int8 if config.theory.name == "ising" else jnp.float32)

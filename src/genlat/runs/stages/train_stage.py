@@ -19,7 +19,6 @@ from genlat.runs.stages import flow_model, ledger, own_draws, training_data
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
 from genlat.runs.stages.stopwatch import Spent
-from genlat.theories import theory
 from genlat.training import admissible, loop, objectives
 from genlat.training.across import AcrossCouplings
 
@@ -196,7 +195,7 @@ def annealing_of(config: RunConfig, steps: int) -> loop.Annealing | None:
     train, section = config.train, config.theory
     if not train.anneal:
         return None
-    start = theory.build(section.model_copy(update=train.anneal))
+    start = section.model_copy(update=train.anneal).theory().action
     return loop.Annealing(start, max(1, round(train.anneal_fraction * steps)))
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from genlat.actions.base import AbstractAction
-from genlat.actions.ising import Ising
 from genlat.errors import RequestError
 from genlat.estimators import autocorrelation
 from genlat.runs.disk import directory
@@ -26,7 +25,6 @@ from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import stored_chains
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
-from genlat.theories import theory
 from genlat.training import data
 
 NOTE = "training_data"
@@ -91,7 +89,7 @@ def refuse_foreign(config: RunConfig) -> None:
     """
     is_foreign = config.train.needs_data and config.train.data not in ("chain", "own")
     if config.model is not None and is_foreign:
-        survey(config, Path(config.train.data), theory.build(config.theory))
+        survey(config, Path(config.train.data), config.theory.theory().action)
 
 
 class TrainingData:
@@ -129,8 +127,8 @@ class TrainingData:
         Everything where it fits into `LOADED` bytes, otherwise as much as fits, chosen
         at random by seed and step.
         """
-        is_spins = isinstance(self._job.action, Ising)
-        each = (1 if is_spins else 4) * math.prod(self._job.config.theory.shape)
+        theory = self._job.config.theory
+        each = theory.SPACE.dtype.itemsize * math.prod(theory.shape)
         n, total = max(1, LOADED // each), sum(self._sizes)
         if total > n:
             rng = np.random.default_rng(

@@ -1,0 +1,198 @@
+"""What a run asks of a theory: facts of its section, and live parts. No JAX here."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    get_args,
+)
+
+from pydantic import Field
+
+from genlat.errors import RequestError
+from genlat.groups import Space
+from genlat.schema import LISTED, AbstractSection, Count, Problem
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Num, PRNGKeyArray
+
+    from genlat.actions.base import AbstractAction
+    from genlat.actions.path import AbstractPath
+    from genlat.mcmc.base import AbstractKernel
+
+Shape = Annotated[
+    tuple[Count, ...],
+    LISTED,
+    Field(min_length=1, max_length=16, description="extents; axis 0 is Euclidean time"),
+]
+
+Group = Literal["sign", "translations", "point_group"]
+ALL: tuple[Group, ...] = get_args(Group)
+
+COMMON = {
+    "mag": "m = (1/V) Σ φ",
+    "abs_mag": "|m|",
+    "mag2": "m²",
+    "mag4": "m⁴",
+    "action_density": "S/V",
+    "action_density2": "(S/V)²",
+    "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
+}
+"""Observables of every theory, which `genlat.observables` measures."""
+
+
+class Slope(NamedTuple):
+    """∂ ln Z/∂ of a coupling: `factor` times the average of `observable`."""
+
+    observable: str
+    factor: float
+
+
+class Options(NamedTuple):
+    """What a run file asks of a kernel; each takes what it has use for."""
+
+    n_leapfrog: int = 10
+    integrator: Literal["leapfrog", "minimum_norm"] = "leapfrog"
+    n_sweeps: int = 1
+    step_size: float = 0.1
+
+
+class AbstractLine(ABC):
+    """Theories S_t from one whose ln Z is known, at t = 0, to the one wanted, at 1.
+
+    - `coupling`: what grows with t, by its name in a report; `end`: its last value.
+    - `kernels`: those of its theories that chains along it use, one after another.
+    - `slope`: ∂S/∂t at t = 1 as an observable of the theory; `says`: the integrand of
+      ln Z over the coupling, in words.
+    """
+
+    coupling: str
+    end: float
+    kernels: tuple[str, ...]
+    slope: Slope
+    says: str
+
+    @abstractmethod
+    def at(self, t: float) -> "tuple[AbstractPath, Theory]":
+        """S_t, which knows ∂S/∂t, and the theory of it."""
+
+    @abstractmethod
+    def log_z_start(self) -> float:
+        """ln Z at t = 0."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Theory:
+    """A theory with what serves it.
+
+    - `kernels`: by the names of its section.
+    - `start`: configurations to thermalise from, dispersed: key, chains and dtype.
+    - `sign_is_all`: whether φ → -φ, where it is no symmetry a cluster of it, reaches
+      every mode there is.
+    - `line`: to it from a theory that is solved, where there is one.
+    """
+
+    action: "AbstractAction"
+    kernels: "Mapping[str, Callable[[Options], AbstractKernel]]"
+    start: "Callable[[PRNGKeyArray, int, Any], Num[Array, 'chains *lattice']]"
+    sign_is_all: bool
+    line: AbstractLine | None = None
+
+
+class AbstractTheorySection(AbstractSection):
+    """The `[theory]` of a run file.
+
+    Facts are class variables, for whoever has no JAX; what lives is made by `theory`.
+
+    - `TITLE`: of a report; `SUMMARY`: for `genlat list`.
+    - `SPACE`: what a field takes its values in.
+    - `KERNELS`: name to what it does; `DEFAULT_KERNEL`: where none is named.
+    - `SWEEPS`: kernels of which several steps can be made as one.
+    - `OBSERVABLES`: those that not every theory has, with what they are.
+    - `SYMBOLS`: of couplings. `ODD`: couplings that break φ → -φ unless they are 0.
+    - `HAS_LINE`: whether `Theory.line` is there.
+    """
+
+    TITLE: ClassVar[str]
+    SUMMARY: ClassVar[str]
+    SPACE: ClassVar[Space]
+    KERNELS: ClassVar[Mapping[str, str]]
+    DEFAULT_KERNEL: ClassVar[tuple[str, ...]]
+    SWEEPS: ClassVar[frozenset[str]] = frozenset()
+    OBSERVABLES: ClassVar[Mapping[str, str]]
+    SYMBOLS: ClassVar[Mapping[str, str]]
+    ODD: ClassVar[tuple[str, ...]] = ()
+    HAS_LINE: ClassVar[bool] = False
+
+    name: str
+    shape: Shape
+
+    @classmethod
+    def missing(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
+        """What is wrong with which fields are there, whatever their values."""
+        yield from ()
+
+    @property
+    @abstractmethod
+    def couplings(self) -> tuple[str, ...]:
+        """Names of the couplings that the theory has as it is given."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Couplings that are arrays of the action, which a model can be a function of.
+
+        Those of another parametrisation are functions of them.
+        """
+        return self.couplings
+
+    @property
+    def symmetries(self) -> tuple[Group, ...]:
+        """Those that its action declares."""
+        is_odd = any(getattr(self, name) for name in self.ODD)
+        return tuple(x for x in ALL if x != "sign") if is_odd else ALL
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """The expectation values that are measured."""
+        return (*COMMON, *self.OBSERVABLES)
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with couplings that are well-formed one by one."""
+        yield from ()
+
+    def why_no_kernel(self, kernels: list[str]) -> str | None:
+        """Why kernels of this theory cannot serve it, in this sequence, here."""
+
+    def slope(self, coupling: str) -> Slope | None:
+        """∂ ln Z/∂coupling, where an observable is it."""
+
+    def theory(self) -> Theory:
+        """The theory of these couplings, in its own form.
+
+        **Raises:** `RequestError` for couplings beyond floating point.
+        """
+        try:
+            return self._theory()
+        except ValueError as error:
+            values = {name: getattr(self, name) for name in self.couplings}
+            given = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+            raise RequestError(f"theory: {given}: {error}") from error
+
+    @abstractmethod
+    def _theory(self) -> Theory: ...
+
+
+def has_two_modes(shape: tuple[int, ...], coupling: float, field: float) -> bool:
+    """± and no others: bonds that can all be content, and no field against them.
+
+    In a field that all can follow one sign is heavier, and clusters have their own heat
+    baths in it.
+    """
+    is_odd = any(extent > 1 and extent % 2 for extent in shape)
+    return coupling >= 0 or not (is_odd or field)

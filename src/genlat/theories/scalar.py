@@ -1,0 +1,136 @@
+"""What theories of one real field with hopping and a quartic potential share."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from genlat.groups import REAL
+from genlat.theories.base import (
+    AbstractLine,
+    AbstractTheorySection,
+    Options,
+    Slope,
+    Theory,
+    has_two_modes,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PRNGKeyArray
+
+    from genlat.actions.base import AbstractScalarAction
+    from genlat.actions.path import HoppingPath
+    from genlat.mcmc.base import AbstractKernel
+
+
+class AbstractScalarSection(AbstractTheorySection):
+    """A theory whose action is `AbstractScalarAction`."""
+
+    SPACE: ClassVar = REAL
+    KERNELS: ClassVar = {
+        "hmc": "Hybrid Monte Carlo, step size tuned during thermalisation",
+        "metropolis": "local Metropolis in checkerboard order",
+        "cluster": "cluster update of the signs, so that the chain crosses between ±φ",
+        "reflection": "φ → -φ with probability one half: the chain visits both signs",
+    }
+    DEFAULT_KERNEL: ClassVar = ("hmc", "cluster")
+    OBSERVABLES: ClassVar = {
+        "phi2": "(1/V) Σ φ²",
+        "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
+        "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
+    }
+    HAS_LINE: ClassVar = True
+
+    def why_no_kernel(self, kernels: list[str]) -> str | None:
+        if "metropolis" in kernels and any(n % 2 and n > 1 for n in self.shape):
+            return f"metropolis needs even extents, shape is {list(self.shape)}"
+        if not {"hmc", "metropolis"} & set(kernels):
+            return "only signs change: add hmc"
+        return None
+
+
+def theory_of(
+    action: "AbstractScalarAction", coupling: str = "hopping", end: float | None = None
+) -> Theory:
+    """The theory of an action.
+
+    **Arguments:** `coupling`, `end`: what a report calls the hopping, and its value.
+
+    **Raises:** `ValueError` for one whose typical configurations have an action beyond
+    floating point.
+    """
+    from genlat.actions import gap
+
+    gap.best_gaussian(action)
+    last = float(action.hopping) if end is None else end
+    return _served(action, HoppingLine(action, coupling, last))
+
+
+def _served(action: "AbstractScalarAction", line: AbstractLine | None) -> Theory:
+    return Theory(
+        action,
+        kernels=_kernels(action),
+        start=functools.partial(_start, action),
+        sign_is_all=has_two_modes(action.lattice_shape, float(action.hopping), 0.0),
+        line=line,
+    )
+
+
+class HoppingLine(AbstractLine):
+    """From independent sites: the hopping times t."""
+
+    kernels = ("hmc", "cluster")
+
+    def __init__(self, action: "AbstractScalarAction", coupling: str, end: float):
+        volume = math.prod(action.lattice_shape)
+        self._end = action
+        self.coupling, self.end = coupling, end
+        self.slope = Slope("hopping", -2 * float(action.hopping) * volume)
+        self.says = "2⟨H⟩ dκ" if coupling == "kappa" else "the slope"
+
+    def at(self, t: float) -> "tuple[HoppingPath, Theory]":
+        from genlat.actions.path import HoppingPath
+
+        action = HoppingPath(self._end, t)
+        return action, _served(action, None)
+
+    def log_z_start(self) -> float:
+        from genlat.exact import single_site
+
+        volume = math.prod(self._end.lattice_shape)
+        quadratic, quartic = float(self._end.quadratic), float(self._end.quartic)
+        return volume * single_site.log_z(quadratic, quartic)
+
+
+def _kernels(
+    action: "AbstractScalarAction",
+) -> "dict[str, Callable[[Options], AbstractKernel]]":
+    from genlat.mcmc.cluster import SignCluster
+    from genlat.mcmc.hmc import HMC
+    from genlat.mcmc.metropolis import Metropolis
+    from genlat.mcmc.reflection import Reflection
+
+    def hmc(options: Options) -> HMC:
+        step_size, n_leapfrog = options.step_size, options.n_leapfrog
+        return HMC(action, step_size, n_leapfrog, options.integrator)
+
+    return {
+        "hmc": hmc,
+        "metropolis": lambda _: Metropolis(action),
+        "cluster": lambda _: SignCluster(action),
+        "reflection": lambda _: Reflection(action),
+    }
+
+
+def _start(
+    action: "AbstractScalarAction", key: "PRNGKeyArray", n_chains: int, dtype: Any
+) -> "Float[Array, 'chains *lattice']":
+    """Of the size that the best Gaussian says, in both wells."""
+    import numpy as np
+
+    from genlat.actions import gap
+    from genlat.mcmc import runner
+
+    best = gap.best_gaussian(action)
+    scale = math.sqrt(best.mean**2 + float(np.mean(best.variance)))
+    return runner.init_chains(action, key, n_chains, dtype=dtype, scale=scale)
