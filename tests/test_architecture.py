@@ -29,6 +29,11 @@ CLOCKED = {
     "cli",
 }
 JAX_FREE = ("", ".runs.file.config", ".runs.records", ".runs.export.export")
+# of a theory by the name of its file, and who may know one
+THEORIES = {
+    *(path.stem for path in (SOURCE / "genlat" / "theories").glob("*.py")),
+} - {"__init__", "base", "named", "scalar"}
+THEORY_ROOMS = ("theories", "actions", "exact", "mcmc")
 CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
 DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
 CLOCKS = {
@@ -141,6 +146,20 @@ def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]
                 yield f"{file.module}.{node.name} subclasses {name}, which is final"
 
 
+def names_a_theory(file: File) -> Iterator[str]:
+    """A theory answers for itself: others ask its section, or its action."""
+    if file.room in THEORY_ROOMS:
+        return
+    for name in sorted(file.imports):
+        _, _, inside = name.partition("genlat.")
+        module = ".".join(inside.split(".")[:2])
+        if module in {f"{room}.{x}" for x in THEORIES for room in THEORY_ROOMS}:
+            yield f"{file.module} names a theory by importing {name}"
+    for node in ast.walk(file.tree):
+        if isinstance(node, ast.Constant) and node.value in THEORIES:
+            yield f"{file.module}:{node.lineno} names the theory {node.value}"
+
+
 def classes(files: list[File]) -> dict[str, str]:
     return {
         f"{file.module}.{node.name}": node.name
@@ -167,6 +186,7 @@ RULES: list[Callable[[File], Iterator[str]]] = [
     draws,
     hidden_input,
     catch_all,
+    names_a_theory,
 ]
 
 
@@ -257,6 +277,9 @@ def snippet(code: str, module: str = "genlat.models.example") -> File:
         (hidden_input, "genlat.runs.disk.x", "import numpy as np\nnp.random.seed(1)"),
         (hidden_input, "genlat.mcmc.hmc", "import random"),
         (catch_all, "genlat.models.utils", ""),
+        (names_a_theory, "genlat.runs.x", "from genlat.actions.phi4 import Phi4"),
+        (names_a_theory, "genlat.families.x", "from genlat.theories import ising"),
+        (names_a_theory, "genlat.report.x", "x = {'double_well': 1}"),
     ],
 )  # fmt: skip
 def test_rule_sees_the_fault(rule, module, code):

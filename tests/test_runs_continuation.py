@@ -78,6 +78,14 @@ def test_another_run_is_refused(short, overrides, expected):
     assert expected in line
 
 
+def test_a_continued_training_is_not_begun_from_nothing(short, tmp_path):
+    found = continuation.plan(short, ["train.steps=20"])
+    pipeline.go_on(found, tmp_path / "further", QUIET)
+    shutil.rmtree(tmp_path / "further" / "checkpoints")
+    with pytest.raises(DamagedError, match=f"genlat run --continue {short}"):
+        pipeline.resume(tmp_path / "further", QUIET)
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_a_damaged_log_is_not_taken_up(short, tmp_path, damage):
     run = tmp_path / "run"

@@ -181,6 +181,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
     assert_equal_states(checkpoint.load_newest(tmp_path, state()), state(10))
 
 
+def test_a_checkpoint_in_the_place_of_another_is_refused(tmp_path):
+    for step in (10, 20):
+        checkpoint.save(tmp_path, step, state(step))
+    older, newest = checkpoint.paths(tmp_path)
+    newest.write_bytes(older.read_bytes())
+    with pytest.raises(DamagedError, match="is step-00000010 under another name"):
+        checkpoint.load(newest, state())
+    assert_equal_states(checkpoint.load_newest(tmp_path, state()), state(10))
+
+
 def test_every_flipped_bit_of_a_checkpoint_is_noticed(tmp_path):
     checkpoint.save(tmp_path, 1, state())
     (path,) = checkpoint.paths(tmp_path)

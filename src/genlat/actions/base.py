@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
 from genlat import lattice
-from genlat.groups import REAL, Space
+from genlat.groups import REAL, SIGNS, Space
 
 _NAME = "symmetries"
 
@@ -92,6 +92,17 @@ class AbstractContinuousAction(AbstractAction):
     @abstractmethod
     def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
         """-∂S/∂φ, in the dtype of `phi`."""
+
+
+class AbstractSpinAction(AbstractAction):
+    """Spins ±1 of an inverse temperature β in a magnetic field h."""
+
+    beta: eqx.AbstractVar[Float[Array, ""]]
+    field: eqx.AbstractVar[Float[Array, ""]]
+
+    @property
+    def space(self) -> Space:
+        return SIGNS
 
 
 class AbstractScalarAction(AbstractContinuousAction):

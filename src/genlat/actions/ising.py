@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, ScalarLike, Shaped
 
 from genlat import lattice
-from genlat.actions.base import AbstractAction, is_traced
-from genlat.groups import SIGNS, Space
+from genlat.actions.base import AbstractSpinAction, is_traced
 
 
-class Ising(AbstractAction):
+class Ising(AbstractSpinAction):
     r"""Nearest-neighbour Ising model in any dimension d, p(s) = e^{-βH(s)}/Z.
 
     $$S(s) = \beta H(s), \qquad
@@ -60,10 +59,6 @@ class Ising(AbstractAction):
         **Raises:** `ValueError` for other spins, where their values are known.
         """
         return self.beta * self.energy(phi)
-
-    @property
-    def space(self) -> Space:
-        return SIGNS
 
     def observables(
         self, phi: Shaped[Array, "*lattice"]

@@ -1,10 +1,10 @@
 """Models of spins ±1 of a run."""
 
+import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from genlat.actions.base import AbstractAction
-from genlat.actions.ising import Ising
+from genlat.actions.base import AbstractAction, AbstractSpinAction
 from genlat.families.base import AbstractFamily, Shape, Static
 from genlat.families.model_sections import (
     CoarseToFineSection,
@@ -20,7 +20,7 @@ from genlat.training import transfer
 
 
 class SpinFamily(AbstractFamily):
-    """Models of a `[model]` for the Ising theory."""
+    """Models of a `[model]` for spins ±1."""
 
     def __init__(
         self, section: CoarseToFineSection | PixelCnnSection | DenseSpinSection
@@ -28,12 +28,11 @@ class SpinFamily(AbstractFamily):
         self.section = section
 
     def build(self, action: AbstractAction, key: PRNGKeyArray) -> AbstractModel:
-        assert isinstance(action, Ising)  # others are refused with the run file
-        return self._model(action, key)
+        assert isinstance(action, AbstractSpinAction)  # refused with the run file
+        return self._model(action.lattice_shape, action.beta, action.field, key)
 
     def carry(self, trained: AbstractModel, action: AbstractAction) -> AbstractModel:
-        assert isinstance(action, Ising)
-        blank = self._model(action, jr.key(0))
+        blank = self.build(action, jr.key(0))
         if isinstance(trained, CoarseToFine):
             assert isinstance(blank, CoarseToFine)
             return transfer.refine(trained, blank)
@@ -47,20 +46,26 @@ class SpinFamily(AbstractFamily):
         return {"biased": isinstance(model, CoarseToFine) and model.is_biased}
 
     def skeleton(self, lattice_shape: Shape, static: Static) -> AbstractModel:
-        field = 1.0 if static["biased"] else 0.0
-        return self._model(Ising(lattice_shape, 1.0, field), jr.key(0))
+        field = jnp.asarray(1.0 if static["biased"] else 0.0)
+        return self._model(lattice_shape, jnp.asarray(1.0), field, jr.key(0))
 
-    def _model(self, action: Ising, key: PRNGKeyArray) -> AbstractModel:
-        section, shape = self.section, action.lattice_shape
+    def _model(
+        self,
+        shape: Shape,
+        beta: Float[Array, ""],
+        field: Float[Array, ""],
+        key: PRNGKeyArray,
+    ) -> AbstractModel:
+        section = self.section
         size = {"depth": section.depth, "width": section.width}
         if isinstance(section, CoarseToFineSection):
             return CoarseToFine(
                 shape,
-                action.beta,
-                action.field,
+                beta,
+                field,
                 **size,
                 reach=section.reach,
-                biased=self._is_biased(action),
+                biased=self._is_biased(field),
                 key=key,
             )
         if isinstance(section, PixelCnnSection):
@@ -73,9 +78,9 @@ class SpinFamily(AbstractFamily):
             )
         if section.name == "made":
             return MADE(shape, key, **size)
-        return HAN(shape, key, beta=action.beta, **size)
+        return HAN(shape, key, beta=beta, **size)
 
-    def _is_biased(self, action: Ising) -> bool:
+    def _is_biased(self, field: Float[Array, ""]) -> bool:
         """Whether the theory, or one of the nodes, has a field."""
         nodes = self.section.nodes.get("field", ())
-        return bool(action.field != 0) or any(node != 0 for node in nodes)
+        return bool(field != 0) or any(node != 0 for node in nodes)

@@ -1,7 +1,8 @@
 """Checkpoints of any pytree of arrays: one file each, verified when loaded.
 
 A file is a line with the SHA-256 of the rest, followed by an uncompressed npz archive
-of the leaves, each under its path in the tree.
+of the leaves, each under its path in the tree, and of the file's own name: one in the
+place of another is sound, but not what it says.
 """
 
 import io
@@ -24,9 +25,9 @@ KEEP = 3
 
 def save(directory: Path, step: int, tree: PyTree) -> None:
     """Write `step-NNNNNNNN.checkpoint` whole, then remove all but the newest three."""
-    archive = io.BytesIO()
-    np.savez(archive, allow_pickle=False, **_leaves(tree))
-    files.write_sealed(directory / f"step-{step:08d}.checkpoint", archive.getvalue())
+    archive, path = io.BytesIO(), directory / f"step-{step:08d}.checkpoint"
+    np.savez(archive, allow_pickle=False, **{files.RECORD: path.stem}, **_leaves(tree))
+    files.write_sealed(path, archive.getvalue())
     for old in paths(directory)[:-KEEP]:
         old.unlink()
 
@@ -57,8 +58,7 @@ def load(path: Path, skeleton: T) -> T:
     **Raises:** `DamagedError` if the file is not what was written; `ValueError` if it
     holds another kind of tree.
     """
-    with np.load(io.BytesIO(files.read_sealed(path))) as archive:
-        found = dict(archive)
+    found = files.read_archive(path)
     expected = _leaves(skeleton)
     if _shapes(found) != _shapes(expected):
         raise ValueError(f"{path}: holds another model or training state")

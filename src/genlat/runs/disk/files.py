@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and that know whether they are sound."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -9,10 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Shaped
+
 from genlat.errors import DamagedError, DiskError, RequestError, refused
 
 SEAL = "sha256"
 """Last entry of a JSON file: the SHA-256 of the others."""
+
+RECORD = "record"
+"""What a file of arrays calls the name that it was given."""
 
 _REMEDIES = {
     "notes.json": "put a copy of it back, or begin the run anew",
@@ -187,3 +194,16 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         return  # what was refused is said by the error that led here
+
+
+def read_archive(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """The arrays of a sealed npz archive, but for the one with the name it was given.
+
+    **Raises:** `DamagedError` if the file is not what was written under this name.
+    """
+    with np.load(io.BytesIO(read_sealed(path))) as archive:
+        found = dict(archive)
+    record = str(found.pop(RECORD, path.stem))  # not noted before 2026-11-27
+    if record != path.stem:
+        raise DamagedError(f"{path}: is {record} under another name; delete it")
+    return found

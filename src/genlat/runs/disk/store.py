@@ -48,7 +48,7 @@ def write(path: Path, block: Block) -> None:
     **Raises:** as `files.whole`.
     """
     digests = {name: _digest(array) for name, array in block.arrays.items()}
-    attributes = {**block.attributes, "record": path.stem}
+    attributes = {**block.attributes, files.RECORD: path.stem}
     with h5py.File("block", "w", driver="core", backing_store=False) as file:
         for name, array in block.arrays.items():
             # an empty dataset cannot be chunked, and has nothing to check
@@ -90,7 +90,7 @@ def look_into(path: Path) -> Block:
         is_sound = _root_digest(digests, attributes) == expected
     if not is_sound:
         raise DamagedError(_advice(path))
-    record = attributes.pop("record", path.stem)  # not noted before 2026-11-27
+    record = attributes.pop(files.RECORD, path.stem)  # not noted before 2026-11-27
     if record != path.stem:
         raise DamagedError(_advice(path, f"is {record} under another name"))
     return Block(_Stored(path, digests), attributes)

@@ -43,7 +43,7 @@ def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, st
     """What the theories have, in the words of the first that has it."""
     found: dict[str, str] = {}
     for theory in named.THEORIES:
-        found = {**getattr(theory, table), **found}
+        found |= {k: v for k, v in getattr(theory, table).items() if k not in found}
     return found
 
 

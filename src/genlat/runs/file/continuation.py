@@ -49,7 +49,7 @@ def plan(run_directory: Path, overrides: Sequence[str]) -> Continuation:
             f"train.steps: {done} steps are made: give all, more than that, as in "
             f"--set train.steps={2 * done or 1000}"
         )
-    files.read_sealed(newest)
+    files.read_archive(newest)
     inventory.refuse_missing(run_directory, "checkpoint")
     notes = directory.notes(run_directory)
     inventory.refuse_short_log(run_directory, len(metrics.read(run_directory)))

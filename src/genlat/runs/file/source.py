@@ -65,7 +65,7 @@ def why_unfit(
     newest = checkpoint(directory)
     if newest is None or not (directory / "notes.json").exists():
         return "holds no trained model yet: it has no checkpoint"
-    files.read_sealed(newest)
+    files.read_archive(newest)
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
     if _knows_its_lattice(model) and config.theory.shape != theory.shape:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from genlat.errors import DivergedError, RequestError
+from genlat.errors import DamagedError, DivergedError, RequestError
 from genlat.models.base import AbstractModel
 from genlat.models.conditional import Trainable
 from genlat.runs.disk import checkpoint, directory, metrics
-from genlat.runs.file import slices
+from genlat.runs.file import continuation, slices
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import flow_model, ledger, own_draws, training_data
 from genlat.runs.stages.job import Job
@@ -43,6 +43,7 @@ def run(job: Job) -> AbstractModel:
     checkpoints = job.directory / "checkpoints"
     state = flow_model.read_state(job.directory, job.config)
     if state is None:
+        _refuse_continued(job)
         state = loop.init(flow_model.initial(job), settings, job.key(Purpose.TRAINING))
         checkpoint.save(checkpoints, 0, state)
     done = int(state.step)
@@ -74,6 +75,20 @@ def run(job: Job) -> AbstractModel:
             ledger.note_time(job)
             advance(n, f"loss {found['loss'][-1]:.4f}  ESS {found['ess'].mean():.3f}")
     return flow_model.trained(state, job.config)
+
+
+def _refuse_continued(job: Job) -> None:
+    """A training that began with that of another run cannot be made again from nothing.
+
+    **Raises:** `DamagedError`.
+    """
+    begun = directory.notes(job.directory).get(continuation.NOTE)
+    if begun is not None:
+        raise DamagedError(
+            f"{job.directory / 'checkpoints'}: none is left, and the training began "
+            f"with {begun['steps']} steps of another run: begin anew with `genlat run "
+            f"--continue {begun['run']}`"
+        )
 
 
 def chunk_length(steps: int) -> int:

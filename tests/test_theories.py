@@ -1,0 +1,193 @@
+"""What every theory of a run file must keep: a line in `THEORIES` buys all of it."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from genlat import exact, lattice, observables
+from genlat.actions.base import AbstractContinuousAction
+from genlat.estimators import autocorrelation
+from genlat.mcmc import runner
+from genlat.mcmc.sequence import Sequence
+from genlat.report import notation
+from genlat.runs.file import catalogue
+from genlat.theories import named
+from genlat.theories.base import ALL, Options
+from genlat.theories.double_well import DoubleWellSection
+from genlat.theories.ising import IsingSection
+from genlat.theories.phi4 import Phi4Section
+
+SECTIONS = {
+    "phi4, A": Phi4Section(name="phi4", shape=(2, 4), kappa=0.21, lam=0.31),
+    "phi4, B": Phi4Section(name="phi4", shape=(4, 2), m2=-1.3, lam_b=2.1),
+    "phi4, C": Phi4Section(name="phi4", shape=(6,), m2=0.4, g=1.7),
+    "double well": DoubleWellSection(
+        name="double_well", shape=(6,), m0=1.2, mu2=-0.7, lam=0.5, spacing=0.8
+    ),
+    "ising": IsingSection(name="ising", shape=(2, 4), beta=0.31),
+    "ising in a field": IsingSection(name="ising", shape=(3, 2), beta=0.23, field=0.4),
+    "antiferromagnet": IsingSection(name="ising", shape=(4, 3), beta=-0.2),
+}
+every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+
+
+def some(section, n=3):
+    """Configurations that a chain would start from, in double precision."""
+    return section.theory().start(jr.key(5), n, jnp.dtype(jnp.float64))
+
+
+def test_every_theory_is_tried():
+    assert {type(section) for section in SECTIONS.values()} == {*named.THEORIES}
+
+
+@every
+def test_names_are_those_of_what_there_is(section):
+    theory, (phi, *_) = section.theory(), some(section)
+    assert set(observables.primary(theory.action, phi)) == set(section.observables)
+    assert theory.kernels.keys() == section.KERNELS.keys()
+    assert {*section.DEFAULT_KERNEL, *section.SWEEPS} <= section.KERNELS.keys()
+    assert theory.action.lattice_shape == section.shape == phi.shape
+    assert theory.action.space == section.SPACE
+    assert (theory.line is not None) == section.HAS_LINE
+    assert all(hasattr(section, name) for name in section.couplings)
+    assert {*section.arrays} <= {*section.couplings}
+    assert {*section.ODD} <= {*section.couplings}
+    assert all(hasattr(theory.action, name) for name in section.arrays)
+
+
+@every
+def test_everything_is_called_something(section):
+    assert catalogue.titled(section.name) == section.TITLE != section.name
+    assert catalogue.THEORIES[section.name] == section.SUMMARY
+    assert {*section.observables} <= notation.SYMBOLS.keys()
+    assert {*section.couplings} <= section.SYMBOLS.keys() <= notation.COUPLINGS.keys()
+    assert {*section.observables} <= catalogue.PRIMARY.keys()
+    assert section.KERNELS.keys() <= catalogue.KERNELS.keys()
+
+
+@every
+def test_the_force_is_the_slope_of_the_action(section):
+    action = section.theory().action
+    if not isinstance(action, AbstractContinuousAction):
+        assert not section.SPACE.is_continuous
+        return
+    for phi in some(section):
+        np.testing.assert_allclose(
+            action.force(phi), -jax.grad(action)(phi), rtol=1e-10, atol=1e-10
+        )
+
+
+@every
+def test_declared_symmetries_leave_the_action(section):
+    action = section.theory().action
+    assert section.symmetries == action.symmetries
+    for phi, name in itertools.product(some(section), section.symmetries):
+        group = lattice.symmetry_group(section.shape, (name,))
+        found = [float(action(g.apply(phi))) for g in group]
+        np.testing.assert_allclose(found, float(action(phi)), rtol=1e-12, atol=1e-10)
+
+
+def test_a_symmetry_that_is_not_there_is_none():
+    """Negative control, and what run files say of it."""
+    section = SECTIONS["ising in a field"]
+    assert section.symmetries == tuple(name for name in ALL if name != "sign")
+    action, (phi, *_) = section.theory().action, some(section)
+    assert abs(float(action(-phi) - action(phi))) > 0.1
+
+
+@every
+def test_configurations_are_kept_as_they_are(section):
+    """To the precision of the type on disk, which holds every value of the field."""
+    phis = np.asarray(some(section))
+    kept = phis.astype(section.SPACE.dtype)
+    np.testing.assert_allclose(kept, phis, rtol=1e-6)
+    assert len(np.unique(phis)) > 1
+
+
+@every
+def test_a_coupling_moves_ln_z_by_what_it_says(section):
+    """-∂S/∂c is a factor times an observable, configuration by configuration."""
+    found = 0
+    for name in section.couplings:
+        if (slope := section.slope(name)) is None:
+            continue
+        found += 1
+        value, h = getattr(section, name), 1e-5
+        low, high = (
+            section.model_copy(update={name: value + d}).theory().action
+            for d in (-h, h)
+        )
+        for phi in some(section):
+            measured = observables.primary(section.theory().action, phi)
+            wanted = -(high(phi) - low(phi)) / (2 * h)
+            got = slope.factor * measured[slope.observable]
+            assert float(got) == pytest.approx(float(wanted), rel=1e-6, abs=1e-6)
+    assert found > 0
+    assert section.slope("shape") is None
+
+
+@every
+def test_the_line_leads_from_a_solved_theory_to_this_one(section):
+    theory = section.theory()
+    if theory.line is None:
+        return
+    (start, _), (end, last) = theory.line.at(0.0), theory.line.at(1.0)
+    known = exact.known(start)["log_z"]
+    assert theory.line.log_z_start() == pytest.approx(known.value, rel=1e-9)
+    assert {*theory.line.kernels} <= last.kernels.keys()
+    assert theory.line.coupling in {*notation.COUPLINGS, "hopping"}
+    observable, factor = theory.line.slope
+    for phi in some(section):
+        assert float(end(phi)) == pytest.approx(float(theory.action(phi)), rel=1e-12)
+        low, high = (theory.line.at(t)[0](phi) for t in (0.3, 0.7))
+        energy = float(theory.line.at(0.5)[0].energy(phi))
+        assert energy == pytest.approx(float(high - low) / 0.4, rel=1e-9)
+        measured = observables.primary(theory.action, phi)[observable]
+        assert float(end.energy(phi)) == pytest.approx(factor * float(measured))
+
+
+KERNELS = [
+    pytest.param(section, kernel, id=f"{name}, {kernel}")
+    for name, section in {type(x): (n, x) for n, x in SECTIONS.items()}.values()
+    for kernel in section.KERNELS
+    if section.why_no_kernel([*section.DEFAULT_KERNEL, kernel]) is None
+]
+
+
+def mean_action(section, kernel, theory=None):
+    """⟨S⟩/V by a kernel, beside those by default where it is not ergodic alone."""
+    theory = theory or section.theory()
+    alone = section.why_no_kernel([kernel]) is None
+    names = [kernel] if alone else [*section.DEFAULT_KERNEL[:1], kernel]
+    parts = tuple(theory.kernels[name](Options()) for name in names)
+    tuned, states = runner.thermalise(
+        Sequence(parts), some(section, 128), jr.key(1), n_therm=200
+    )
+    measure = jax.tree_util.Partial(observables.primary, section.theory().action)
+    _, history = runner.run_chunk(
+        tuned, states, jr.key(2), 0, n_samples=400, thin=1, measure=measure
+    )
+    return autocorrelation.mean(np.asarray(history["action_density"]))
+
+
+@pytest.mark.parametrize(("section", "kernel"), KERNELS)
+def test_every_kernel_has_the_exact_average(section, kernel):
+    known = exact.known(section.theory().action)["action_density"]
+    found = mean_action(section, kernel)
+    assert found.error < 0.02 * max(abs(known.value), 0.2)
+    assert abs(found.value - known.value) < 5 * found.error
+
+
+def test_a_kernel_of_another_theory_has_not():
+    """Negative control: the couplings of a kernel are off by half."""
+    section = SECTIONS["phi4, A"]
+    other = section.model_copy(update={"kappa": 0.3}).theory()
+    wrong = dataclasses.replace(section.theory(), kernels=other.kernels)
+    known = exact.known(section.theory().action)["action_density"]
+    found = mean_action(section, "hmc", wrong)
+    assert abs(found.value - known.value) > 5 * found.error
