@@ -1,6 +1,7 @@
 """The command line: exit status, one line per problem, nothing heavy too early."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from genlat import cli
+from genlat.errors import RequestError
 from genlat.report import page
 from genlat.runs import pipeline
 from genlat.runs.disk import directory
@@ -92,6 +94,28 @@ def test_a_foreign_directory_is_refused(tmp_path):
         result = invoke(command, tmp_path)
         assert result.exit_code == 2
         assert result.stderr == f"{tmp_path}: not a run directory of genlat\n"
+
+
+def test_a_device_that_is_not_there_is_one_line(file):
+    """And a backend of figures that nobody has does not matter."""
+    program = [sys.executable, "-c", "from genlat.cli import main; main()"]
+    environ = os.environ | {"JAX_PLATFORMS": "nonsense", "MPLBACKEND": "nonsense"}
+    done = subprocess.run(
+        [*program, "exact", file], capture_output=True, text=True, env=environ
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("JAX_PLATFORMS=nonsense: JAX finds no such device: ")
+    assert len(done.stderr.splitlines()) == 1
+    del environ["JAX_PLATFORMS"]
+    code = (
+        "import os, genlat.cli as c; c.app = lambda: None; c.main(); import matplotlib"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=environ)
+
+
+def test_a_place_that_cannot_be_written_down_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="no UTF-8: rename it"):
+        directory.refuse_existing(tmp_path / "x\udcff" / "run")
 
 
 def test_ctrl_c_says_how_to_continue(file, tmp_path, monkeypatch):

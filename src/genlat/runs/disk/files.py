@@ -78,8 +78,15 @@ def whole_directory(path: Path) -> Iterator[Path]:
 def refuse_existing(path: Path, otherwise: str = "") -> None:
     """Nothing is ever overwritten; `otherwise` is what else may have been wanted.
 
-    **Raises:** `RequestError` if there is something at `path`, or can never be.
+    **Raises:** `RequestError` if there is something at `path`, or can never be, or
+    nothing could say where it is.
     """
+    try:
+        str(path.absolute()).encode()  # records of others hold it
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"{path.absolute()}: a name on the way there is no UTF-8: rename it"
+        ) from error
     try:
         path.lstat()
     except FileNotFoundError:

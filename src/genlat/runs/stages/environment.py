@@ -16,6 +16,7 @@ import jax
 import jax.monitoring
 
 import genlat
+from genlat.errors import RequestError
 
 
 def prepare() -> None:
@@ -25,7 +26,19 @@ def prepare() -> None:
     its own for every version of jaxlib and every model of CPU: code compiled for
     another one must never be loaded. `GENLAT_NO_CACHE=1` in the environment switches it
     off. It changes how long a run takes, not what it finds.
+
+    **Raises:** `RequestError` if JAX finds no device of the kind that `$JAX_PLATFORMS`
+    names.
     """
+    try:
+        jax.default_backend()
+    # of a platform that JAX knows, and whose plugin is not installed, it asserts
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        reason = " ".join(str(error).split()) or "not installed"
+        raise RequestError(
+            f"JAX_PLATFORMS={asked}: JAX finds no such device: {reason}"
+        ) from error
     jax.config.update("jax_enable_x64", True)
     if os.environ.get("GENLAT_NO_CACHE"):
         return
