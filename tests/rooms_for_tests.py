@@ -29,8 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "theories": "schema errors lattice groups actions observables exact mcmc",
         "families": "schema lattice groups actions models training theories",
         "runs.disk": "errors schema estimators.brief",
-        "runs.file": "errors schema theories families training.admissible "
-        "models.autoregressive.classes runs.disk",
+        "runs.file": "errors schema theories families training.admissible runs.disk",
         "runs.stages": f"{LIBRARY} estimators verdict errors schema theories families "
         "runs.file runs.disk",
         "runs": f"{LIBRARY} estimators verdict errors schema theories families "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+from genlat.runs.file import catalogue
 from rooms_for_tests import MAY_IMPORT, File, parse, room_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -29,11 +30,24 @@ CLOCKED = {
     "cli",
 }
 JAX_FREE = ("", ".runs.file.config", ".runs.records", ".runs.export.export")
-# of a theory by the name of its file, and who may know one
-THEORIES = {
-    *(path.stem for path in (SOURCE / "genlat" / "theories").glob("*.py")),
-} - {"__init__", "base", "named", "scalar"}
-THEORY_ROOMS = ("theories", "actions", "exact", "mcmc")
+# by kind: who may name one of them, and the names, of files and in run files
+SPOKEN_FOR = {
+    kind: (
+        frozenset(rooms.split()),
+        {path.stem for path in (SOURCE / "genlat" / kind).glob("*.py")}
+        - {"__init__", "base", "named", *shared.split()}
+        | set(listed),
+    )
+    for kind, rooms, shared, listed in (
+        ("theories", "theories actions exact mcmc", "scalar", catalogue.THEORIES),
+        (
+            "families",
+            "families models training",
+            "flows spins gaussian_prior conditioning",
+            catalogue.MODELS,
+        ),
+    )
+}
 CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
 DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
 CLOCKS = {
@@ -146,18 +160,27 @@ def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]
                 yield f"{file.module}.{node.name} subclasses {name}, which is final"
 
 
-def names_a_theory(file: File) -> Iterator[str]:
-    """A theory answers for itself: others ask its section, or its action."""
-    if file.room in THEORY_ROOMS:
+def names_one(file: File, kind: str) -> Iterator[str]:
+    """A theory, or a family, answers for itself: others ask its section, or it."""
+    rooms, names = SPOKEN_FOR[kind]
+    if file.room in rooms:
         return
     for name in sorted(file.imports):
         _, _, inside = name.partition("genlat.")
-        module = ".".join(inside.split(".")[:2])
-        if module in {f"{room}.{x}" for x in THEORIES for room in THEORY_ROOMS}:
-            yield f"{file.module} names a theory by importing {name}"
+        room, _, module = inside.partition(".")
+        if room in rooms and module.split(".")[0] in names:
+            yield f"{file.module} names one of the {kind} by importing {name}"
     for node in ast.walk(file.tree):
-        if isinstance(node, ast.Constant) and node.value in THEORIES:
-            yield f"{file.module}:{node.lineno} names the theory {node.value}"
+        if isinstance(node, ast.Constant) and node.value in names:
+            yield f"{file.module}:{node.lineno} names {node.value}, of the {kind}"
+
+
+def names_a_theory(file: File) -> Iterator[str]:
+    yield from names_one(file, "theories")
+
+
+def names_a_family(file: File) -> Iterator[str]:
+    yield from names_one(file, "families")
 
 
 def classes(files: list[File]) -> dict[str, str]:
@@ -187,6 +210,7 @@ RULES: list[Callable[[File], Iterator[str]]] = [
     hidden_input,
     catch_all,
     names_a_theory,
+    names_a_family,
 ]
 
 
@@ -280,6 +304,9 @@ def snippet(code: str, module: str = "genlat.models.example") -> File:
         (names_a_theory, "genlat.runs.x", "from genlat.actions.phi4 import Phi4"),
         (names_a_theory, "genlat.families.x", "from genlat.theories import ising"),
         (names_a_theory, "genlat.report.x", "x = {'double_well': 1}"),
+        (names_a_family, "genlat.runs.x", "from genlat.families import cnf"),
+        (names_a_family, "genlat.verdict.x", "from genlat.models.cnf import CNF"),
+        (names_a_family, "genlat.runs.file.x", "x = model.name == 'nice'"),
     ],
 )  # fmt: skip
 def test_rule_sees_the_fault(rule, module, code):

@@ -16,7 +16,7 @@ from genlat.actions import gap
 from genlat.actions.base import AbstractContinuousAction
 from genlat.actions.phi4 import Phi4
 from genlat.families import gaussian_prior
-from genlat.families.model_sections import CnfSection
+from genlat.families.cnf import CnfSection
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture, makes_choices
 from genlat.models.symmetrized import Symmetrized

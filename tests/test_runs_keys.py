@@ -9,7 +9,6 @@ import pytest
 
 import genlat
 from config_for_tests import load
-from genlat.families import named
 from genlat.runs import records
 from genlat.runs.disk import directory
 from genlat.runs.stages import chain_stage, sample_stage, sampling, train_stage
@@ -100,7 +99,7 @@ def test_the_pilot_has_draws_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_stage, "BLOCK", 100)
     directory.create(tmp_path / "run", run)
     job = Job(tmp_path / "run", run, run.theory.theory(), QUIET)
-    sample_stage.run(job, named.of(run.model).build(job.action, jr.key(0)))
+    sample_stage.run(job, run.model.build(job.action, jr.key(0)))
     pilot, estimate = (
         jr.key_data(jr.fold_in(jr.key(3), purpose)).tobytes()
         for purpose in (Purpose.PILOT, Purpose.FLOW)

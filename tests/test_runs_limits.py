@@ -7,7 +7,7 @@ import pytest
 
 from config_for_tests import GOOD, load, refusals
 from genlat.errors import RequestError
-from genlat.families import model_sections
+from genlat.families.coupling import CouplingSection
 from genlat.runs.disk import files
 from genlat.runs.file import config, memory, run_text
 
@@ -132,7 +132,7 @@ def test_what_is_odd_but_can_be_is_fine(tmp_path, text, overrides):
 def test_sizes_of_memory_are_spelt_however_large():
     assert memory.spelt(10**400) == "1.13e+15 PiB"
     assert memory.spelt(2**100) == memory.spelt(2**101)
-    one = model_sections.CouplingSection(name="realnvp", hidden=())
+    one = CouplingSection(name="realnvp", hidden=())
     assert memory.weight_bytes((4, 4), one) == 5 * 4 * 16 * 9 * 2
 
 

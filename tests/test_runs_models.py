@@ -13,7 +13,7 @@ from genlat.actions import gap
 from genlat.actions.phi4 import Phi4
 from genlat.errors import RequestError
 from genlat.families import gaussian_prior
-from genlat.families.model_sections import CouplingSection
+from genlat.families.coupling import CouplingSection
 from genlat.report import page
 from genlat.runs import pipeline, records
 from genlat.runs.disk import checkpoint, directory, store

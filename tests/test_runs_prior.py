@@ -10,9 +10,8 @@ from config_for_tests import load
 from genlat.actions.phi4 import Phi4
 from genlat.errors import RequestError
 from genlat.families import gaussian_prior
-from genlat.families.base import carried_prior, prior_skeleton, static_prior
-from genlat.families.coupling import CouplingFamily
-from genlat.families.model_sections import CnfSection, CouplingSection
+from genlat.families.cnf import CnfSection
+from genlat.families.coupling import CouplingSection
 from genlat.models.gaussian import GaussianPair
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import pipeline
@@ -117,12 +116,12 @@ def test_a_trained_prior_of_both_phases_is_kept_unless_another_is_named():
     trained = eqx.tree_at(lambda prior: prior.logit, trained, trained.logit + 1)
     for kappa in (0.25, 0.28, 0.30):
         derived = gaussian_prior.choose(CnfSection(), near(kappa))
-        assert carried_prior(trained, derived) is trained
+        assert gaussian_prior.carried(trained, derived) is trained
         named = gaussian_prior.choose(CnfSection(wells="both"), near(kappa))
-        assert isinstance(carried_prior(trained, named), GaussianPair)
+        assert isinstance(gaussian_prior.carried(trained, named), GaussianPair)
     pair = gaussian_prior.choose(CnfSection(), near(0.30)).model()
     derived = gaussian_prior.choose(CnfSection(), near(0.28))
-    assert isinstance(carried_prior(pair, derived), PhaseMixture)
+    assert isinstance(gaussian_prior.carried(pair, derived), PhaseMixture)
 
 
 def test_coupling_flows_start_from_both_phases():
@@ -130,7 +129,7 @@ def test_coupling_flows_start_from_both_phases():
         name="realnvp", layers=2, hidden=(2,), conditioner="dense"
     )
     action = near(0.28, (4, 4))
-    flow = CouplingFamily(section).build(action, jr.key(0))
+    flow = section.build(action, jr.key(0))
     assert isinstance(flow.prior, PhaseMixture)
     keys = jr.split(jr.key(1), 8)
     phis, log_q, score = eqx.filter_jit(flow.sample_batch_with_score)(keys)
@@ -144,6 +143,9 @@ def test_coupling_flows_start_from_both_phases():
     data = np.ones((3, 4, 4))
     assert PathReverseKL().why_unfit(flow) is None
     assert "use total" in PathForwardKL(data).why_unfit(flow)
-    blank = CouplingFamily(section).skeleton((4, 4), static_prior(flow.prior))
+    blank = section.skeleton((4, 4), gaussian_prior.static_of(flow.prior))
     assert jax.tree.structure(blank) == jax.tree.structure(flow)
-    assert isinstance(prior_skeleton((4, 4), static_prior(flow.prior)), PhaseMixture)
+    assert isinstance(
+        gaussian_prior.skeleton((4, 4), gaussian_prior.static_of(flow.prior)),
+        PhaseMixture,
+    )

@@ -18,9 +18,8 @@ from genlat.actions.ising import Ising
 from genlat.actions.path import HoppingPath
 from genlat.actions.phi4 import Phi4
 from genlat.families import gaussian_prior
-from genlat.families.cnf import CnfFamily
-from genlat.families.coupling import CouplingFamily
-from genlat.families.model_sections import CnfSection, CouplingSection
+from genlat.families.cnf import CnfSection
+from genlat.families.coupling import CouplingSection
 from genlat.mcmc import runner
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
@@ -239,17 +238,17 @@ REFUSED = {
         "the Gaussian prior needs the symmetry",
     ),
     "cnf": (
-        lambda a: CnfFamily(SECTION).build(a, jr.key(0)),
+        lambda a: SECTION.build(a, jr.key(0)),
         TILTED,
         "cnf needs the symmetry 'sign' and 'translations' and 'point_group'",
     ),
     "cnf, carried": (
-        lambda a: CnfFamily(SECTION).carry(a_model((4, 4)), a),
+        lambda a: SECTION.carry(a_model((4, 4)), a),
         TILTED,
         "cnf needs the symmetry",
     ),
     "coupling flow": (
-        lambda a: CouplingFamily(CouplingSection(name="nice")).build(a, jr.key(0)),
+        lambda a: CouplingSection(name="nice").build(a, jr.key(0)),
         TILTED,
         "the Gaussian prior needs the symmetry",
     ),

@@ -1,74 +1,120 @@
-"""Continuous flows of a run."""
+"""Continuous flows."""
 
-import jax.random as jr
-from jaxtyping import PRNGKeyArray
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from genlat import lattice
-from genlat.actions.base import AbstractAction
-from genlat.actions.declared import require
-from genlat.families import gaussian_prior
-from genlat.families.base import (
-    AbstractFamily,
-    Shape,
-    Static,
-    carried_prior,
-    prior_skeleton,
-    static_prior,
-)
-from genlat.families.model_sections import CnfSection
-from genlat.models import cnf
-from genlat.models.base import AbstractModel
-from genlat.models.cnf import CNF
-from genlat.models.vector_field import SineField
-from genlat.training import transfer
+from pydantic import Field
+
+from genlat.families.base import Shape, Static, volume
+from genlat.families.flows import AbstractFlowSection
+from genlat.schema import Count, Int
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from genlat.actions.base import AbstractAction
+    from genlat.models.base import AbstractModel
+    from genlat.models.cnf import CNF
 
 
-class CnfFamily(AbstractFamily):
-    """Models of a `[model]` with name = "cnf"."""
+class CnfSection(AbstractFlowSection):
+    """A continuous flow; without a [model] the chain runs alone."""
 
-    def __init__(self, section: CnfSection):
-        self.section = section
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = (
+        "features",
+        "channels",
+        "kernel_terms",
+        "mixing_terms",
+    )
+    SUMMARIES: ClassVar = {
+        "cnf": "continuous flow from the best Gaussian, exact likelihood"
+    }
+    SIZES: ClassVar[tuple[str, ...]] = ARCHITECTURE
 
-    def build(self, action: AbstractAction, key: PRNGKeyArray) -> CNF:
+    name: Literal["cnf"] = Field(default="cnf", description="family of the model")
+    features: Int = Field(
+        default=8, ge=2, description="sine features of the vector field"
+    )
+    channels: Count = Field(default=4, description="convolved mixtures of the features")
+    kernel_terms: Count = Field(default=6, description="Legendre terms of the kernels")
+    mixing_terms: Count = Field(default=4, description="Legendre terms of the mixtures")
+    n_steps: Count = Field(default=6, description="Runge-Kutta steps in training")
+
+    @property
+    def is_integrated(self) -> bool:
+        return True
+
+    @property
+    def passes(self) -> int:
+        return self.n_steps
+
+    def training_numbers(self, shape: Shape) -> int:
+        """A state per Runge-Kutta step; the harmonics, channels and derivatives of the
+        four stages of one step.
+        """
+        return volume(shape) * (3 * self.n_steps + 4 * self._stage)
+
+    def sampling_numbers(self, shape: Shape) -> int:
+        return volume(shape) * self._stage
+
+    @property
+    def _stage(self) -> int:
+        return 2 * self.features + 4 * self.channels + 8
+
+    def weights(self, shape: Shape) -> int:
+        numbers = self.channels * (self.kernel_terms + self.features)
+        return numbers + self.channels * self.mixing_terms * self.features
+
+    def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "CNF":
+        from genlat import lattice
+        from genlat.actions.declared import require
+        from genlat.families import gaussian_prior
+        from genlat.models import cnf
+
         require(action, lattice.SYMMETRIES, "cnf")  # its vector field has them all
-        prior = gaussian_prior.choose(self.section, action)
-        section = self.section
+        prior = gaussian_prior.choose(self, action)
         model = cnf.build(
             prior.variance,
             prior.mean,
             key,
-            n_features=section.features,
-            n_channels=section.channels,
-            n_kernel_terms=section.kernel_terms,
-            n_mixing_terms=section.mixing_terms,
-            n_steps=section.n_steps,
+            n_features=self.features,
+            n_channels=self.channels,
+            n_kernel_terms=self.kernel_terms,
+            n_mixing_terms=self.mixing_terms,
+            n_steps=self.n_steps,
         )
         return model.with_prior(prior.model())
 
-    def carry(self, trained: AbstractModel, action: AbstractAction) -> CNF:
+    def carry(self, trained: "AbstractModel", action: "AbstractAction") -> "CNF":
+        from genlat import lattice
+        from genlat.actions.declared import require
+        from genlat.families import gaussian_prior
+        from genlat.models.cnf import CNF
+        from genlat.training import transfer
+
         assert isinstance(trained, CNF)
         require(action, lattice.SYMMETRIES, "cnf")
-        prior = gaussian_prior.choose(self.section, action)
+        prior = gaussian_prior.choose(self, action)
         model = transfer.enlarge(trained, prior.variance.shape)
-        model = model.with_steps(self.section.n_steps)
-        return model.with_prior(carried_prior(model.prior, prior))
+        model = model.with_steps(self.n_steps)
+        return model.with_prior(gaussian_prior.carried(model.prior, prior))
 
-    def static(self, model: AbstractModel) -> Static:
-        assert isinstance(model, CNF)
-        return static_prior(model.prior)
+    def skeleton(self, lattice_shape: Shape, static: Static) -> "CNF":
+        import jax.random as jr
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> CNF:
-        section = self.section
+        from genlat.families import gaussian_prior
+        from genlat.models.cnf import CNF
+        from genlat.models.vector_field import SineField
+
         return CNF(
-            prior_skeleton(lattice_shape, static),
+            gaussian_prior.skeleton(lattice_shape, static),
             SineField(
                 lattice_shape,
                 frequency=1.0,  # an array, read from the checkpoint
-                n_features=section.features,
-                n_channels=section.channels,
-                n_kernel_terms=section.kernel_terms,
-                n_mixing_terms=section.mixing_terms,
+                n_features=self.features,
+                n_channels=self.channels,
+                n_kernel_terms=self.kernel_terms,
+                n_mixing_terms=self.mixing_terms,
                 key=jr.key(0),
             ),
-            n_steps=section.n_steps,
+            n_steps=self.n_steps,
         )

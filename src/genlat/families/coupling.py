@@ -1,66 +1,201 @@
-"""Coupling flows of a run: RealNVP, NICE, splines."""
+"""Coupling flows: RealNVP, NICE, splines."""
 
-import equinox as eqx
-import jax.random as jr
-from jaxtyping import PRNGKeyArray
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from genlat.actions.base import AbstractAction
-from genlat.families import gaussian_prior
-from genlat.families.base import (
-    AbstractFamily,
-    Shape,
-    Static,
-    carried_prior,
-    prior_skeleton,
-    static_prior,
-)
-from genlat.families.model_sections import CouplingSection
-from genlat.models import coupling_flow
-from genlat.models.base import AbstractModel
-from genlat.models.flow import Flow
-from genlat.models.prior import AbstractPrior
-from genlat.training import transfer
+from pydantic import Field
+
+from genlat.families.base import DRAWS, Shape, Static, of_layers, volume
+from genlat.families.flows import AbstractFlowSection
+from genlat.schema import LISTED, Count, Int, Problem
+from genlat.theories.base import AbstractTheorySection
+
+if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from genlat.actions.base import AbstractAction
+    from genlat.models.base import AbstractModel
+    from genlat.models.flow import Flow
+    from genlat.models.prior import AbstractPrior
+
+# neighbourhoods of convolutions stay in cache, of this many sites
+# (benchmarks/coupling_step.py)
+SITES, LONGEST = 2048, 64
 
 
-class CouplingFamily(AbstractFamily):
-    """Models of a `[model]` whose name is that of a coupling layer."""
+class CouplingSection(AbstractFlowSection):
+    """A coupling flow: realnvp (affine), nice (additive) or spline."""
 
-    def __init__(self, section: CouplingSection):
-        self.section = section
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = (
+        *("prior", "layers", "splitting", "conditioner", "hidden", "kernel_size"),
+        *("equivariant", "fourier", "zero_mode"),
+    )
+    SUMMARIES: ClassVar = {
+        "realnvp": "coupling flow of affine layers",
+        "nice": "coupling flow of additive layers: every layer keeps volume",
+        "spline": "coupling flow of rational-quadratic splines",
+    }
+    SIZES: ClassVar[tuple[str, ...]] = ("layers", "hidden", "kernel_size")
+    PULLS_BACK: ClassVar[bool] = True
+    # fields that the conditioner of a layer puts out
+    OUTPUTS: ClassVar[dict[str, int]] = {"nice": 1, "realnvp": 2, "spline": 25}
 
-    def build(self, action: AbstractAction, key: PRNGKeyArray) -> Flow:
-        prior = gaussian_prior.choose(self.section, action)
-        return self._on(prior.model(), key)
+    name: Literal["realnvp", "nice", "spline"] = Field(
+        description="family of the model"
+    )
+    prior: Literal["gaussian", "normal"] = Field(
+        default="gaussian",
+        description='"gaussian", the best one for the theory, or "normal", independent '
+        "sites of its ⟨φ²⟩",
+    )
+    layers: Int = Field(default=16, ge=2, description="coupling layers")
+    splitting: Literal["checkerboard", "stripe", "even_odd"] = Field(
+        default="checkerboard",
+        description="which half of the sites every layer moves",
+    )
+    conditioner: Literal["conv", "dense"] = Field(
+        default="conv", description="network of a layer"
+    )
+    hidden: Annotated[tuple[Count, ...], LISTED] = Field(
+        default=(16, 16, 16), description="widths of its hidden layers"
+    )
+    kernel_size: Count = Field(
+        default=3, description="conv: extent of the kernels, odd"
+    )
+    equivariant: bool = Field(
+        default=False, description="odd networks: q(-φ) = q(φ) by construction"
+    )
+    fourier: bool = Field(
+        default=False,
+        description="a learned rescaling of the Fourier modes; nice always has it",
+    )
+    zero_mode: bool = Field(
+        default=False, description="a learned bimodal map of the magnetisation"
+    )
 
-    def carry(self, trained: AbstractModel, action: AbstractAction) -> Flow:
+    @property
+    def has_normal_prior(self) -> bool:
+        return self.prior == "normal"
+
+    @property
+    def stays_on_its_lattice(self) -> bool:
+        return self.conditioner == "dense"
+
+    @property
+    def passes(self) -> int:
+        return self.layers
+
+    def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
+        shape = list(theory.shape)
+        if self.prior == "normal" and self.wells in ("one", "none", "mixed"):
+            allowed = 'prior = "normal" has no wells: leave it out'
+            yield "model.wells", self.wells, allowed
+        if volume(theory.shape) < 2:
+            yield "model.name", self.name, "a coupling needs at least two sites"
+        if self.splitting != "even_odd" and any(n % 2 and n > 1 for n in shape):
+            allowed = f"a {self.splitting} needs even extents, shape is {shape}"
+            yield "model.splitting", self.splitting, allowed
+        if self.conditioner == "conv":
+            yield from self._convolution(shape)
+        yield from super().problems(theory)
+
+    def _convolution(self, shape: list[int]) -> Iterator[Problem]:
+        if len(shape) > 3:
+            allowed = f"convolutions have at most 3 axes, shape is {shape}: use dense"
+            yield "model.conditioner", self.conditioner, allowed
+        size, field = self.kernel_size, "model.kernel_size"
+        if min(shape) < 3:  # what they move on must reach a neighbour
+            allowed = (
+                f"convolutions want extents of 3 or more, shape is {shape}: use dense"
+            )
+            yield "model.conditioner", self.conditioner, allowed
+        elif size == 1:
+            yield field, size, "must reach a neighbour: 3, 5, ..."
+        elif size % 2 == 0:
+            yield field, size, "must be odd"
+        elif size > min(shape):
+            allowed = f"must be at most the smallest extent, shape is {shape}"
+            yield field, size, allowed
+
+    def longest_slice(self, shape: Shape) -> int | None:
+        if self.conditioner != "conv":
+            return LONGEST
+        return min(max(SITES // volume(shape), 4), LONGEST)
+
+    def draws_at_once(self, shape: Shape) -> int:
+        if self.conditioner != "conv":
+            return DRAWS
+        return min(max(SITES // volume(shape), 4), LONGEST)
+
+    def training_numbers(self, shape: Shape) -> int:
+        """The activations of every layer."""
+        layers = self.layers * self._layer(shape, sum(self.hidden))
+        return layers + self._neighbourhood(shape)
+
+    def sampling_numbers(self, shape: Shape) -> int:
+        widest = max(self.hidden, default=1)
+        return self._layer(shape, widest) + self._neighbourhood(shape)
+
+    def _layer(self, shape: Shape, width: int) -> int:
+        """What a layer holds of one configuration; its derivatives are as many."""
+        sites = volume(shape) if self.conditioner == "conv" else 1
+        return 2 * width * sites + (2 * self.OUTPUTS[self.name] + 4) * volume(shape)
+
+    def _neighbourhood(self, shape: Shape) -> int:
+        """What one convolution gathers, and its derivative: needed one at a time."""
+        if self.conditioner != "conv":
+            return 0
+        widest = max((self.OUTPUTS[self.name], *self.hidden))
+        return 2 * self.kernel_size ** len(shape) * widest * volume(shape)
+
+    def weights(self, shape: Shape) -> int:
+        is_dense = self.conditioner == "dense"
+        sites = volume(shape) if is_dense else 1
+        widths = (sites, *self.hidden, self.OUTPUTS[self.name] * sites)
+        kernel = 1 if is_dense else self.kernel_size ** len(shape)
+        return self.layers * kernel * of_layers(widths)
+
+    def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "Flow":
+        from genlat.families import gaussian_prior
+
+        return self._on(gaussian_prior.choose(self, action).model(), key)
+
+    def carry(self, trained: "AbstractModel", action: "AbstractAction") -> "Flow":
+        import equinox as eqx
+
+        from genlat.families import gaussian_prior
+        from genlat.models.flow import Flow
+        from genlat.training import transfer
+
         assert isinstance(trained, Flow)
-        prior = gaussian_prior.choose(self.section, action)
+        prior = gaussian_prior.choose(self, action)
         shape = prior.variance.shape
         if trained.lattice_shape != shape:
-            blank = self.skeleton(shape, static_prior(trained.prior))
+            blank = self.skeleton(shape, gaussian_prior.static_of(trained.prior))
             trained = transfer.enlarge_couplings(trained, blank)
-        carried = carried_prior(trained.prior, prior)
+        carried = gaussian_prior.carried(trained.prior, prior)
         return eqx.tree_at(lambda flow: flow.prior, trained, carried)
 
-    def static(self, model: AbstractModel) -> Static:
-        assert isinstance(model, Flow)
-        return static_prior(model.prior)
+    def skeleton(self, lattice_shape: Shape, static: Static) -> "Flow":
+        import jax.random as jr
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> Flow:
-        return self._on(prior_skeleton(lattice_shape, static), jr.key(0))
+        from genlat.families import gaussian_prior
 
-    def _on(self, prior: AbstractPrior, key: PRNGKeyArray) -> Flow:
-        section = self.section
+        return self._on(gaussian_prior.skeleton(lattice_shape, static), jr.key(0))
+
+    def _on(self, prior: "AbstractPrior", key: "PRNGKeyArray") -> "Flow":
+        from genlat.models import coupling_flow
+
         return coupling_flow.build(
             prior,
             key,
-            kind=section.name,
-            n_layers=section.layers,
-            splitting=section.splitting,
-            conditioner=section.conditioner,
-            hidden=section.hidden,
-            kernel_size=section.kernel_size,
-            is_equivariant=section.equivariant,
-            fourier=section.fourier,
-            zero_mode=section.zero_mode,
+            kind=self.name,
+            n_layers=self.layers,
+            splitting=self.splitting,
+            conditioner=self.conditioner,
+            hidden=self.hidden,
+            kernel_size=self.kernel_size,
+            is_equivariant=self.equivariant,
+            fourier=self.fourier,
+            zero_mode=self.zero_mode,
         )

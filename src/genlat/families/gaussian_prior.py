@@ -10,11 +10,8 @@ from genlat import lattice
 from genlat.actions import gap, phases
 from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.actions.declared import require
-from genlat.families.model_sections import (
-    AbstractFlowSection,
-    CouplingSection,
-    ModelSection,
-)
+from genlat.families.base import AbstractModelSection, Shape, Static
+from genlat.families.flows import AbstractFlowSection
 from genlat.models.gaussian import GaussianPair, Wells
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
@@ -57,7 +54,7 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     """
     assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
     require(action, lattice.SYMMETRIES, "the Gaussian prior")
-    if is_normal(section):
+    if section.has_normal_prior:
         best = gap.best_gaussian(action)
         total = float(np.mean(best.variance)) + best.mean**2
         return Prior(np.full(action.lattice_shape, total), 0.0, "both")
@@ -73,7 +70,9 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     return Prior(best.variance, best.mean, section.wells)
 
 
-def settled(section: ModelSection, action: AbstractAction) -> ModelSection:
+def settled(
+    section: AbstractModelSection, action: AbstractAction
+) -> AbstractModelSection:
     """The section with the wells that it leaves open, of all nodes if there are any.
 
     The prior holds what any of its theories may contain: both phases where nodes are in
@@ -113,6 +112,34 @@ def _both_phases(action: AbstractScalarAction) -> Prior:
 _MINOR_SHARE = 0.1
 
 
-def is_normal(section: AbstractFlowSection) -> bool:
-    """Whether the sites of the prior are independent."""
-    return isinstance(section, CouplingSection) and section.prior == "normal"
+def carried(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
+    """The prior of a trained model, or `prior` if that is in other phases.
+
+    Both phases at once are good for any, unless the run file names another prior.
+    """
+    if isinstance(trained, PhaseMixture):
+        is_fit = prior.symmetric is not None or prior.is_derived
+        return trained if is_fit else prior.model()
+    if prior.symmetric is not None:
+        return prior.model()
+    assert isinstance(trained, GaussianPair)
+    if (trained.mean is not None) == (prior.mean > 0):
+        return trained.in_wells(prior.wells)
+    return prior.model()
+
+
+def static_of(prior: AbstractPrior) -> Static:
+    """What a checkpoint does not hold of a prior."""
+    if isinstance(prior, PhaseMixture):
+        return {"is_pair": True, "wells": "mixed"}
+    assert isinstance(prior, GaussianPair)
+    return {"is_pair": prior.mean is not None, "wells": prior.wells}
+
+
+def skeleton(lattice_shape: Shape, static: Static) -> AbstractPrior:
+    """A prior with the leaves of one that is on disk."""
+    ones = np.ones(lattice_shape)
+    if static["wells"] == "mixed":
+        return PhaseMixture(GaussianPair(ones, 1.0), GaussianPair(ones), 0.5)
+    mean = 1.0 if static["is_pair"] else 0.0
+    return GaussianPair(ones, mean, static["wells"])

@@ -1,20 +1,24 @@
-"""The family of models that a run file names."""
+"""The families of a run file: a new one is its file and its name here. No JAX here."""
 
-from genlat.families.base import AbstractFamily
-from genlat.families.cnf import CnfFamily
-from genlat.families.coupling import CouplingFamily
-from genlat.families.model_sections import (
-    AbstractSpinSection,
+from typing import TYPE_CHECKING
+
+from genlat.families.base import AbstractModelSection
+from genlat.families.cnf import CnfSection
+from genlat.families.coarse_to_fine import CoarseToFineSection
+from genlat.families.coupling import CouplingSection
+from genlat.families.dense_spins import DenseSpinSection
+from genlat.families.pixelcnn import PixelCnnSection
+from genlat.schema import one_of
+
+FAMILIES: tuple[type[AbstractModelSection], ...] = (
+    CnfSection,
     CouplingSection,
-    ModelSection,
+    CoarseToFineSection,
+    PixelCnnSection,
+    DenseSpinSection,
 )
-from genlat.families.spins import SpinFamily
 
-
-def of(section: ModelSection) -> AbstractFamily:
-    """The family that a `[model]` names."""
-    if isinstance(section, AbstractSpinSection):
-        return SpinFamily(section)
-    if isinstance(section, CouplingSection):
-        return CouplingFamily(section)
-    return CnfFamily(section)
+if TYPE_CHECKING:
+    AnyModel = AbstractModelSection
+else:
+    AnyModel = one_of(FAMILIES, default="cnf")

@@ -1,86 +1,52 @@
-"""Models of spins ±1 of a run."""
+"""What models of spins ±1 share."""
 
-import jax.numpy as jnp
-import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
-from genlat.actions.base import AbstractAction, AbstractSpinAction
-from genlat.families.base import AbstractFamily, Shape, Static
-from genlat.families.model_sections import (
-    CoarseToFineSection,
-    DenseSpinSection,
-    PixelCnnSection,
-)
-from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
-from genlat.models.autoregressive.hierarchical import HAN
-from genlat.models.autoregressive.made import MADE
-from genlat.models.autoregressive.pixel_cnn import PixelCNN
-from genlat.models.base import AbstractModel
-from genlat.training import transfer
+from genlat.families.base import AbstractModelSection, Shape, Static
+from genlat.groups import SIGNS, Space
+from genlat.schema import Problem
+from genlat.theories.base import AbstractTheorySection
+
+if TYPE_CHECKING:
+    from genlat.actions.base import AbstractAction, AbstractSpinAction
+    from genlat.models.base import AbstractModel
+
+LONGEST = 64
+"""Configurations of a slice: what the networks see of them stays in cache."""
 
 
-class SpinFamily(AbstractFamily):
-    """Models of a `[model]` for spins ±1."""
+class AbstractSpinSection(AbstractModelSection):
+    """A normalised probability of spins ±1, drawn in an order."""
 
-    def __init__(
-        self, section: CoarseToFineSection | PixelCnnSection | DenseSpinSection
-    ):
-        self.section = section
+    SPACES: ClassVar[tuple[Space, ...]] = (SIGNS,)
 
-    def build(self, action: AbstractAction, key: PRNGKeyArray) -> AbstractModel:
-        assert isinstance(action, AbstractSpinAction)  # refused with the run file
-        return self._model(action.lattice_shape, action.beta, action.field, key)
+    def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
+        odd = [name for name in theory.ODD if name in self.nodes]
+        if odd and "sign" in self.symmetrize and "sign" in theory.symmetries:
+            allowed = f"a {odd[0]} breaks the symmetry sign"
+            yield "model.symmetrize", list(self.symmetrize), allowed
 
-    def carry(self, trained: AbstractModel, action: AbstractAction) -> AbstractModel:
-        blank = self.build(action, jr.key(0))
-        if isinstance(trained, CoarseToFine):
-            assert isinstance(blank, CoarseToFine)
-            return transfer.refine(trained, blank)
-        # the same lattice, perhaps at other couplings
-        if isinstance(trained, HAN):
-            assert isinstance(blank, HAN)
-            return blank.with_networks_of(trained)
-        return trained
+    def why_no_node_twice(self) -> str | None:
+        return "names a coupling twice: spins have no prior to change"
 
-    def static(self, model: AbstractModel) -> Static:
-        return {"biased": isinstance(model, CoarseToFine) and model.is_biased}
+    def longest_slice(self, shape: Shape) -> int | None:
+        return LONGEST
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> AbstractModel:
-        field = jnp.asarray(1.0 if static["biased"] else 0.0)
-        return self._model(lattice_shape, jnp.asarray(1.0), field, jr.key(0))
+    def static(self, model: "AbstractModel") -> Static:
+        return {}
 
-    def _model(
-        self,
-        shape: Shape,
-        beta: Float[Array, ""],
-        field: Float[Array, ""],
-        key: PRNGKeyArray,
-    ) -> AbstractModel:
-        section = self.section
-        size = {"depth": section.depth, "width": section.width}
-        if isinstance(section, CoarseToFineSection):
-            return CoarseToFine(
-                shape,
-                beta,
-                field,
-                **size,
-                reach=section.reach,
-                biased=self._is_biased(field),
-                key=key,
-            )
-        if isinstance(section, PixelCnnSection):
-            return PixelCNN(
-                shape,
-                key,
-                half_kernel=section.half_kernel,
-                **size,
-                block=section.block,
-            )
-        if section.name == "made":
-            return MADE(shape, key, **size)
-        return HAN(shape, key, beta=beta, **size)
 
-    def _is_biased(self, field: Float[Array, ""]) -> bool:
-        """Whether the theory, or one of the nodes, has a field."""
-        nodes = self.section.nodes.get("field", ())
-        return bool(field != 0) or any(node != 0 for node in nodes)
+def why_not_flat(shape: Shape) -> str | None:
+    """Why a model of two dimensions is none of this lattice."""
+    if len(shape) == 2:
+        return None
+    return f"wants two extents, shape is {list(shape)}: use made"
+
+
+def of_spins(action: "AbstractAction") -> "AbstractSpinAction":
+    """An action of spins; those of other fields are refused with the run file."""
+    from genlat.actions.base import AbstractSpinAction
+
+    assert isinstance(action, AbstractSpinAction)
+    return action

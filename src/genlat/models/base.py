@@ -65,3 +65,13 @@ class AbstractFlow(AbstractModel):
         The score is a constant. The derivative of log q is not its own but that of ln P
         of the discrete choices in drawing, of which most models make none.
         """
+
+
+class AbstractIntegratedFlow(AbstractFlow):
+    """A flow of which the number of integration steps is a part of its log q."""
+
+    n_steps: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def with_steps(self, n_steps: int) -> "AbstractIntegratedFlow":
+        """The same flow, integrated with another number of steps."""

@@ -11,9 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat.models import fourier
-from genlat.models.base import AbstractFlow
+from genlat.models.base import AbstractIntegratedFlow
 from genlat.models.gaussian import GaussianPair, Wells
-from genlat.models.prior import AbstractPrior
+from genlat.models.prior import AbstractPrior, AbstractPriorFlow
 from genlat.models.vector_field import (
     Coefficients,
     SineField,
@@ -23,7 +23,7 @@ from genlat.models.vector_field import (
 )
 
 
-class CNF(AbstractFlow):
+class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
     r"""q: the flow of `field` from t = 0 (prior) to t = 1 (configurations).
 
     Integrated by the classical fourth-order Runge-Kutta method with `n_steps` equal

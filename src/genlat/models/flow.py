@@ -11,15 +11,14 @@ from jaxtyping import Array, Float, Key
 
 from genlat import lattice
 from genlat.models import fourier
-from genlat.models.base import AbstractFlow
 from genlat.models.bijections.base import AbstractBijection
 from genlat.models.gaussian import GaussianPair
-from genlat.models.prior import AbstractPrior
+from genlat.models.prior import AbstractPrior, AbstractPriorFlow
 
 Batch = Float[Array, "time n *space"]
 
 
-class Flow(AbstractFlow):
+class Flow(AbstractPriorFlow):
     r"""φ = f(z), z ~ q₀: log q(φ) = log q₀(z) - ln |∂φ/∂z|.
 
     **Raises:** `ValueError` for a prior and a bijection of different lattices.

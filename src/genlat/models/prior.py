@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+import equinox as eqx
 from jax import lax
 from jaxtyping import Array, Float, Key
 
@@ -59,3 +60,9 @@ class AbstractPrior(AbstractFlow):
 
     def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
         return self.log_prob_modes(fourier.to_modes(phis))
+
+
+class AbstractPriorFlow(AbstractFlow):
+    """A flow that carries draws of a prior to those of its own."""
+
+    prior: eqx.AbstractVar[AbstractPrior]

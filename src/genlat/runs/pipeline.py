@@ -7,7 +7,7 @@ any moment ends with the numbers it would have had.
 from pathlib import Path
 from typing import Any
 
-from genlat.families.model_sections import AbstractFlowSection
+from genlat.families.flows import AbstractFlowSection
 from genlat.models.base import AbstractModel
 from genlat.runs import results
 from genlat.runs.disk import directory, files, inventory

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
+from genlat.families.named import FAMILIES
 from genlat.theories import named
 from genlat.theories.base import COMMON, AbstractTheorySection
 from genlat.training import admissible
@@ -53,6 +54,12 @@ def titled(name: str) -> str:
     return name if theory is None else theory.TITLE
 
 
+def model_spaces(name: str) -> str:
+    """What the fields may be that a model draws."""
+    (family,) = (x for x in FAMILIES if name in x.SUMMARIES)
+    return " or ".join(space.title for space in family.SPACES)
+
+
 def owners(name: str) -> str:
     """The theories that have a kernel or an observable, where not all have it."""
     having = [x for x in named.THEORIES if name in {**x.KERNELS, **x.OBSERVABLES}]
@@ -61,16 +68,7 @@ def owners(name: str) -> str:
 
 
 THEORIES = {theory_name(theory): theory.SUMMARY for theory in named.THEORIES}
-MODELS = {
-    "cnf": "continuous flow from the best Gaussian, exact likelihood",
-    "realnvp": "coupling flow of affine layers",
-    "nice": "coupling flow of additive layers: every layer keeps volume",
-    "spline": "coupling flow of rational-quadratic splines",
-    "coarse_to_fine": "ising: spins on ever finer sublattices, heat baths at the end",
-    "pixelcnn": "ising: spins one by one, by masked convolutions",
-    "made": "ising: spins one by one, by masked dense layers",
-    "hierarchical": "ising: frames of spins inside each other, heat baths at the end",
-}
+MODELS = {name: text for family in FAMILIES for name, text in family.SUMMARIES.items()}
 KERNELS = _merged("KERNELS")
 SYMBOLS = _merged("SYMBOLS")  # of couplings
 OBJECTIVES = admissible.OBJECTIVES

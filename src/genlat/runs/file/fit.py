@@ -6,13 +6,7 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from genlat.families.model_sections import (
-    AbstractFlowSection,
-    AbstractSpinSection,
-    CnfSection,
-    CouplingSection,
-    ModelSection,
-)
+from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
     catalogue,
     fit_memory,
@@ -41,7 +35,7 @@ class Partial(NamedTuple):
     seed: int | None
     theory: AbstractTheorySection | None
     mcmc: McmcSection | None
-    model: ModelSection | None
+    model: AbstractModelSection | None
     train: TrainSection | None
     estimate: EstimateSection | None
     integration: IntegrationSection | None
@@ -163,7 +157,9 @@ def _train(config: Partial, train: TrainSection) -> Iterator[Problem]:
         yield from _own_data(config.mcmc, train)
 
 
-def _slices(model: ModelSection | None, train: TrainSection) -> Iterator[Problem]:
+def _slices(
+    model: AbstractModelSection | None, train: TrainSection
+) -> Iterator[Problem]:
     """The batch must be one that can be cut, into whole slices that are not too short.
 
     Baselines and variances are of two draws at least.
@@ -196,7 +192,7 @@ def _idle(train: TrainSection) -> Iterator[Problem]:
             yield f"train.{name}", value, allowed
 
 
-def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
+def _conditional(model: AbstractModelSection, train: TrainSection) -> Iterator[Problem]:
     """A conditional model is trained on draws of its own, at all its couplings."""
     if train.needs_data:
         allowed = (
@@ -208,9 +204,11 @@ def _conditional(model: ModelSection, train: TrainSection) -> Iterator[Problem]:
         yield "train.anneal", train.anneal, allowed
 
 
-def _no_derivative(model: ModelSection | None, train: TrainSection) -> str | None:
+def _no_derivative(
+    model: AbstractModelSection | None, train: TrainSection
+) -> str | None:
     """Why gradients through draws are beyond a model of spins."""
-    if not isinstance(model, AbstractSpinSection):
+    if model is None or model.has_slope:
         return None
     if train.objective == "forward_kl" and train.gradient == "total":
         return None
@@ -221,16 +219,23 @@ def _no_derivative(model: ModelSection | None, train: TrainSection) -> str | Non
     else:
         use = "reinforce"
     return (
-        f"{train.objective}: the spins that a {model.name} draws have no derivative; "
+        f"{train.objective}: the {_values(model)} that a {model.name} draws have no "
+        f"derivative; "
         f"use {use}"
     )
 
 
-def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None:
+def _values(model: AbstractModelSection) -> str:
+    return " or ".join(space.title for space in model.SPACES)
+
+
+def _no_pull_back(
+    model: AbstractModelSection | None, train: TrainSection
+) -> str | None:
     """Why the path gradient of an average over samples of p is beyond a model."""
     if model is None or not train.needs_data or train.gradient != "path":
         return None
-    if isinstance(model, CouplingSection) and not model.symmetrize:
+    if model.PULLS_BACK and not model.symmetrize:
         return None
     kind = "a symmetrised model" if model.symmetrize else f"a {model.name}"
     return (
@@ -239,9 +244,11 @@ def _no_pull_back(model: ModelSection | None, train: TrainSection) -> str | None
     )
 
 
-def misses_choices(model: ModelSection | None, train: TrainSection) -> str | None:
+def misses_choices(
+    model: AbstractModelSection | None, train: TrainSection
+) -> str | None:
     """Why gradients through draws cannot train the shares of a prior's phases."""
-    if not (isinstance(model, AbstractFlowSection) and model.wells == "mixed"):
+    if model is None or not model.mixes_phases:
         return None
     if train.objective == "symmetric_kl":
         use = 'forward_kl with total, or other wells than "mixed"'
@@ -324,7 +331,7 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
     named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
-    is_integrated = config.model is None or isinstance(config.model, CnfSection)
+    is_integrated = config.model is None or config.model.is_integrated
     if estimate.n_steps is not None and not is_integrated:
         assert config.model is not None
         allowed = f"a {config.model.name} is not integrated: leave it out"

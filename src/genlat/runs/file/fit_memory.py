@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from genlat.families.model_sections import ModelSection
+from genlat.families.base import AbstractModelSection
 from genlat.runs.file import memory, slices
 from genlat.runs.file.sections import (
     EstimateSection,
@@ -18,7 +18,7 @@ from genlat.theories.base import AbstractTheorySection
 def problems(
     theory: AbstractTheorySection,
     mcmc: McmcSection | None,
-    model: ModelSection | None,
+    model: AbstractModelSection | None,
     train: TrainSection | None,
     estimate: EstimateSection | None,
     integration: IntegrationSection | None,
@@ -61,7 +61,7 @@ def problems(
 
 
 def _weights(
-    lattice_shape: tuple[int, ...], model: ModelSection, available: int
+    lattice_shape: tuple[int, ...], model: AbstractModelSection, available: int
 ) -> Iterator[Problem]:
     """Weights that do not fit, filed under what is largest of the architecture."""
     need = memory.weight_bytes(lattice_shape, model)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from genlat.families.model_sections import CnfSection, CouplingSection, ModelSection
+from genlat.families.base import AbstractModelSection
 from genlat.runs.file.sections import (
     EstimateSection,
     IntegrationSection,
@@ -22,7 +22,7 @@ Factors = dict[str, int]
 def problems(
     theory: AbstractTheorySection,
     mcmc: McmcSection | None,
-    model: ModelSection | None,
+    model: AbstractModelSection | None,
     train: TrainSection | None,
     estimate: EstimateSection | None,
     integration: IntegrationSection | None,
@@ -33,10 +33,10 @@ def problems(
         yield from _chain(volume, mcmc)
     if model is not None and train is not None:
         factors = {"steps": train.steps or 1, "batch": train.batch}
-        yield from _endless("train", factors, volume * _passes(model))
+        yield from _endless("train", factors, volume * model.passes)
     if model is not None and estimate is not None:
         factors = {"samples": estimate.samples, "n_steps": estimate.n_steps or 1}
-        yield from _endless("estimate", factors, volume * _passes(model))
+        yield from _endless("estimate", factors, volume * model.passes)
     if integration is not None:
         steps = integration.samples + integration.therm
         name = _larger(integration, "samples", "therm")
@@ -57,13 +57,6 @@ def _chain(volume: int, mcmc: McmcSection) -> Iterator[Problem]:
     if "hmc" in mcmc.kernel:
         factors["n_leapfrog"] = mcmc.n_leapfrog
     yield from _endless("mcmc", factors, volume)
-
-
-def _passes(model: ModelSection) -> int:
-    """How often a model goes over a lattice, at the least."""
-    if isinstance(model, CnfSection):
-        return model.n_steps
-    return model.layers if isinstance(model, CouplingSection) else 1
 
 
 def _larger(section: McmcSection | IntegrationSection, *names: str) -> str:

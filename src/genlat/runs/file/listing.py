@@ -22,7 +22,10 @@ def _with_owners(table: dict[str, str]) -> dict[str, str]:
 TOPICS = {
     "theories": catalogue.THEORIES,
     "kernels": _with_owners(catalogue.KERNELS),
-    "models": catalogue.MODELS,
+    "models": {
+        name: f"{text} (of {catalogue.model_spaces(name)})"
+        for name, text in catalogue.MODELS.items()
+    },
     "objectives": catalogue.OBJECTIVES,
     "gradients": catalogue.GRADIENTS,
     "methods": catalogue.METHODS,

@@ -4,28 +4,15 @@ import math
 import os
 from collections import Counter
 from collections.abc import Collection
-from itertools import pairwise
 from pathlib import Path
 
-from genlat.families.model_sections import (
-    AbstractSpinSection,
-    CoarseToFineSection,
-    CouplingSection,
-    DenseSpinSection,
-    ModelSection,
-    PixelCnnSection,
-)
-
-Shape = tuple[int, ...]
+from genlat.families.base import AbstractModelSection, Shape
 
 # Bytes per number: flows run in float32, chains and measurements in float64.
 _SINGLE, _DOUBLE = 4, 8
 
 KEY = 32
 """Bytes of one draw of a batch beside its configuration: its key, its weight."""
-
-# Fields that the conditioner of a layer puts out.
-_OUTPUTS = {"nice": 1, "realnvp": 2, "spline": 25}
 
 
 def available_bytes() -> int:
@@ -38,35 +25,20 @@ def available_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def training_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int:
-    """One training step: what the backward pass needs of the forward one, and its work.
-
-    A continuous flow keeps a state per Runge-Kutta step, and the harmonics, channels
-    and derivatives of the four stages of one step; a coupling flow the activations of
-    every layer. The images of a symmetrised model pass through it side by side.
-    """
-    if isinstance(model, AbstractSpinSection):
-        numbers = 3 * _spin_numbers(lattice_shape, model)
-    elif isinstance(model, CouplingSection):
-        numbers = model.layers * _layer_numbers(lattice_shape, model, sum(model.hidden))
-        numbers += _neighbourhood_numbers(lattice_shape, model)
-    else:
-        stage = 2 * model.features + 4 * model.channels + 8
-        numbers = math.prod(lattice_shape) * (3 * model.n_steps + 4 * stage)
-    return batch * group_order(lattice_shape, model.symmetrize) * numbers * _SINGLE
+def training_bytes(
+    lattice_shape: Shape, model: AbstractModelSection, batch: int
+) -> int:
+    """One training step; images of a symmetrised model pass through side by side."""
+    order = group_order(lattice_shape, model.symmetrize)
+    return batch * order * model.training_numbers(lattice_shape) * _SINGLE
 
 
-def sampling_bytes(lattice_shape: Shape, model: ModelSection, batch: int) -> int:
-    """One batch of samples: no derivatives, so one stage or layer at a time."""
-    if isinstance(model, AbstractSpinSection):
-        numbers = _spin_numbers(lattice_shape, model)
-    elif isinstance(model, CouplingSection):
-        numbers = _layer_numbers(lattice_shape, model, max(model.hidden, default=1))
-        numbers += _neighbourhood_numbers(lattice_shape, model)
-    else:
-        stage = 2 * model.features + 4 * model.channels + 8
-        numbers = math.prod(lattice_shape) * stage
-    return batch * group_order(lattice_shape, model.symmetrize) * numbers * _SINGLE
+def sampling_bytes(
+    lattice_shape: Shape, model: AbstractModelSection, batch: int
+) -> int:
+    """One batch of samples."""
+    order = group_order(lattice_shape, model.symmetrize)
+    return batch * order * model.sampling_numbers(lattice_shape) * _SINGLE
 
 
 def group_order(lattice_shape: Shape, names: Collection[str]) -> int:
@@ -81,71 +53,9 @@ def group_order(lattice_shape: Shape, names: Collection[str]) -> int:
     return order
 
 
-def _layer_numbers(lattice_shape: Shape, model: CouplingSection, width: int) -> int:
-    """What a layer holds of one configuration; its derivatives are as many again."""
-    volume = math.prod(lattice_shape)
-    sites = volume if model.conditioner == "conv" else 1
-    return 2 * width * sites + (2 * _OUTPUTS[model.name] + 4) * volume
-
-
-def _neighbourhood_numbers(lattice_shape: Shape, model: CouplingSection) -> int:
-    """What one convolution gathers, and its derivative: needed one at a time."""
-    if model.conditioner != "conv":
-        return 0
-    kernel = model.kernel_size ** len(lattice_shape)
-    widest = max((_OUTPUTS[model.name], *model.hidden))
-    return 2 * kernel * widest * math.prod(lattice_shape)
-
-
-def _seen(volume: int, model: CoarseToFineSection) -> int:
-    """Known spins that one spin sees, at most."""
-    return min(math.ceil(math.pi * min(model.reach, volume) ** 2), volume)
-
-
-def weight_bytes(lattice_shape: Shape, model: ModelSection) -> int:
+def weight_bytes(lattice_shape: Shape, model: AbstractModelSection) -> int:
     """Weights in training, at the least: with gradient, Adam's two and a mask."""
-    volume = math.prod(lattice_shape)
-    if isinstance(model, DenseSpinSection):
-        return _dense_spin_bytes(lattice_shape, model)
-    if isinstance(model, CouplingSection):
-        is_dense = model.conditioner == "dense"
-        sites = volume if is_dense else 1
-        widths = (sites, *model.hidden, _OUTPUTS[model.name] * sites)
-        kernel = 1 if is_dense else model.kernel_size ** len(lattice_shape)
-        numbers = model.layers * kernel * sum(a * b for a, b in pairwise(widths))
-    elif isinstance(model, CoarseToFineSection):
-        inside = (model.depth - 1) * model.width**2
-        numbers = _seen(volume, model) * model.width + inside
-    elif isinstance(model, PixelCnnSection):
-        window = (2 * model.half_kernel + 1) ** 2
-        numbers = window * model.width * (1 + (model.depth - 2) * model.width)
-    else:
-        numbers = model.channels * (model.kernel_terms + model.features)
-        numbers += model.channels * model.mixing_terms * model.features
-    return 5 * numbers * _SINGLE
-
-
-def _dense_spin_bytes(lattice_shape: Shape, model: DenseSpinSection) -> int:
-    n_spins = math.prod(lattice_shape)
-    if model.name == "hierarchical":
-        n_spins = 2 * max(lattice_shape)  # the frame, which is the largest network
-    units = n_spins * model.width
-    if model.depth == 1:
-        return 5 * n_spins**2 * _SINGLE
-    return 5 * (2 * n_spins * units + (model.depth - 2) * units**2) * _SINGLE
-
-
-def _spin_numbers(lattice_shape: Shape, model: AbstractSpinSection) -> int:
-    """What a network of spins holds of one configuration: what it sees, all layers."""
-    volume = math.prod(lattice_shape)
-    if isinstance(model, CoarseToFineSection):
-        seen = _seen(volume, model)
-        return volume * (seen + 2 * model.depth * model.width)
-    if isinstance(model, PixelCnnSection):
-        window = (2 * model.half_kernel + 1) * (model.half_kernel + 1)
-        return volume * model.width * (window + 2 * model.depth)
-    assert isinstance(model, DenseSpinSection)
-    return volume * (1 + 2 * model.depth * model.width)
+    return 5 * model.weights(lattice_shape) * _SINGLE
 
 
 def measurement_bytes(lattice_shape: Shape) -> int:

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt
 
-from genlat.families import model_sections
-from genlat.families.model_sections import AnyModel
+from genlat.families.named import FAMILIES, AnyModel
 from genlat.runs.file import catalogue
 from genlat.schema import (
     LISTED,
@@ -276,7 +275,7 @@ def needs_samples(estimate: EstimateSection, mcmc: McmcSection | None) -> bool:
 SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {
     "theory": THEORIES,
     "mcmc": (McmcSection,),
-    "model": model_sections.FAMILIES,
+    "model": FAMILIES,
     "train": (TrainSection,),
     "estimate": (EstimateSection,),
     "integration": (IntegrationSection,),

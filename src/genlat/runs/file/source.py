@@ -8,12 +8,7 @@ from typing import Any
 import pydantic
 
 from genlat.errors import RequestError
-from genlat.families.model_sections import (
-    CouplingSection,
-    DenseSpinSection,
-    ModelSection,
-    PixelCnnSection,
-)
+from genlat.families.base import AbstractModelSection
 from genlat.runs.disk import files, inventory
 from genlat.runs.disk.directory import notes, refuse_edited
 from genlat.runs.file.sections import RunConfig
@@ -48,7 +43,7 @@ def checkpoint(directory: Path) -> Path | None:
 def why_unfit(
     directory: Path,
     theory: AbstractTheorySection,
-    model: ModelSection,
+    model: AbstractModelSection,
 ) -> str | None:
     """Why the model trained in `directory` cannot start this run, if it cannot.
 
@@ -68,7 +63,7 @@ def why_unfit(
     files.read_archive(newest)
     if model.nodes and config.theory.shape != theory.shape:
         return f"a conditional model stays on its lattice, {list(config.theory.shape)}"
-    if _knows_its_lattice(model) and config.theory.shape != theory.shape:
+    if model.stays_on_its_lattice and config.theory.shape != theory.shape:
         return f"{model.name} stays on its lattice, {list(config.theory.shape)}"
     return _other_theory(config, theory) or _other_model(config.model, model)
 
@@ -114,19 +109,13 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _knows_its_lattice(model: ModelSection) -> bool:
-    if isinstance(model, CouplingSection):
-        return model.conditioner == "dense"
-    return isinstance(model, PixelCnnSection | DenseSpinSection)
-
-
 def _other_theory(config: RunConfig, theory: AbstractTheorySection) -> str | None:
     other = config.theory
     if other.name != theory.name:
         return f"trained for {other.name}, not for {theory.name}"
-    theirs, ours = (getattr(section, "form", None) for section in (other, theory))
-    if theirs != ours:
-        return f"trained for φ⁴ in form {theirs}, this is form {ours}"
+    if other.couplings != theory.couplings:
+        theirs, ours = (", ".join(x.couplings) for x in (other, theory))
+        return f"trained for {other.name} by {theirs}, this is by {ours}"
     if len(other.shape) != len(theory.shape):
         return f"trained on {list(other.shape)}: another number of dimensions"
     if any(new < old for new, old in zip(theory.shape, other.shape, strict=True)):
@@ -139,7 +128,9 @@ def _other_theory(config: RunConfig, theory: AbstractTheorySection) -> str | Non
     return None
 
 
-def _other_model(other: ModelSection, model: ModelSection) -> str | None:
+def _other_model(
+    other: AbstractModelSection, model: AbstractModelSection
+) -> str | None:
     if other.name != model.name:
         return f"holds a {other.name}, not a {model.name}"
     if model.nodes and other.nodes != model.nodes:

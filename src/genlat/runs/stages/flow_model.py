@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.random as jr
 
@@ -10,13 +9,11 @@ from genlat import lattice
 from genlat.actions.base import AbstractAction
 from genlat.actions.declared import require
 from genlat.errors import RequestError
-from genlat.families import conditioning, gaussian_prior, named
-from genlat.families.base import Shape, Static
-from genlat.families.model_sections import AbstractFlowSection, ModelSection
+from genlat.families import conditioning, gaussian_prior
+from genlat.families.base import AbstractModelSection, Shape, Static
+from genlat.families.flows import AbstractFlowSection
 from genlat.models.base import AbstractFlow, AbstractModel
-from genlat.models.cnf import CNF
 from genlat.models.conditional import Conditional, Trainable
-from genlat.models.flow import Flow
 from genlat.models.symmetrized import (
     AbstractSymmetrized,
     Symmetrized,
@@ -42,7 +39,7 @@ def initial(job: Job) -> Trainable:
     section = job.config.model
     assert section is not None
     model = make(job.config, job.action)
-    static = named.of(section).static(_bare(model))
+    static = section.static(_bare(model))
     directory.note(job.directory, NOTE, static)
     return model
 
@@ -65,12 +62,12 @@ def make(config: RunConfig, action: AbstractAction) -> Trainable:
     model = read(path)
     if section.nodes:
         # its parameters, with this run's number of integration steps
-        static = named.of(section).static(_bare(model))
+        static = section.static(_bare(model))
         blank = _blank(section, config.theory.shape, static)
         leaves = jax.tree.leaves(model)
         return jax.tree.unflatten(jax.tree.structure(blank), leaves)
     there = conditioning.at(model, _nodes(_config(path)), config.theory)
-    carried = named.of(section).carry(_bare(there), action)
+    carried = section.carry(_bare(there), action)
     return _symmetrized(carried, section)
 
 
@@ -120,7 +117,7 @@ def _config(path: Path) -> RunConfig:
 
 
 def _untrained(
-    config: RunConfig, action: AbstractAction, section: ModelSection
+    config: RunConfig, action: AbstractAction, section: AbstractModelSection
 ) -> Trainable:
     key = keys.make(config.seed, Purpose.MODEL)
     # one prior at all nodes, unless one given twice says where it changes
@@ -134,17 +131,17 @@ def _untrained(
             of_phase = "none" if side == "below" else "both"
             wells = "mixed" if section.wells == "mixed" else of_phase
             own = section.model_copy(update={"wells": wells})
-        model = named.of(own).build(here, key)
-        if couplings and isinstance(model, CNF | Flow):  # the same leaves at every node
-            model = eqx.tree_at(lambda flow: flow.prior, model, model.prior.as_pair())
+        model = own.build(here, key)
+        if couplings:
+            model = own.as_node(model)
         return _symmetrized(model, section)
 
     return conditioning.tabulate(section.nodes, build)
 
 
-def _blank(section: ModelSection, shape: Shape, static: Static) -> Trainable:
+def _blank(section: AbstractModelSection, shape: Shape, static: Static) -> Trainable:
     """A model with the leaves of one that is on disk."""
-    one = named.of(section).skeleton(shape, static)
+    one = section.skeleton(shape, static)
     return conditioning.tabulate(
         section.nodes, lambda couplings, side: _symmetrized(one, section)
     )
@@ -154,7 +151,7 @@ def _nodes(config: RunConfig) -> dict[str, tuple[float, ...]]:
     return {} if config.model is None else config.model.nodes
 
 
-def _symmetrized(model: AbstractModel, section: ModelSection) -> AbstractModel:
+def _symmetrized(model: AbstractModel, section: AbstractModelSection) -> AbstractModel:
     if not section.symmetrize:
         return model
     group = lattice.symmetry_group(model.lattice_shape, section.symmetrize)

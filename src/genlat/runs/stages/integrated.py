@@ -1,7 +1,6 @@
 """Models that are integrated: the number of steps is a part of their log q."""
 
-from genlat.models.base import AbstractFlow, AbstractModel
-from genlat.models.cnf import CNF
+from genlat.models.base import AbstractFlow, AbstractIntegratedFlow, AbstractModel
 from genlat.models.symmetrized import Symmetrized
 from genlat.runs.disk import directory
 from genlat.runs.stages.job import Job
@@ -13,7 +12,7 @@ def n_steps(model: AbstractModel) -> int | None:
     """Runge-Kutta steps of a model; None for one that has no integrator."""
     if isinstance(model, Symmetrized):
         return n_steps(model.model)
-    return model.n_steps if isinstance(model, CNF) else None
+    return model.n_steps if isinstance(model, AbstractIntegratedFlow) else None
 
 
 def with_steps(model: AbstractModel, steps: int) -> AbstractFlow:
@@ -23,7 +22,7 @@ def with_steps(model: AbstractModel, steps: int) -> AbstractFlow:
     """
     if isinstance(model, Symmetrized):
         return Symmetrized(with_steps(model.model, steps), model.group)
-    if isinstance(model, CNF):
+    if isinstance(model, AbstractIntegratedFlow):
         return model.with_steps(steps)
     raise TypeError(f"a {type(model).__name__} is not integrated")
 

@@ -7,6 +7,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
+from genlat.families.base import DRAWS
 from genlat.runs.file import slices
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import keys
@@ -35,7 +36,7 @@ class Job:
         """Configurations drawn, or given their log q, at once: a matter of speed."""
         assert self.config.model is not None
         if self.config.estimate.batch is None and jax.default_backend() != "cpu":
-            return slices.DRAWS
+            return DRAWS
         return slices.draws_at_once(
             self.config.model, self.config.estimate, self.config.theory
         )

@@ -13,7 +13,7 @@ from genlat.actions.base import AbstractAction, AbstractScalarAction
 from genlat.errors import RequestError
 from genlat.estimators import weights
 from genlat.families import gaussian_prior
-from genlat.families.model_sections import AbstractFlowSection
+from genlat.families.flows import AbstractFlowSection
 from genlat.models.prior import AbstractPrior
 from genlat.runs.disk import directory
 from genlat.runs.file import fit
@@ -34,7 +34,7 @@ def refuse_unfit(config: RunConfig) -> None:
     model = config.model
     if not isinstance(model, AbstractFlowSection):
         return
-    if model.wells == "auto" and not gaussian_prior.is_normal(model):
+    if model.wells == "auto" and not model.has_normal_prior:
         own = gaussian_prior.settled(model, config.theory.theory().action)
         if reason := fit.misses_choices(own, config.train):
             raise RequestError(

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat.estimators import nmcmc, weights
+from genlat.families.base import DRAWS
 from genlat.models.base import AbstractModel
 from genlat.runs.disk import directory, store
-from genlat.runs.file import slices
 from genlat.runs.file.sections import EstimateSection
 from genlat.runs.stages import integrated, ledger, sampling
 from genlat.runs.stages.job import Job
@@ -103,7 +103,7 @@ def _starts(estimate: EstimateSection) -> range:
     """The first draw of every block."""
     # whole batches, so that a block never draws what the next one throws away; not of
     # `job.at_once`, since blocks must be the same on every device
-    batch = slices.DRAWS if estimate.batch is None else estimate.batch
+    batch = DRAWS if estimate.batch is None else estimate.batch
     return range(0, estimate.samples, batch * max(1, BLOCK // batch))
 
 

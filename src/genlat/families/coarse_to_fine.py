@@ -1,0 +1,117 @@
+"""Spins from coarse to fine."""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from genlat.families.base import Shape, Static, volume
+from genlat.families.spins import AbstractSpinSection, of_spins, why_not_flat
+from genlat.schema import Count, Problem
+from genlat.theories.base import AbstractTheorySection
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PRNGKeyArray
+
+    from genlat.actions.base import AbstractAction
+    from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
+    from genlat.models.base import AbstractModel
+
+
+class CoarseToFineSection(AbstractSpinSection):
+    """Spins on ever finer sublattices, each given the coarser ones."""
+
+    ARCHITECTURE: ClassVar[tuple[str, ...]] = ("width", "depth", "reach")
+    SUMMARIES: ClassVar = {
+        "coarse_to_fine": "spins on ever finer sublattices, heat baths at the end"
+    }
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth")
+
+    name: Literal["coarse_to_fine"] = Field(description="family of the model")
+    width: Count = Field(default=32, description="of the hidden layers")
+    depth: Count = Field(default=2, description="hidden layers")
+    reach: float = Field(
+        default=3.5,
+        ge=1,
+        description="known spins within this distance are seen, in units of a level",
+    )
+
+    def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
+        from genlat.models.autoregressive import classes
+
+        if reason := why_not_flat(theory.shape):
+            yield "model.name", self.name, reason
+        else:
+            try:
+                classes.coarsest(theory.shape)
+            except ValueError as error:
+                yield "theory.shape", list(theory.shape), str(error)
+        yield from super().problems(theory)
+
+    def _seen(self, shape: Shape) -> int:
+        """Known spins that one spin sees, at most."""
+        sites = volume(shape)
+        return min(math.ceil(math.pi * min(self.reach, sites) ** 2), sites)
+
+    def training_numbers(self, shape: Shape) -> int:
+        return 3 * self.sampling_numbers(shape)
+
+    def sampling_numbers(self, shape: Shape) -> int:
+        return volume(shape) * (self._seen(shape) + 2 * self.depth * self.width)
+
+    def weights(self, shape: Shape) -> int:
+        inside = (self.depth - 1) * self.width**2
+        return self._seen(shape) * self.width + inside
+
+    def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "CoarseToFine":
+        spins = of_spins(action)
+        # whether the theory, or one of the nodes, has a field
+        nodes = self.nodes.get("field", ())
+        biased = bool(spins.field != 0) or any(node != 0 for node in nodes)
+        return self._model(spins.lattice_shape, spins.beta, spins.field, biased, key)
+
+    def carry(
+        self, trained: "AbstractModel", action: "AbstractAction"
+    ) -> "CoarseToFine":
+        import jax.random as jr
+
+        from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
+        from genlat.training import transfer
+
+        assert isinstance(trained, CoarseToFine)
+        return transfer.refine(trained, self.build(action, jr.key(0)))
+
+    def static(self, model: "AbstractModel") -> Static:
+        from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
+
+        assert isinstance(model, CoarseToFine)
+        return {"biased": model.is_biased}
+
+    def skeleton(self, lattice_shape: Shape, static: Static) -> "CoarseToFine":
+        import jax.numpy as jnp
+        import jax.random as jr
+
+        one, biased = jnp.asarray(1.0, float), static["biased"]
+        return self._model(lattice_shape, one, one * biased, biased, jr.key(0))
+
+    def _model(
+        self,
+        shape: Shape,
+        beta: "Float[Array, '']",
+        field: "Float[Array, '']",
+        biased: bool,
+        key: "PRNGKeyArray",
+    ) -> "CoarseToFine":
+        from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
+
+        return CoarseToFine(
+            shape,
+            beta,
+            field,
+            depth=self.depth,
+            width=self.width,
+            reach=self.reach,
+            biased=biased,
+            key=key,
+        )
