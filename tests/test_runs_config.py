@@ -1,9 +1,11 @@
 """Run files: what is accepted, and one line for everything that is not."""
 
+import io
 import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from config_for_tests import GOOD, load, refusals
@@ -225,12 +227,16 @@ def test_init_must_be_a_fitting_run(tmp_path):
     files.write_json(source / "notes.json", {})
     assert f"{newest}: damaged; delete it" in why([])
     files.write_sealed(newest, b"")
+    assert f"{newest}: damaged; delete it" in why([])
+    archive = io.BytesIO()
+    np.savez(archive)
+    files.write_sealed(newest, archive.getvalue())
     assert "cannot be made smaller" in why(["theory.shape=[6, 3]"])
     assert "another number of dimensions" in why(["theory.shape=[6, 4, 4]"])
     assert "features = 8, this file says 6" in why(["model.features=6"])
     form_b = GOOD.replace("kappa", "m2").replace("lam =", "lam_b =")
     (source / "config.toml").write_text(form_b)
-    assert "form B, this is form A" in why([])
+    assert "by m2, lam_b, this is by kappa, lam" in why([])
     (source / "config.toml").write_text(GOOD)
     assert "less symmetric" in why(["theory.shape=[8, 8]"])
     run = load(tmp_path, GOOD, [f"model.init={source}", "theory.shape=[8, 6]"])

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,8 +209,12 @@ def read_archive(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
 
     **Raises:** `DamagedError` if the file is not what was written under this name.
     """
-    with np.load(io.BytesIO(read_sealed(path))) as archive:
-        found = dict(archive)
+    try:
+        with np.load(io.BytesIO(read_sealed(path))) as archive:
+            found = dict(archive)
+    # no archive, though sealed
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"{path}: damaged; delete it") from error
     record = str(found.pop(RECORD, path.stem))  # not noted before 2026-11-27
     if record != path.stem:
         raise DamagedError(f"{path}: is {record} under another name; delete it")
