@@ -1,0 +1,158 @@
+"""What every family of models must keep: a line in `SECTIONS` buys all of it."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from genlat import exact
+from genlat.estimators import weights
+from genlat.families import named
+from genlat.families.cnf import CnfSection
+from genlat.families.coarse_to_fine import CoarseToFineSection
+from genlat.families.coupling import CouplingSection
+from genlat.families.dense_spins import DenseSpinSection
+from genlat.families.pixelcnn import PixelCnnSection
+from genlat.models.base import AbstractFlow, AbstractIntegratedFlow
+from genlat.runs.disk import checkpoint
+from genlat.runs.file import catalogue
+from genlat.theories.ising import IsingSection
+from genlat.theories.phi4 import Phi4Section
+from genlat.training import loop
+from genlat.training.objectives import (
+    ForwardKL,
+    PathForwardKL,
+    PathReverseKL,
+    ReinforceReverseKL,
+)
+
+FIELD = Phi4Section(name="phi4", shape=(4, 4), kappa=0.17, lam=0.4)
+SPINS = IsingSection(name="ising", shape=(4, 4), beta=0.15)
+LAYERS = {"layers": 2, "hidden": (4,)}
+SECTIONS = {
+    "cnf": CnfSection(n_steps=4, features=3, channels=2),
+    "realnvp": CouplingSection(name="realnvp", **LAYERS),
+    "nice": CouplingSection(name="nice", **LAYERS),
+    "spline": CouplingSection(name="spline", **LAYERS),
+    "dense": CouplingSection(name="realnvp", conditioner="dense", **LAYERS),
+    "normal": CouplingSection(name="realnvp", prior="normal", **LAYERS),
+    "coarse_to_fine": CoarseToFineSection(name="coarse_to_fine", width=4),
+    "pixelcnn": PixelCnnSection(name="pixelcnn", width=4, half_kernel=1),
+    "made": DenseSpinSection(name="made", width=4),
+    "hierarchical": DenseSpinSection(name="hierarchical", width=4),
+}
+every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+
+
+def theory_of(section):
+    return FIELD if FIELD.SPACE in section.SPACES else SPINS
+
+
+def built(section):
+    """A model with generic parameters, in the precision of training."""
+    model = section.build(theory_of(section).theory().action, jr.key(3))
+    leaves, tree = jax.tree.flatten(model)
+    keys = jr.split(jr.key(4), len(leaves))
+    return jax.tree.unflatten(
+        tree,
+        [
+            x + 0.02 * jr.normal(key, x.shape, x.dtype)
+            if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim  # no couplings
+            else x
+            for x, key in zip(leaves, keys, strict=True)
+        ],
+    )
+
+
+def leaves_of(model):
+    return [np.asarray(x) for x in jax.tree.leaves(model)]
+
+
+def test_every_family_is_tried():
+    assert {type(section) for section in SECTIONS.values()} == {*named.FAMILIES}
+    assert {section.name for section in SECTIONS.values()} == catalogue.MODELS.keys()
+    names = [name for family in named.FAMILIES for name in family.SUMMARIES]
+    assert len(names) == len({*names})
+
+
+@every
+def test_facts_are_those_of_the_model(section):
+    model = built(section)
+    assert list(section.problems(theory_of(section))) == []
+    assert model.lattice_shape == theory_of(section).shape
+    assert section.has_slope == isinstance(model, AbstractFlow)
+    assert section.is_integrated == isinstance(model, AbstractIntegratedFlow)
+    fields = type(section).model_fields.keys()
+    assert {*section.ARCHITECTURE, *section.SIZES} <= fields
+    phis = np.ones((2, *model.lattice_shape), np.float32)
+    reason = PathForwardKL(jnp.asarray(phis)).why_unfit(model)
+    assert (reason is None) == section.PULLS_BACK
+
+
+@every
+def test_weights_are_as_many_as_it_says(section):
+    """At the least, and not by orders: what memory is reckoned with."""
+    there = sum(
+        x.size for x in leaves_of(built(section)) if np.issubdtype(x.dtype, np.floating)
+    )
+    said = section.weights(theory_of(section).shape)
+    assert 0 < said < 2 * there
+    assert there < 6 * said + 4 * 16  # biases, and the prior's, one for every mode
+
+
+@every
+def test_both_directions_agree_and_q_is_normalised(section):
+    """ln Z by its draws is the exact one: log q is a density, and theirs."""
+    action, model = theory_of(section).theory().action, built(section)
+    keys = jr.split(jr.key(7), 4000)
+    phis, log_q = jax.jit(lambda keys: model.sample_batch(keys))(keys)
+    again = jax.jit(lambda phis: model.log_prob_batch(phis))(phis)
+    np.testing.assert_allclose(again, log_q, atol=2e-3)
+    log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+    found = weights.log_z(np.asarray(log_w))
+    assert found.error < 0.05
+    known = exact.known(action)["log_z"]
+    assert abs(found.value - known.value) < 5 * found.error
+
+
+@every
+def test_what_is_on_disk_comes_back(section, tmp_path):
+    model = built(section)
+    checkpoint.save(tmp_path, 1, model)
+    blank = section.skeleton(model.lattice_shape, section.static(model))
+    found = checkpoint.load_newest(tmp_path, blank)
+    assert jax.tree.structure(found) == jax.tree.structure(model)
+    for a, b in zip(leaves_of(found), leaves_of(model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    as_node = section.as_node(model)
+    assert as_node.lattice_shape == model.lattice_shape
+
+
+@every
+def test_a_trained_model_is_a_first_guess(section):
+    """On the same theory it is what it was; elsewhere, if it may, of its shape."""
+    theory, model = theory_of(section), built(section)
+    carried = section.carry(model, theory.theory().action)
+    for a, b in zip(leaves_of(carried), leaves_of(model), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    if section.stays_on_its_lattice:
+        return
+    larger = theory.model_copy(update={"shape": (8, 8)})
+    assert section.carry(model, larger.theory().action).lattice_shape == (8, 8)
+
+
+@every
+def test_it_can_be_trained(section):
+    """By what its draws allow: the gradient is finite, and some of it is not 0."""
+    action, model = theory_of(section).theory().action, built(section)
+    settings = loop.Settings(steps=1, batch=8)
+    objectives = [PathReverseKL() if section.has_slope else ReinforceReverseKL()]
+    if not section.has_slope:
+        phis = theory_of(section).theory().start(jr.key(1), 16, jnp.dtype(float))
+        objectives.append(ForwardKL(jnp.asarray(phis)))
+    for objective in objectives:
+        state = loop.init(model, settings, jr.key(2))
+        _, found = loop.run_chunk(state, action, objective, settings, 1)
+        assert np.all(np.isfinite(found["grad_norm"]))
+        assert np.all(found["grad_norm"] > 0)
