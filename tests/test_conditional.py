@@ -53,6 +53,13 @@ def test_a_node_given_twice_is_a_jump(family):
     np.testing.assert_allclose(above, 0.3, atol=1e-9)
 
 
+def test_at_a_node_given_twice_it_is_the_one_above(family):
+    """Exactly there an interval ends and one of the same value begins: no 0/0."""
+    first = leaves_of(a_model((4, 6)))
+    np.testing.assert_allclose(leaves_of(family.at(0.25)) - first, 0.3, atol=1e-12)
+    np.testing.assert_array_equal(family.weights(0.25), [0, 0, 0, 1, 0])
+
+
 def test_outside_it_is_the_model_of_the_last_node(family):
     for outside, end in [(0.0, 0.1), (0.7, 0.4)]:
         np.testing.assert_array_equal(

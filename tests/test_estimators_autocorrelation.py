@@ -124,6 +124,15 @@ def test_subtracting_the_mean_is_undone_in_short_runs():
     assert abs(bias(raw)[0]) > 5 * noise
 
 
+def test_the_bias_of_tau_int_is_what_its_window_cuts_off():
+    """Of ρ = r^t, what lies beyond W: Σ_{t>W} r^t, to the precision of an estimate."""
+    r = 0.8
+    (values,) = _chains(r, (1, 8, 4000), seed=9)
+    found = autocorrelation.analyse(values)
+    cut = r ** (found.window + 1) / (1 - r)
+    assert found.tau_int.bias == pytest.approx(-cut, rel=0.3)
+
+
 def test_tau_int_is_not_capped():
     """A τ_int of 500 in a chain of 10⁵."""
     r = 999 / 1001

@@ -135,3 +135,22 @@ def test_neighbours_that_hardly_overlap_have_no_error():
         # E of S_0 + t E along a path of one step
         path = integration.along(np.array([0.0, 1.0]), [-log_w_0, -log_w_1], 0.3)
         assert bool(path.log_z[-1].flaw) == is_flawed
+
+
+@pytest.mark.parametrize("side", ["q", "p"])
+def test_influences_are_what_a_draw_more_would_do(side):
+    """Of ratios of both sides: by leaving single draws out, sign included."""
+    rng = np.random.default_rng(12)
+    log_w_q, log_w_p = 0.5 * rng.normal(size=400), 0.5 * rng.normal(size=(8, 50))
+    whole = two_sided.mode_weight(log_w_q, log_w_p)
+    index = 7
+    if side == "q":
+        found = whole.influences[two_sided.Q].ravel()
+        less = two_sided.mode_weight(np.delete(log_w_q, index), log_w_p)
+    else:
+        found = whole.influences[two_sided.P].ravel()
+        others = np.delete(log_w_p.ravel(), index)[None]
+        less = two_sided.mode_weight(log_w_q, others)
+    # of n draws one moves the mean by its influence over n - 1
+    moved = (whole.value - less.value) * (found.size - 1)
+    assert moved == pytest.approx(found[index], rel=1e-9)

@@ -1,5 +1,7 @@
 """The chain runner: reproducible whatever the chunks, tuned, free of NaN, right."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -61,6 +63,15 @@ def test_two_chunks_are_one():
     # a wrong `start` would show
     _, repeated = run(first_states, kernel, 0, 10)
     assert not np.array_equal(repeated["phi2"], second["phi2"])
+
+
+def test_chains_that_start_alike_part_while_they_thermalise():
+    """Every chain has random numbers of its own, from the first step on."""
+    _, kernel = small_states(1)
+    phis = jnp.broadcast_to(jnp.ones((4, 6), FLOAT32), (5, 4, 6))
+    _, states = thermalise(kernel, phis, jr.key(4), n_therm=8)
+    pairs = itertools.combinations(np.asarray(states.phi), 2)
+    assert min(np.abs(a - b).max() for a, b in pairs) > 0.01
 
 
 def test_a_chain_does_not_depend_on_the_others(monkeypatch):

@@ -55,6 +55,21 @@ def test_it_is_the_stated_density():
     np.testing.assert_allclose(mixture.score_modes(phis), in_modes(phis), rtol=1e-9)
 
 
+def test_a_phase_is_chosen_by_a_number_of_its_own():
+    """Of two phases around 0 and nine times as wide the zero mode is as wide as both.
+
+    Were the choice made by the bits of the first mode's noise, the wide phase would be
+    drawn where that is small, and its variance 40 % off.
+    """
+    narrow, wide = (GaussianPair(x * a_spectrum(SHAPE), 1e-6) for x in (1.0, 9.0))
+    mixture = PhaseMixture(narrow, wide, SHARE)
+    modes, _ = eqx.filter_jit(mixture.sample_modes)(jr.split(jr.key(3), 40_000))
+    squares = modes**2 / a_spectrum(SHAPE)[:, None]
+    error = jnp.std(squares, axis=1) / math.sqrt(40_000)
+    expected = (1 - SHARE) + 9 * SHARE
+    assert jnp.max(jnp.abs(jnp.mean(squares, axis=1) - expected) / error) < 4.5
+
+
 def test_draws_are_of_both_phases():
     mixture = a_mixture()
     n = 40_000

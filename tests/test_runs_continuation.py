@@ -78,6 +78,19 @@ def test_another_run_is_refused(short, overrides, expected):
     assert expected in line
 
 
+@pytest.mark.parametrize("damage", ["flipped", "older"])
+def test_a_damaged_checkpoint_is_not_taken_up(short, tmp_path, damage):
+    run = tmp_path / "run"
+    shutil.copytree(short, run)
+    *_, newest = sorted(run.glob("checkpoints/*"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    older = run.glob("checkpoints/step-00000000*")
+    newest.write_bytes(content if damage == "flipped" else next(older).read_bytes())
+    with pytest.raises(DamagedError, match=newest.name):
+        continuation.plan(run, ["train.steps=20"])
+
+
 def test_a_continued_training_is_not_begun_from_nothing(short, tmp_path):
     found = continuation.plan(short, ["train.steps=20"])
     pipeline.go_on(found, tmp_path / "further", QUIET)

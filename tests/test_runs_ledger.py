@@ -12,6 +12,7 @@ import pytest
 
 from config_for_tests import load
 from genlat.report import ledger as drawn
+from genlat.report import ledger as page_ledger
 from genlat.runs import findings
 from genlat.runs.disk import directory, metrics, store
 from genlat.runs.stages import environment, integrated, ledger, sample_stage
@@ -220,6 +221,13 @@ def test_an_error_costs_what_its_method_needs(job, hand):
     assert prices["seconds_at_unit_error"]["log_z"] == pytest.approx(whole)
     entropy = prices["seconds_at_unit_error"]["entropy_density"]
     assert entropy["hmc_integration"] == pytest.approx(100_000_001 / 4)
+
+
+def test_the_page_says_what_compiled_apart():
+    """Of a stage of 9 seconds in which 4 compiled, 5 are shown as running."""
+    cost = {"train_seconds": 9.0, "compile_seconds": {"train": 4.0}}
+    (row,) = page_ledger.rows(cost)
+    assert (row.seconds, row.compile_seconds, row.running) == (9.0, 4.0, 5.0)
 
 
 def test_time_within_time_counts_once():

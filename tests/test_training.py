@@ -163,6 +163,16 @@ def test_training_approaches_the_target():
     assert metrics["ess"][:5].mean() < 0.9
 
 
+def test_the_schedule_ends_where_it_says():
+    settings = loop.Settings(steps=40, batch=8, learning_rate=3e-3, warmup=4)
+    schedule = settings.schedule()
+    assert float(schedule(0)) == 0
+    assert float(schedule(4)) == pytest.approx(3e-3)
+    end = settings.final_fraction * 3e-3
+    assert float(schedule(40)) == pytest.approx(end, rel=1e-5)
+    assert float(schedule(39)) > end
+
+
 def test_settings_refuse_nonsense():
     with pytest.raises(ValueError, match="batch must be positive, got 0"):
         loop.Settings(steps=1, batch=0)
