@@ -125,12 +125,13 @@ def test_subtracting_the_mean_is_undone_in_short_runs():
 
 
 def test_the_bias_of_tau_int_is_what_its_window_cuts_off():
-    """Of ρ = r^t, what lies beyond W: Σ_{t>W} r^t, to the precision of an estimate."""
+    """Of ρ = r^t, what lies beyond W: Σ_{t>W} r^t, and low by it."""
     r = 0.8
     (values,) = _chains(r, (1, 8, 4000), seed=9)
     found = autocorrelation.analyse(values)
     cut = r ** (found.window + 1) / (1 - r)
-    assert found.tau_int.bias == pytest.approx(-cut, rel=0.3)
+    # with its own r, to the power of W: known to a factor of two
+    assert -2 * cut < found.tau_int.bias < -cut / 2
 
 
 def test_tau_int_is_not_capped():

@@ -61,8 +61,8 @@ def test_a_phase_is_chosen_by_a_number_of_its_own():
     Were the choice made by the bits of the first mode's noise, the wide phase would be
     drawn where that is small, and its variance 40 % off.
     """
-    narrow, wide = (GaussianPair(x * a_spectrum(SHAPE), 1e-6) for x in (1.0, 9.0))
-    mixture = PhaseMixture(narrow, wide, SHARE)
+    narrow = GaussianPair(a_spectrum(SHAPE), 1e-6)
+    mixture = PhaseMixture(narrow, GaussianPair(9 * a_spectrum(SHAPE)), SHARE)
     modes, _ = eqx.filter_jit(mixture.sample_modes)(jr.split(jr.key(3), 40_000))
     squares = modes**2 / a_spectrum(SHAPE)[:, None]
     error = jnp.std(squares, axis=1) / math.sqrt(40_000)

@@ -125,7 +125,7 @@ lam = 0.1
         (f"{MODEL}symmetrize = ['sign', 'sign']", "names a group twice"),
         (
             f"{MODEL}name = 'realnvp'\nfeatures = 3",
-            "model.features = 3: not a field of this model; it has init",
+            "model.features = 3: not a field of this model; it has name, init",
         ),
         (f"{MODEL}name = 'realnvps'", "unknown model; did you mean realnvp?"),
         (

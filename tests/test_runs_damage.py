@@ -239,6 +239,32 @@ def test_a_lost_checkpoint_is_missed_and_made_again(run, original):
     )
 
 
+@pytest.mark.parametrize("kind", ["chain", "flow"])
+def test_a_block_of_another_run_is_none_of_this_one(run, original, tmp_path, kind):
+    """Sound, under its own name, and of another seed."""
+    path = store.paths(run, kind)[0]
+    block = store.read(path)
+    theirs = {**block.attributes, "fingerprint": "another"}
+    store.write(path, block._replace(attributes=theirs))
+    with pytest.raises(DamagedError, match=f"{path}: belongs to another run"):
+        arrays(run)
+    if kind == "flow":
+        with pytest.raises(DamagedError, match="belongs to another run"):
+            fluctuations.study([run], 4)
+    else:
+        with pytest.raises(DamagedError, match="belongs to another run"):
+            stored_chains.paths(run)
+
+
+def test_results_of_another_run_are_none_of_this_one(run):
+    content = files.read_json(run / "results.json")
+    content["config"]["seed"] += 1
+    files.write_json(run / "results.json", content)
+    for reader in (records.read, lambda path: pipeline.resume(path, QUIET)):
+        with pytest.raises(DamagedError, match=r"\.json: of another run, whose s"):
+            reader(run)
+
+
 @pytest.mark.parametrize("kind", ["ensembles", "checkpoints"])
 def test_a_folder_that_is_gone_is_made_again(run, original, kind):
     """As the advice for a damaged log says: delete all of checkpoints."""

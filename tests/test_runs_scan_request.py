@@ -215,7 +215,7 @@ def number(value, error):
         ("theory.m2", {"name": "phi4", "m2": 0.1, "g": 0.02}, -12 * 0.7),
         (
             "theory.mu2",
-            {"name": "double_well", "m0": 0.5, "mu2": 1.0, "spacing": 0.2},
+            {"name": "double_well", "m0": 0.5, "mu2": 1.0, "lam": 0.1, "spacing": 0.2},
             -24 * 0.2 * 0.25 * 0.7,
         ),
     ],

@@ -50,7 +50,10 @@ def changed(**lines):
     [
         (["theory.shape=[4, 4, 4]"], "wants two extents, shape is [4, 4, 4]: use made"),
         (["theory.shape=[14, 14]"], "theory.shape = [14, 14]: halving (14, 14) while"),
-        (["train.gradient=path"], "forward_kl: the spins that a coarse_to_fine draws"),
+        (
+            ["train.gradient=path"],
+            "forward_kl: the spins ±1 that a coarse_to_fine dr",
+        ),
         (["train.objective=reverse_kl"], "have no derivative; use reinforce"),
         (["train.objective=symmetric_kl"], "use forward_kl with total, or reverse_kl"),
         (["model.wells=one"], 'model.wells = "one": not a field of this model; it'),

@@ -83,6 +83,8 @@ def resume(path: Path | str, screen: Screen) -> dict[str, Any]:
 def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
     config = begun.read(path)
     finished = files.read_json(path / "results.json")
+    plain = config.model_dump(mode="json", exclude_none=True)
+    inventory.refuse_foreign_results(path, finished, plain)
     lost = inventory.missing(path)
     if finished and not lost:  # which needs no lock, so nothing to write
         screen.say(f"{path}: already finished")

@@ -90,7 +90,8 @@ class Record:
     def _blocks(self, kind: str) -> list[store.Block]:
         """All of them: of a finished run, those that it had."""
         inventory.refuse_missing(self.directory, kind)
-        return store.read_all(self.directory, kind)
+        fingerprint = inventory.fingerprint(self.directory, kind)
+        return store.read_all(self.directory, kind, fingerprint)
 
 
 def read(directory: Path | str) -> Record:
@@ -105,6 +106,7 @@ def read(directory: Path | str) -> Record:
         runs_directory.refuse_edited(directory, content, noted)
     config = tomllib.loads(content.decode())
     results = files.read_json(directory / "results.json")
+    inventory.refuse_foreign_results(directory, results, config)
     lines = metrics.read(directory)
     inventory.refuse_short_log(directory, len(lines))
     return Record(directory, config, results, _columns(lines))

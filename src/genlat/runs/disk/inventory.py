@@ -4,18 +4,18 @@ Blocks and checkpoints know whether they are sound; only the run knows how many 
 are. No JAX here.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from genlat.errors import DamagedError
-from genlat.runs.disk import directory, metrics
+from genlat.runs.disk import directory, metrics, store
 
 NOTE = "records"
+BLOCKS = ("chain", "flow", "nmcmc", "target", "path")
 _PATTERNS = {  # of the records of each kind, in a run directory
-    **{
-        kind: f"ensembles/{kind}-?????.h5"
-        for kind in ("chain", "flow", "nmcmc", "target", "path")
-    },
+    **{kind: f"ensembles/{kind}-?????.h5" for kind in BLOCKS},
     "checkpoint": "checkpoints/step-*.checkpoint",
 }
 
@@ -37,7 +37,19 @@ def take(run_directory: Path) -> dict[str, Any]:
         for kind, pattern in _PATTERNS.items()
     }
     found["checkpoint"] = found["checkpoint"][-1:]  # the others are for accidents
-    return {**found, "steps": len(metrics.read(run_directory))}
+    whose = {
+        kind: store.look_into(run_directory / found[kind][0]).attributes["fingerprint"]
+        for kind in BLOCKS
+        if found[kind]
+    }
+    steps = len(metrics.read(run_directory))
+    return {**found, "steps": steps, "fingerprints": whose}
+
+
+def fingerprint(run_directory: Path, kind: str) -> str | None:
+    """Of the blocks of a finished run; None where nothing is noted."""
+    noted = directory.notes(run_directory).get(NOTE, {})
+    return noted.get("fingerprints", {}).get(kind)
 
 
 def missing(run_directory: Path, *kinds: str) -> list[Path]:
@@ -58,6 +70,24 @@ def refuse_missing(run_directory: Path, *kinds: str) -> None:
     """
     if lost := missing(run_directory, *kinds):
         raise DamagedError(lost_line(run_directory, lost))
+
+
+def refuse_foreign_results(
+    run_directory: Path, results: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+    """Results are of the run file beside them.
+
+    **Raises:** `DamagedError`.
+    """
+    ours = json.loads(json.dumps(config))  # TOML and Pydantic have other sequences
+    theirs = results.get("config", ours)
+    for name in dict.fromkeys([*ours, *theirs]):
+        if theirs.get(name) != ours.get(name):
+            raise DamagedError(
+                f"{run_directory / 'results.json'}: of another run, whose {name} is "
+                f"not that of config.toml; delete it, and `genlat resume "
+                f"{run_directory}` makes it again"
+            )
 
 
 def lost_line(run_directory: Path, lost: list[Path]) -> str:

@@ -112,11 +112,14 @@ def _log_weights(path: Path) -> Float[np.ndarray, " n"]:
     """-S - ln q of every draw of the model.
 
     **Raises:** `RequestError` if there are none, or if one is NaN or +inf;
-    `DamagedError` if some are gone.
+    `DamagedError` if some are gone, or of another run.
     """
     inventory.refuse_missing(path, "flow")
     names = ("action", "log_q")
-    blocks = [store.read(block, names) for block in store.paths(path, "flow")]
+    whose = inventory.fingerprint(path, "flow")
+    blocks = [
+        store.read_own(block, whose, names) for block in store.paths(path, "flow")
+    ]
     flow = store.joined(blocks, sample_axis=0)
     if not all(name in flow for name in names):
         raise RequestError(f"{path}: has no draws of a model, and Z needs them")

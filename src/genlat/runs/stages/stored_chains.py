@@ -21,6 +21,9 @@ def paths(directory: Path) -> list[Path]:
     """
     inventory.refuse_missing(directory, "chain")
     found = store.paths(directory, "chain")
+    fingerprint = inventory.fingerprint(directory, "chain")
+    for path in found:
+        store.read_own(path, fingerprint)  # what it says of itself, no arrays
     if not found:
         raise RequestError(f"{directory}: its chain has not been run")
     return found
