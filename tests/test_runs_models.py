@@ -216,6 +216,9 @@ def test_data_of_another_run(tmp_path):
     block = store.read(store.path(other, "chain", 0))
     block.attributes["fingerprint"] = "another"
     store.write(store.path(other, "chain", 0), block)
+    noted = directory.notes(other)["records"]
+    noted["fingerprints"]["chain"] = "another"
+    directory.note(other, "records", noted)
     with pytest.raises(RequestError, match="not the chains that training began with"):
         pipeline.resume(out, QUIET)
 

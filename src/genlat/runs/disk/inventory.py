@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genlat.errors import DamagedError
-from genlat.runs.disk import directory, metrics, store
+from genlat.runs.disk import directory, metrics
 
 NOTE = "records"
 BLOCKS = ("chain", "flow", "nmcmc", "target", "path")
@@ -29,6 +29,8 @@ def note(run_directory: Path) -> None:
 
 def take(run_directory: Path) -> dict[str, Any]:
     """The records that are there, by kind, and the number of logged steps."""
+    from genlat.runs.disk import store  # HDF5, which checks of run files do without
+
     found: dict[str, Any] = {
         kind: [
             str(path.relative_to(run_directory))
@@ -80,7 +82,7 @@ def refuse_foreign_results(
     **Raises:** `DamagedError`.
     """
     ours = json.loads(json.dumps(config))  # TOML and Pydantic have other sequences
-    theirs = results.get("config", ours)
+    theirs = results.get("config") or ours
     for name in dict.fromkeys([*ours, *theirs]):
         if theirs.get(name) != ours.get(name):
             raise DamagedError(
