@@ -12,6 +12,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "reproductions" / "scaling"
 sys.path.insert(0, str(FOLDER))
+# imported from there, hence below
 import scaling  # noqa: E402
 import scaling_measures as measures  # noqa: E402
 

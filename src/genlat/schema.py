@@ -46,14 +46,15 @@ def _absolute_unless(*words: str) -> AfterValidator:
     def absolute(path: str) -> str:
         if path in words:
             return path
-        if "\0" in path or (not path.isascii() and not _is_utf8(path)):
+        if "\0" in path or (not path.isascii() and not is_text(path)):
             raise ValueError("no path: it has a character that none can have")
         return str(Path(path).absolute())
 
     return AfterValidator(absolute)
 
 
-def _is_utf8(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether it can be written; an undecodable byte of a command line cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

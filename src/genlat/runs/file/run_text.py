@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genlat.errors import RequestError
+from genlat.schema import is_text
 
 DEEPEST = 10  # tables and lists in one another; a run file needs four
 LONGEST = 120  # characters of a value that are shown
@@ -55,7 +56,7 @@ def unworkable(data: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
     while pending:
         place, value = pending.pop()
         field = ".".join(place)
-        if not field.isascii() and not _is_text(field):
+        if not field.isascii() and not is_text(field):
             yield field.encode(errors="backslashreplace").decode(), "...", "no text"
         elif len(place) > DEEPEST:
             yield ".".join(place[:2]), "...", "nested too deep"
@@ -65,15 +66,6 @@ def unworkable(data: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
             pending += [((*place, str(k)), x) for k, x in enumerate(value)][::-1]
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             yield field, value, "should be an integer of at most 64 bits"
-
-
-def _is_text(name: str) -> bool:
-    """Whether it can be written; an undecodable byte of a command line cannot."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def shown(value: Any) -> str:
