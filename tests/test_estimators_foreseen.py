@@ -130,6 +130,52 @@ def test_it_is_known_better_than_from_the_draws():
     assert np.mean(ours) == pytest.approx(np.std(values), rel=0.17)
 
 
+@pytest.mark.parametrize(
+    ("ess", "of", "rel"), [(0.9, "log_z", 0.1), (0.99, "ess", 0.3), (0.3, "mean", 0.2)]
+)
+def test_how_well_draws_will_know_their_error(ess, of, rel):
+    """Against the fourth moment of their own influences, median of 20 replicas."""
+    n, m, ours, theirs = 100_000, 8000, [], []
+    for k in range(20):
+        rng = np.random.default_rng([9, k])
+        u = foreseen.met(lognormal(ess, m, rng), n)
+        w = np.exp(lognormal(ess, n, rng, of_p=False))
+        x, y = rng.normal(size=m), rng.normal(size=n)
+        a, b = {
+            "log_z": (np.ones(m), np.ones(n)),
+            "ess": (2 - u * ess, 2 - w * ess),
+            "mean": (x, y),
+        }[of]
+        ours.append(foreseen.freedom_of_draws(u, a, n, m))
+        theirs.append(spread.of_independent(w * b - np.mean(w * b)).freedom)
+    assert np.median(ours) == pytest.approx(np.median(theirs), rel=rel)
+
+
+def test_how_well_a_chain_will_know_its_error():
+    """Times of 60 chains of 2000 steps, all at u = 1/4 where three in four are refused.
+
+    Influences are then t a with exponential t and normal a, of kurtosis 6 x 3.
+    """
+    rng = np.random.default_rng(10)
+    a = rng.normal(size=4000)
+    found = foreseen.freedom_of_steps(np.full(4000, 4.0), a, 120_000, 4000)
+    n_kept, theirs = 120_000 // 4, []
+    for _ in range(20):
+        times = rng.geometric(1 / 4, n_kept)
+        d, _ = spread.shape(times * rng.normal(size=n_kept))
+        theirs.append(2 / (d - 1 / n_kept))
+    assert found == pytest.approx(np.mean(theirs), rel=0.25)
+
+
+def test_no_weight_is_too_large_to_foresee_a_freedom():
+    for lower in (-700.0, 0.0, 700.0):
+        u = foreseen.ratio(np.array([lower, 0.0, 1.0]))
+        for of in (foreseen.freedom_of_draws, foreseen.freedom_of_steps):
+            found = of(u, np.array([1.0, 2.0, 4.0]), 1000, 3)
+            assert 2 <= found <= 1000
+            assert of(u, np.zeros(3), 1000, 3) == np.inf
+
+
 def test_correlated_samples_know_less():
     u, a = np.exp(lognormal(0.5, 4000, np.random.default_rng(5))), np.ones(4000)
     many = foreseen.importance(u, a, 1000, 4000)

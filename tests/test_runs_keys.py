@@ -11,7 +11,13 @@ import genlat
 from config_for_tests import load
 from genlat.runs import records
 from genlat.runs.disk import directory
-from genlat.runs.stages import chain_stage, sample_stage, sampling, train_stage
+from genlat.runs.stages import (
+    chain_stage,
+    sample_stage,
+    sampling,
+    steps_stage,
+    train_stage,
+)
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
 from genlat.runs.stages.screen import Screen
@@ -99,7 +105,8 @@ def test_the_pilot_has_draws_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(sample_stage, "BLOCK", 100)
     directory.create(tmp_path / "run", run)
     job = Job(tmp_path / "run", run, run.theory.theory(), QUIET)
-    sample_stage.run(job, run.model.build(job.action, jr.key(0)))
+    model = run.model.build(job.action, jr.key(0))
+    sample_stage.run(job, steps_stage.run(job, model))
     pilot, estimate = (
         jr.key_data(jr.fold_in(jr.key(3), purpose)).tobytes()
         for purpose in (Purpose.PILOT, Purpose.FLOW)

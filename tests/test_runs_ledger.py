@@ -15,7 +15,7 @@ from genlat.report import ledger as drawn
 from genlat.report import ledger as page_ledger
 from genlat.runs import findings
 from genlat.runs.disk import directory, metrics, store
-from genlat.runs.stages import environment, integrated, ledger, sample_stage
+from genlat.runs.stages import environment, ledger, sample_stage, steps_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock, Spent
@@ -157,18 +157,17 @@ def test_a_training_gone_on_with_is_a_part_of_the_whole(job, hand):
 
 def test_the_choice_of_steps_is_a_cost_of_the_draws(job, hand, monkeypatch):
     """Booked where it is made, once, and counted for every draw."""
-    choice = sample_stage.integrator.Choice(4, 0.0, 0.0, 1.0)
+    choice = steps_stage.integrator.Choice(4, 0.0, 0.0, 1.0)
 
-    def choose(job, model, start):
+    def choose(log_w_at, start, n_samples):
         assert start == 4
         hand.move(SPENT["steps"])
         return choice
 
-    monkeypatch.setattr(integrated, "as_sampled", lambda job, model: model)
-    monkeypatch.setattr(sample_stage, "_choose_steps", choose)
-    monkeypatch.setattr(sample_stage, "_flow", lambda job, model: None)
+    monkeypatch.setattr(steps_stage.target_stage, "is_wanted", lambda job: False)
+    monkeypatch.setattr(steps_stage.integrator, "choose", choose)
     for _ in range(2):
-        sample_stage.run(job, a_model((4, 2), n_steps=4))
+        steps_stage.run(job, a_model((4, 2), n_steps=4))
     assert ledger.of_steps(job.directory) == SPENT["steps"]
     block = store.Block({}, {**SPENT["sample"]._asdict()})
     monkeypatch.setattr(sample_stage, "read_flow", lambda job: [block])

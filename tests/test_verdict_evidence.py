@@ -149,26 +149,53 @@ def test_sides_that_do_not_meet_are_a_no():
     assert any("overlap by" in reason for reason in verdict.reasons)
 
 
-def test_errors_are_the_larger_of_two_where_samples_know_one():
+def test_the_better_known_of_two_errors_stands_with_its_mark():
     """By hand: of each number, component and mark."""
     one = Estimate(1.0, 0.1, 0.0, 100, 50.0, "nis", caution="few", skewness=0.2)
-    known = Foreseen(0.2, 30.0, 0.1, "")
+    # 200 and 50 degrees of freedom: errors² scatter by .1 and .2, their ratio by .224
+    known = Foreseen(0.12, 200.0, 50.0, 0.1, "")
     found = limits.foreseen(one, known)
-    assert (found.error, found.caution, found.freedom) == (0.2, "", 30.0)
-    assert found.n_eff == pytest.approx(50 / 4)
+    assert (found.error, found.caution, found.freedom) == (0.12, "", 200.0)
+    assert found.n_eff == pytest.approx(50 / 1.44)
     # the value is as skew, and not correlated with its error
     assert found.skewness == -0.05
-    assert limits.foreseen(one, known._replace(error=0.05)) == one
     assert limits.foreseen(one, known._replace(caution="so")).caution == "so"
+    # that which is less known stands where it is far above: 1.29² is 1 + 3 x .224
+    for ratio, error in ((1.28, 0.1), (1.31, 0.1 * 1.31)):
+        lower = dataclasses.replace(one, error=0.1 * ratio)
+        found = limits.foreseen(lower, known._replace(error=0.1))
+        assert found.error == pytest.approx(error)
+        assert found.caution == ("few" if error > 0.1 else "")
+        wider = known._replace(error=0.1 * ratio, freedom=50.0, of_draws=200.0)
+        assert limits.foreseen(one, wider).error == pytest.approx(error)
+        assert limits.foreseen(one, wider).caution == ("" if error > 0.1 else "few")
     stuck = dataclasses.replace(one, flaw="flaw")
     assert limits.foreseen(stuck, known) == stuck
     unresolved = dataclasses.replace(one, caution=autocorrelation.UNRESOLVED)
     found = limits.foreseen(unresolved, known)
-    assert (found.error, found.caution) == (0.2, autocorrelation.UNRESOLVED)
+    assert (found.error, found.caution) == (0.12, autocorrelation.UNRESOLVED)
     several = dataclasses.replace(one, value=np.ones(2), error=np.array([0.1, 0.3]))
-    found = limits.foreseen(several, Foreseen(np.array([0.2, 0.2]), 30.0, 0.0, ""))
-    assert found.error.tolist() == [0.2, 0.3]
+    of_both = Foreseen(np.array([0.12, 0.12]), 200.0, 50.0, 0.0, "")
+    found = limits.foreseen(several, of_both)
+    assert found.error.tolist() == [0.12, 0.3]
     assert found.caution == "few"
+
+
+def test_draws_that_meet_what_samples_do_not_keep_their_error():
+    """A chain that is stuck where q is right, and draws that know of the other well."""
+    wells = Law((Part(0.5, 0.5, 0.05), Part(0.5, 0.05, 0.05, 1.0)))
+    made = make(wells, SMALL, np.random.default_rng(3))
+    draws = made.draws
+    stuck = make(Law((Part(1, 1, 0.05),)), SMALL, np.random.default_rng(4)).samples
+    u = foreseen.of_weights(draws, stuck, LOG_Z, 1000.0)
+    known = foreseen.by_method(u, stuck, ("action_density",), SHAPE)["nis"]["log_z"]
+    own = weights.log_z(draws.log_w)
+    assert known.freedom < known.of_draws
+    assert known.error < own.error / 10
+    assert limits.foreseen(own, known) == own
+    # and where samples say that they know better
+    sure = known._replace(freedom=2 * known.of_draws)
+    assert limits.foreseen(own, sure) == own
 
 
 def test_what_is_not_marked_holds_the_truth_at_a_low_ess():

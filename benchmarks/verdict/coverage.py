@@ -1,6 +1,6 @@
 """How often intervals hold the truth, by estimator, against ESS and Pareto k.
 
-    python benchmarks/verdict/coverage.py [--repeats N]
+    python benchmarks/verdict/coverage.py [--repeats N] [--seed S]
 
 Every estimate of a run is repeated on independent ensembles of one law. Printed are, of
 the numbers that are not marked, the parts that lie within 1 and 1.96 errors (68.3 and
@@ -66,6 +66,7 @@ class Count:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=3)
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     begin = time.process_time()
@@ -75,7 +76,7 @@ def main() -> None:
         truth = law.truth()
         ess = {"ess": law.ess, "ess_forward": law.ess, "mode_weight": 1.0}
         for k in range(options.repeats):
-            rng = np.random.default_rng([3, number, k])
+            rng = np.random.default_rng([options.seed, number, k])
             found = judged(law, Run(), make(law, Run(), rng), k)
             tails[name].append(found.diagnostics["pareto_k"])
             rows = {

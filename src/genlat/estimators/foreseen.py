@@ -16,6 +16,9 @@ the error² is known to 3 % from 8000 samples of p, to 30 % from 10⁵ draws.
 A neural chain is Metropolis with independent proposals, of which the spectrum is known
 (`chain`); the variance of its averages is never below that of importance sampling.
 
+How well draws will know their own error is foreseen too (`freedom_of_draws`,
+`freedom_of_steps`), by what they did not yet fluctuate by.
+
 **Source:** Kong, Univ. Chicago Tech. Rep. 348 (1992), for the variance; Liu, Stat.
 Comput. 6, 113 (1996), theorem 2.1, for the spectrum.
 """
@@ -128,6 +131,66 @@ def chain(
     third = 6 * float(np.mean(u**2 * a**3))
     skewness = third / variance**1.5 / math.sqrt(n)
     return _known(scale * math.sqrt(variance / n), terms, skewness, n_eff)
+
+
+def freedom_of_draws(
+    u: Float[np.ndarray, " m"],
+    a: Float[np.ndarray, " m"],
+    n: int,
+    n_eff: float | int,
+) -> float:
+    """Degrees of freedom that the error from n draws of q themselves will have.
+
+    Of their influence u a - E_p[a], by its fourth moment (`spread.of_independent`).
+    """
+    return _freedom(u, a, float(np.mean(a)), 1.0, n, n_eff)
+
+
+def freedom_of_steps(
+    u: Float[np.ndarray, " m"],
+    a: Float[np.ndarray, " m"],
+    n: int,
+    n_eff: float | int,
+) -> float:
+    """The same of n steps of `chain`, of which draws are held for exponential times.
+
+    The fourth moment of these is 4!/2!² times the square of the second.
+    """
+    return _freedom(u, a - np.mean(a), 0.0, 6.0, n, n_eff)
+
+
+def _freedom(
+    u: Float[np.ndarray, " m"],
+    a: Float[np.ndarray, " m"],
+    center: float,
+    of_times: float,
+    n: int,
+    n_eff: float | int,
+) -> float:
+    """Of influences u a - `center`: 2 n / (kurtosis - 1), at most n, at least 2.
+
+    `of_times`: ⟨t⁴⟩/⟨t²⟩² of the times that draws are held.
+    """
+    scale = float(np.max(np.abs(a), initial=0.0))
+    if scale == 0:
+        return math.inf
+    # in units of the largest u, so that no power is beyond numbers
+    largest = max(float(np.max(u)), 1.0)
+    v, a, c = u / largest, a / scale, center / scale / largest
+    # the means of (v a - c)² / v and (v a - c)⁴ / v, as under p, but for the last term
+    square, last = v * a**2 - 2 * c * a + largest * c**2, largest * c**2
+    square = square + _control(square, u, last, n_eff) * last
+    fourth, last = (
+        v**3 * a**4 - 4 * c * v**2 * a**3 + 6 * c**2 * v * a**2 - 4 * c**3 * a,
+        largest * c**4,
+    )
+    fourth = fourth + last
+    fourth = fourth + _control(fourth, u, last, n_eff) * last
+    second = float(np.mean(square))
+    if not second > 0:
+        return math.inf
+    kurtosis = of_times * largest * float(np.mean(fourth)) / second**2
+    return 2 * n / min(max(kurtosis - 1, 2.0), float(n))
 
 
 def _control(

@@ -22,6 +22,7 @@ from genlat.runs.stages import (
     own_draws,
     prior_stage,
     sample_stage,
+    steps_stage,
     target_stage,
     trace,
     train_stage,
@@ -112,9 +113,10 @@ def _stages(config: RunConfig) -> list[str]:
     """The titles of the bars to come."""
     found = [] if config.mcmc is None else [chain_stage.name_of(config.mcmc)]
     if config.model is not None:
-        found += ["training", "sampling"]
+        found.append("training")
         if needs_samples(config.estimate, config.mcmc):
             found.append(target_stage.TITLE)
+        found.append("sampling")
     is_integrated = "hmc_integration" in config.methods
     return [*found, "integration"] if is_integrated else found
 
@@ -128,9 +130,10 @@ def _records(job: Job) -> AbstractModel | None:
         if isinstance(job.config.model, AbstractFlowSection):
             prior_stage.run(job, job.config.model)
         model = train_stage.run(job)
-        sample_stage.run(job, model)
+        sampled = steps_stage.run(job, model)
         if target_stage.is_wanted(job):
-            target_stage.run(job, model)
+            target_stage.run(job, sampled)
+        sample_stage.run(job, sampled)
     if "hmc_integration" in job.config.methods:
         integration_stage.run(job)
     return model

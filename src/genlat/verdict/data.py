@@ -71,10 +71,12 @@ class Foreseen(NamedTuple):
     """An error that samples of p foresee of an estimate from draws, as an `Estimate`'s.
 
     `error`: one for every component. `caution`: why it is not known either.
+    `freedom`: of this error. `of_draws`: of that which draws find themselves.
     """
 
     error: Number
     freedom: float
+    of_draws: float
     skewness: float
     caution: str
 

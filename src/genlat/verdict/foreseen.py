@@ -1,7 +1,7 @@
 """Errors of what draws of q say, as samples of p foresee them, by method and name."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,18 @@ from genlat.estimators.spread import Spread
 from genlat.verdict import estimates
 from genlat.verdict.data import Draws, Foreseen, Samples
 
-METHODS: Mapping[str, Callable[..., Spread]] = {
-    "nis": foreseen.importance,
-    "nmcmc": foreseen.chain,
+
+class Method(NamedTuple):
+    """How a method turns draws into averages: their error, and how they know it."""
+
+    error: Callable[..., Spread]
+    freedom: Callable[..., float]
+
+
+INDEPENDENT = Method(foreseen.importance, foreseen.freedom_of_draws)
+METHODS = {
+    "nis": INDEPENDENT,
+    "nmcmc": Method(foreseen.chain, foreseen.freedom_of_steps),
 }
 
 
@@ -43,7 +52,7 @@ def of_weights(draws: Draws, samples: Samples, log_z: float, n_eff: float) -> We
 def of_ess(u: Weights, log_w: Float[np.ndarray, " n"]) -> Foreseen:
     """Of the effective sample size of draws with these log-weights."""
     ess = weights.ess(log_w)
-    return _foreseen(foreseen.importance, u, (2 - u.whole * ess) * ess)
+    return _foreseen(INDEPENDENT, u, (2 - u.whole * ess) * ess)
 
 
 def by_method(
@@ -56,18 +65,17 @@ def by_method(
     volume = math.prod(shape)
     found = {
         method: {
-            name: _foreseen(error, u, a)
-            for name, a in _influences(samples, names, shape)
+            name: _foreseen(of, u, a) for name, a in _influences(samples, names, shape)
         }
-        for method, error in METHODS.items()
+        for method, of in METHODS.items()
     }
     action = volume * samples.measured["action_density"]
     one = np.ones_like(u.met)
     of_entropy = (action - np.mean(action) + 1) / volume
     found["nis"] |= {
-        "log_z": _foreseen(foreseen.importance, u, one),
-        "free_energy_density": _foreseen(foreseen.importance, u, one / volume),
-        "entropy_density": _foreseen(foreseen.importance, u, of_entropy),
+        "log_z": _foreseen(INDEPENDENT, u, one),
+        "free_energy_density": _foreseen(INDEPENDENT, u, one / volume),
+        "entropy_density": _foreseen(INDEPENDENT, u, of_entropy),
     }
     return found
 
@@ -90,18 +98,19 @@ def _influences(
 
 
 def _foreseen(
-    error: Callable[..., Spread],
+    of: Method,
     u: Weights,
     a: Float[np.ndarray, "chains m *component"],
 ) -> Foreseen:
     """Of an influence, or of several; known if each is, with the fewest degrees."""
     columns = a.reshape(u.met.size, -1).T
     met = np.ravel(u.met)
-    spreads = [error(met, column, u.n, u.n_eff) for column in columns]
+    spreads = [of.error(met, column, u.n, u.n_eff) for column in columns]
     lacking = np.abs(columns @ (1 - met / np.ravel(u.whole))) / met.size
     return Foreseen(
         plain(np.array([found.error for found in spreads]).reshape(a.shape[2:])),
         min(found.freedom for found in spreads),
+        min(of.freedom(met, column, u.n, u.n_eff) for column in columns),
         spreads[0].skewness if len(spreads) == 1 else 0.0,
         next(filter(None, map(_caution, spreads, lacking)), ""),
     )

@@ -10,7 +10,7 @@ import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from genlat.estimators import autocorrelation, spread
 from genlat.estimators.estimate import Estimate, plain
@@ -18,6 +18,9 @@ from genlat.verdict.data import Foreseen
 
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""
+
+FAR = 3
+"""Standard deviations beyond which two errors of one number are not the same."""
 
 
 def of_ess(ess: Estimate, pareto_k: float) -> Estimate:
@@ -53,31 +56,50 @@ def of_proposals(
 
 
 def foreseen(estimate: Estimate, other: Foreseen) -> Estimate:
-    """Of draws of q: the larger of its own error and that which samples of p foresee.
+    """Of draws of q: the better known of its own error and what samples of p foresee.
 
-    The marks go with the error. Value and foreseen error are independent, so that the
-    pull is as skew as the value; in the terms of `checks`, by minus half of it.
+    The other stands where it is larger by more than both scatter (`_stands`). The marks
+    go with the error. Value and foreseen error are independent, so that the pull is as
+    skew as the value; in the terms of `checks`, by minus half of it.
     """
-    own = np.asarray(estimate.error)
-    is_wider = np.asarray(other.error) > own
-    if estimate.flaw or not np.any(is_wider):
+    own, theirs = np.asarray(estimate.error), np.asarray(other.error)
+    is_theirs = _stands(own, theirs, other)
+    if estimate.flaw or not np.any(is_theirs):
         return estimate
-    if np.all(is_wider) and estimate.caution != autocorrelation.UNRESOLVED:
+    if np.all(is_theirs) and estimate.caution != autocorrelation.UNRESOLVED:
         caution, freedom = other.caution, other.freedom
     else:
         caution = estimate.caution or other.caution
         freedom = min(estimate.freedom, other.freedom)
-    wider = np.where(is_wider, other.error, own)
-    with np.errstate(invalid="ignore"):
-        share = np.where(wider > 0, own / wider, 1.0) ** 2
+    error = np.where(is_theirs, theirs, own)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(error > 0, own / error, 1.0) ** 2
     return dataclasses.replace(
         estimate,
-        error=plain(wider),
-        n_eff=plain(estimate.n_eff * share),
+        error=plain(error),
+        n_eff=plain(np.minimum(estimate.n_eff * share, estimate.n)),
         caution=caution,
         freedom=freedom,
         skewness=-other.skewness / 2,
     )
+
+
+def _stands(
+    own: Float[np.ndarray, "*component"],
+    theirs: Float[np.ndarray, "*component"],
+    other: Foreseen,
+) -> Bool[np.ndarray, "*component"]:
+    """Where the foreseen error is that of an estimate, and not the one of its draws.
+
+    Two errors² of ν degrees of freedom scatter by √(2/ν) each. That with more of them
+    stands, unless the other is above it by more than `FAR` deviations: then draws or
+    samples have met what the others have not. How well draws know their error is not
+    for them to say, of whom the lucky have small ones.
+    """
+    scatter = math.sqrt(2 / other.freedom + 2 / other.of_draws)
+    if other.freedom > other.of_draws:
+        return np.asarray(own <= theirs * math.sqrt(1 + FAR * scatter))
+    return np.asarray(theirs > own * math.sqrt(1 + FAR * scatter))
 
 
 def _widened(estimate: Estimate, other: Estimate) -> Estimate:

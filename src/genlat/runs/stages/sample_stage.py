@@ -1,4 +1,4 @@
-"""Stages: choose the integrator, draw from the model, run the neural Markov chain."""
+"""Stages: draw from the model, run the neural Markov chain."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,37 +14,15 @@ from genlat.runs.file.sections import EstimateSection
 from genlat.runs.stages import integrated, ledger, sampling
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
-from genlat.verdict import integrator
 
 BLOCK = 10_000  # draws of a block, about
-PILOT = 4096
 
 
 def run(job: Job, model: AbstractModel) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
-    steps = integrated.n_steps(model)
-    if steps is not None and integrated.NOTE not in directory.notes(job.directory):
-        stopwatch = job.clock.start()
-        choice = _choose_steps(job, model, steps)
-        ledger.book(job, "steps", stopwatch.read())
-        directory.note(job.directory, integrated.NOTE, choice._asdict())
-    _flow(job, integrated.as_sampled(job, model))
+    _flow(job, model)
     if "nmcmc" in job.config.methods:
         _nmcmc(job)
-
-
-def _choose_steps(job: Job, model: AbstractModel, start: int) -> integrator.Choice:
-    estimate = job.config.estimate
-    n = min(PILOT, estimate.samples)
-    key = job.key(Purpose.PILOT)
-
-    def log_w_at(steps: int) -> Float[np.ndarray, " n"]:
-        finer = integrated.with_steps(model, steps)
-        return sampling.draw(finer, job.action, key, 0, n, job.at_once).log_w
-
-    if estimate.n_steps is not None:
-        return integrator.measure(log_w_at, estimate.n_steps, estimate.samples)
-    return integrator.choose(log_w_at, start, estimate.samples)
 
 
 def fingerprint(job: Job) -> str:

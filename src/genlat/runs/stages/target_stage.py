@@ -6,6 +6,7 @@ that were held out.
 """
 
 import functools
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,6 +27,8 @@ from genlat.training import data
 
 NAME = "target"
 TITLE = "log q on samples of p"
+SOURCES = "source_blocks"
+STEPS = "integrator_steps"
 
 
 class Label(NamedTuple):
@@ -44,22 +47,52 @@ def is_wanted(job: Job) -> bool:
 def run(job: Job, model: AbstractModel) -> None:
     """Fill `target-*.h5`, one block for every block of the chain.
 
+    **Arguments:** `model`, integrated with as many steps as its draws are to be; blocks
+    of another number are made again.
+
     **Raises:** `RequestError` for an ensemble of another theory.
     """
-    model = integrated.as_sampled(job, model)
+    steps = integrated.n_steps(model)
     made = read(job)
-    if made and len(made) == made[0].attributes["source_blocks"]:
+    if made and sum(_is_of(x, steps) for x in made) == made[0].attributes[SOURCES]:
         return  # the ensemble they are from may be gone
-    place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
-    paths = stored_chains.paths(place)
-    done = [store.path(job.directory, NAME, i).exists() for i in range(len(paths))]
+    paths = _sources(job)
+    done = [_is_done(store.path(job.directory, NAME, i), steps) for i, _ in paths]
     with job.screen.progress(TITLE, len(paths), sum(done)) as advance:
-        for index, path in enumerate(paths):
+        for index, path in paths:
             if not done[index]:
                 block = _block(job, model, stored_chains.read(path, job.config.theory))
-                block.attributes["source_blocks"] = len(paths)
+                block.attributes[SOURCES] = len(paths)
+                if steps is not None:
+                    block.attributes[STEPS] = steps
                 store.write(store.path(job.directory, NAME, index), block)
                 advance(1, "")
+
+
+def not_inverted(job: Job) -> Num[np.ndarray, "n *lattice"]:
+    """The samples of which a flow did not find where they are from: log q is NaN."""
+    found = [np.zeros((0, *job.config.theory.shape))]
+    lost = [np.isnan(block.arrays["log_q"]) for block in read(job)]
+    if any(map(np.any, lost)):
+        for (_, path), is_lost in zip(_sources(job), lost, strict=True):
+            chain = stored_chains.read(path, job.config.theory)
+            found.append(_evaluated(job, chain)[is_lost])
+    return np.concatenate(found)
+
+
+def _sources(job: Job) -> list[tuple[int, Path]]:
+    """The blocks of the chain, with their numbers."""
+    place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
+    return list(enumerate(stored_chains.paths(place)))
+
+
+def _is_done(path: Path, steps: int | None) -> bool:
+    return path.exists() and _is_of(store.look_into(path), steps)
+
+
+def _is_of(block: store.Block, steps: int | None) -> bool:
+    """Whether a block is of that many steps; those of old do not say, and are."""
+    return block.attributes.get(STEPS, steps) == steps
 
 
 def read(job: Job) -> list[store.Block]:
@@ -90,9 +123,7 @@ def _fingerprint(job: Job) -> str:
 
 def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
     stopwatch = job.clock.start()
-    phis = chain.arrays["phi"]
-    if training_set.is_evaluated(job.config.train, job.config.estimate):
-        _, phis = data.split_chains(phis, job.config.train.held_out)
+    phis = _evaluated(job, chain)
     flat = phis.reshape(-1, *phis.shape[2:])
     found = evaluate(model, job.action, flat, job.at_once)
     arrays = {
@@ -108,6 +139,14 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
         "visits_every_mode": chain.attributes["visits_every_mode"],
     }
     return ledger.sign(job, store.Block(arrays, attributes), spent)
+
+
+def _evaluated(job: Job, chain: store.Block) -> Num[np.ndarray, "chains n *lattice"]:
+    """Its samples, but those that the model was trained on."""
+    phis = chain.arrays["phi"]
+    if training_set.is_evaluated(job.config.train, job.config.estimate):
+        _, phis = data.split_chains(phis, job.config.train.held_out)
+    return phis
 
 
 def evaluate(
