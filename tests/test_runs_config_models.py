@@ -5,7 +5,8 @@ import pytest
 
 from config_for_tests import GOOD, load, refusals
 from genlat import lattice
-from genlat.runs.file import memory, slices, training_set
+from genlat.errors import RequestError
+from genlat.runs.file import config, memory, slices, training_set
 from genlat.training import data
 
 MODEL = """
@@ -261,3 +262,14 @@ def test_group_orders_are_those_of_the_lattice():
         for chosen in [(), *((name,) for name in names), names]:
             order = len(lattice.symmetry_group(shape, chosen))
             assert memory.group_order(shape, chosen) == order, (shape, chosen)
+
+
+def test_a_theory_that_is_not_known_has_one_line_whatever_the_model(tmp_path):
+    """What a model of spins may be trained by does not hang on it."""
+    for name in ("cnf", "made"):
+        text = f"seed = 1\n[theory]\nname = ''\n[model]\nname = '{name}'\n[train]\n"
+        (tmp_path / "run.toml").write_text(text)
+        with pytest.raises(RequestError) as caught:
+            config.load(tmp_path / "run.toml")
+        (line,) = caught.value.lines
+        assert "theory.name" in line

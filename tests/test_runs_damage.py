@@ -11,7 +11,7 @@ from genlat.errors import DamagedError, RequestError
 from genlat.runs import pipeline, records
 from genlat.runs.disk import directory, files, inventory, metrics, store
 from genlat.runs.export import export, fluctuations
-from genlat.runs.file import config, source
+from genlat.runs.file import config, continuation, source
 from genlat.runs.stages import (
     chain_stage,
     flow_model,
@@ -327,3 +327,35 @@ def test_an_init_that_is_gone_is_one_line(run, tmp_path):
     run.rename(tmp_path / "moved")
     with pytest.raises(RequestError, match=f"model.init: {run}: no run directory any"):
         pipeline.resume(tmp_path / "new", QUIET)
+
+
+@pytest.mark.parametrize("kind", ["model", "log"])
+def test_a_sound_record_of_another_run_is_named(run, tmp_path, kind):
+    """Of a run of another seed: it fits, it is whole, and it is not this run's."""
+    file, other = tmp_path / "other.toml", tmp_path / "other"
+    file.write_text(TINY.replace("seed = 5", "seed = 6"))
+    pipeline.start(config.load(file), other, QUIET)
+    name = {
+        "model": "checkpoints/step-00000020.checkpoint",
+        "log": metrics.NAME,
+    }[kind]
+    shutil.copy(other / name, run / name)
+    with pytest.raises(DamagedError, match=f"{name}: of another run; delete it"):
+        read_everything(run)
+    with pytest.raises(DamagedError, match=f"{name}: of another run"):
+        continuation.plan(run, ["train.steps=30"])
+
+
+def test_runs_without_digests_of_old_are_read(run):
+    noted = directory.notes(run)[inventory.NOTE]
+    del noted["digests"]
+    directory.note(run, inventory.NOTE, noted)
+    assert source.checkpoint(run) is not None
+    assert len(records.read(run).metrics["step"]) == 20
+
+
+def test_results_that_are_no_file_are_not_there(run):
+    (run / "results.json").unlink()
+    (run / "results.json").mkdir()
+    reason = source.why_no_samples(run, source.read_config(run).theory)
+    assert reason == "is not finished: genlat resume it first"

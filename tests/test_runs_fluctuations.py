@@ -299,9 +299,21 @@ def test_wrong_places_are_refused(runs, tmp_path):
 
 def test_too_many_repetitions_for_the_draws(tmp_path):
     path = write_run(tmp_path / "run", n=300)
-    result = invoke(path, "--repetitions", 299)
+    result = invoke(path, "--repetitions", 151)
     assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
+    (line,) = result.stderr.splitlines()
+    assert line.endswith(
+        "--repetitions 151: its 300 draws are enough for 150, of two each"
+    )
+    assert invoke(path, "--repetitions", 150).exit_code == 0
+
+
+def test_a_run_is_named_once(tmp_path):
+    path = write_run(tmp_path / "run", n=300)
+    result = invoke(path, path.parent / "x" / ".." / "run", "--out", tmp_path / "new")
+    assert result.exit_code == 2
+    assert result.stderr.rstrip().endswith("run: named twice")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_damaged_record_is_our_fault(tmp_path):

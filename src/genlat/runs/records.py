@@ -108,7 +108,7 @@ def read(directory: Path | str) -> Record:
     results = files.read_json(directory / "results.json")
     inventory.refuse_foreign_results(directory, results, config)
     lines = metrics.read(directory)
-    inventory.refuse_short_log(directory, len(lines))
+    inventory.refuse_other_log(directory, lines)
     return Record(directory, config, results, _columns(lines))
 
 

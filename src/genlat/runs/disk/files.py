@@ -136,6 +136,12 @@ def read_sealed(path: Path, before: str = "") -> bytes:
     return content
 
 
+def seal_of(path: Path) -> str:
+    """What a file written by `write_sealed` says of itself, unread."""
+    with path.open("rb") as file:
+        return file.readline(200).decode(errors="replace").strip()
+
+
 def _seal_line(content: bytes, before: str) -> bytes:
     return f"{before}{hashlib.sha256(content).hexdigest()}\n".encode()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genlat.errors import DamagedError
-from genlat.runs.disk import directory, metrics
+from genlat.runs.disk import directory, files, metrics
 
 NOTE = "records"
 BLOCKS = ("chain", "flow", "nmcmc", "target", "path")
@@ -44,8 +44,18 @@ def take(run_directory: Path) -> dict[str, Any]:
         for kind in BLOCKS
         if found[kind]
     }
-    steps = len(metrics.read(run_directory))
-    return {**found, "steps": steps, "fingerprints": whose}
+    lines = metrics.read(run_directory)
+    return {
+        **found,
+        "steps": len(lines),
+        "fingerprints": whose,
+        "digests": {
+            "checkpoint": [
+                files.seal_of(run_directory / name) for name in found["checkpoint"]
+            ],
+            "log": metrics.digest(lines),
+        },
+    }
 
 
 def fingerprint(run_directory: Path, kind: str) -> str | None:
@@ -72,6 +82,20 @@ def refuse_missing(run_directory: Path, *kinds: str) -> None:
     """
     if lost := missing(run_directory, *kinds):
         raise DamagedError(lost_line(run_directory, lost))
+
+
+def refuse_other_model(run_directory: Path, newest: Path) -> None:
+    """The model of a finished run is the one that it trained.
+
+    **Raises:** `DamagedError` if `newest` is the checkpoint of another, or damaged.
+    """
+    files.read_sealed(newest)
+    noted = _digests(run_directory).get("checkpoint")
+    if noted and files.seal_of(newest) != noted[0]:
+        raise DamagedError(
+            f"{newest}: of another run; delete it, and `genlat resume "
+            f"{run_directory}` makes it again, the same"
+        )
 
 
 def refuse_foreign_results(
@@ -101,11 +125,19 @@ def lost_line(run_directory: Path, lost: list[Path]) -> str:
     )
 
 
-def refuse_short_log(run_directory: Path, n_lines: int) -> None:
-    """A finished run logged every step of its training.
+def refuse_other_log(run_directory: Path, lines: list[metrics.Line]) -> None:
+    """A finished run logged every step of its training, and no other's.
 
-    **Raises:** `DamagedError` if fewer are left.
+    **Raises:** `DamagedError` if fewer are left, or they are of another run.
     """
-    n_noted = directory.notes(run_directory).get(NOTE, {}).get("steps", n_lines)
-    if n_lines != n_noted:
-        raise metrics.damaged(run_directory, f"has {n_lines} of {n_noted} steps")
+    n_noted = directory.notes(run_directory).get(NOTE, {}).get("steps", len(lines))
+    if len(lines) != n_noted:
+        raise metrics.damaged(run_directory, f"has {len(lines)} of {n_noted} steps")
+    digest = metrics.digest(lines)
+    if _digests(run_directory).get("log", digest) != digest:
+        raise metrics.damaged(run_directory, "of another run")
+
+
+def _digests(run_directory: Path) -> dict[str, Any]:
+    """Of the newest checkpoint and the log; not noted before 2026-11-27."""
+    return directory.notes(run_directory).get(NOTE, {}).get("digests", {})

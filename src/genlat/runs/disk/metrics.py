@@ -3,6 +3,7 @@
 The last entry of a line, `digest`, is the beginning of the SHA-256 of the others.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ from genlat.runs.disk import files
 
 NAME = "metrics.jsonl"
 DIGEST, DIGITS = "digest", 16
+TIMES = ("seconds", "compile_seconds")
 
 # numbers by name; a number that was not finite reads back as None
 Line = dict[str, Any]
@@ -30,6 +32,14 @@ def read(directory: Path) -> list[Line]:
         return []
     *lines, _ = files.read_bytes(path).split(b"\n")
     return [_read(directory, step, line) for step, line in enumerate(lines)]
+
+
+def digest(lines: Sequence[Line]) -> str:
+    """Of whole lines, as they were read, but for what a step took: made again, the
+    same steps take another time.
+    """
+    found = [{k: v for k, v in x.items() if k not in TIMES} for x in lines]
+    return hashlib.sha256(_text(found)).hexdigest()[:DIGITS]
 
 
 def append(directory: Path, lines: Sequence[Line]) -> None:

@@ -36,6 +36,9 @@ def write(directories: Sequence[Path], out: Path | None, repetitions: int) -> Pa
         files.refuse_existing(out)
     if out is None and len(directories) > 1:
         raise RequestError("several runs need a directory of their own: --out DIR")
+    named = [path.resolve() for path in directories]
+    if twice := [x for k, x in enumerate(directories) if named[k] in named[:k]]:
+        raise RequestError(f"{twice[0]}: named twice")
     content = study(directories, repetitions)
     if out is None:
         files.write_json(directories[0] / NAME, content)
@@ -85,6 +88,11 @@ def _of_run(path: Path, repetitions: int) -> Json:
     if not results:
         raise RequestError(f"{path}: not finished; genlat resume {path}")
     log_w = _log_weights(path)
+    if 2 * repetitions > log_w.size:
+        raise RequestError(
+            f"{path}: --repetitions {repetitions}: its {log_w.size} draws are enough "
+            f"for {log_w.size // 2}, of two each"
+        )
     volume = lattice.volume(theory.shape)
     try:
         log_z = scaling.log_z(log_w)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
+from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES
 from genlat.theories import named
 from genlat.theories.base import COMMON, AbstractTheorySection
@@ -56,8 +57,15 @@ def titled(name: str) -> str:
 
 def model_spaces(name: str) -> str:
     """What the fields may be that a model draws."""
-    (family,) = (x for x in FAMILIES if name in x.SUMMARIES)
+    family = family_called(name)
+    assert family is not None
     return " or ".join(space.title for space in family.SPACES)
+
+
+def family_called(name: Any) -> type[AbstractModelSection] | None:
+    """The model family of that name, or None."""
+    found = [x for x in FAMILIES if isinstance(name, str) and name in x.SUMMARIES]
+    return found[0] if found else None
 
 
 def owners(name: str) -> str:

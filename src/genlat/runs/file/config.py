@@ -70,12 +70,16 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     Spins have kernels of their own, and draws without a derivative; a model's own draws
     have no path gradient.
     """
-    given, mcmc, train = (data.get(name) for name in ("theory", "mcmc", "train"))
-    name = given.get("name") if isinstance(given, dict) else None
-    theory = catalogue.theory_called(name)
+    mcmc, train = data.get("mcmc"), data.get("train")
+    theory = catalogue.theory_called(_name_in(data, "theory"))
+    family = catalogue.family_called(_name_in(data, "model"))
     if theory is not None and isinstance(mcmc, dict):
         data = data | {"mcmc": {"kernel": list(theory.DEFAULT_KERNEL)} | mcmc}
-    has_slope = theory is None or theory.SPACE.is_continuous
+    if theory is not None:
+        spaces = (theory.SPACE,)
+    else:
+        spaces = () if family is None else family.SPACES
+    has_slope = all(space.is_continuous for space in spaces)
     if not has_slope and "model" in data and isinstance(train, dict | None):
         train = train or {}
         is_on_data = train.get("objective") == "forward_kl"
@@ -84,6 +88,11 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     elif isinstance(train, dict) and train.get("data") == "own":
         data = data | {"train": {"gradient": "total"} | train}
     return data
+
+
+def _name_in(data: dict[str, Any], section: str) -> Any:
+    given = data.get(section)
+    return given.get("name") if isinstance(given, dict) else None
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -52,7 +52,7 @@ def plan(run_directory: Path, overrides: Sequence[str]) -> Continuation:
     files.read_archive(newest)
     inventory.refuse_missing(run_directory, "checkpoint")
     notes = directory.notes(run_directory)
-    inventory.refuse_short_log(run_directory, len(metrics.read(run_directory)))
+    inventory.refuse_other_log(run_directory, metrics.read(run_directory))
     log = run_directory / metrics.NAME
     taken = {f"checkpoints/{newest.name}": newest.read_bytes()}
     if log.exists():

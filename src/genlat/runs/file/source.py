@@ -33,11 +33,14 @@ def checkpoint(directory: Path) -> Path | None:
     What a run of its own may fall back on, for steps to be made again, is not what it
     found.
 
-    **Raises:** `DamagedError` if a finished run has lost it.
+    **Raises:** `DamagedError` if a finished run has lost it, or has another's.
     """
     inventory.refuse_missing(directory, "checkpoint")
     found = sorted(directory.glob("checkpoints/step-*.checkpoint"))
-    return found[-1] if found else None
+    if not found:
+        return None
+    inventory.refuse_other_model(directory, found[-1])
+    return found[-1]
 
 
 def why_unfit(
@@ -77,7 +80,7 @@ def why_no_samples(directory: Path, theory: AbstractTheorySection) -> str | None
         return "holds no stored samples of a chain"
     if reason := why_other(config.theory.model_dump(), theory.model_dump()):
         return reason
-    if not (directory / "results.json").exists():
+    if not (directory / "results.json").is_file():
         return "is not finished: genlat resume it first"
     lost = inventory.missing(directory, "chain")
     return inventory.lost_line(directory, lost) if lost else None

@@ -25,7 +25,8 @@ def prepare() -> None:
     The cache lies under `$XDG_CACHE_HOME/genlat` (`~/.cache/genlat`), in a folder of
     its own for every version of jaxlib and every model of CPU: code compiled for
     another one must never be loaded. `GENLAT_NO_CACHE=1` in the environment switches it
-    off. It changes how long a run takes, not what it finds.
+    off, and so does a place where nothing can be written. It changes how long a run
+    takes, not what it finds.
 
     **Raises:** `RequestError` if JAX finds no device of the kind that `$JAX_PLATFORMS`
     names.
@@ -40,7 +41,7 @@ def prepare() -> None:
             f"JAX_PLATFORMS={asked}: JAX finds no such device: {reason}"
         ) from error
     jax.config.update("jax_enable_x64", True)
-    if os.environ.get("GENLAT_NO_CACHE"):
+    if os.environ.get("GENLAT_NO_CACHE") or not _is_writable(cache_directory()):
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
@@ -118,6 +119,14 @@ def cache_directory() -> Path:
     cpu = hashlib.sha256(_cpu().encode()).hexdigest()[:12]
     jaxlib = importlib.metadata.version("jaxlib")
     return Path(root) / "genlat" / f"jaxlib-{jaxlib}-{platform.machine()}-{cpu}"
+
+
+def _is_writable(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK | os.X_OK)
 
 
 def provenance() -> dict[str, str]:
