@@ -188,7 +188,9 @@ def test_draws_that_meet_what_samples_do_not_keep_their_error():
     draws = made.draws
     stuck = make(Law((Part(1, 1, 0.05),)), SMALL, np.random.default_rng(4)).samples
     u = foreseen.of_weights(draws, stuck, LOG_Z, 1000.0)
-    known = foreseen.by_method(u, stuck, ("action_density",), SHAPE)["nis"]["log_z"]
+    known = foreseen.by_method(u, stuck, ("action_density",), SHAPE, 0.0)["nis"][
+        "log_z"
+    ]
     own = weights.log_z(draws.log_w)
     assert known.freedom < known.of_draws
     assert known.error < own.error / 10
@@ -212,7 +214,7 @@ def test_what_is_not_marked_holds_the_truth_at_a_low_ess():
         draws, samples = made.draws, made.samples
         alone = weights.reweighted_mean(draws.log_w, draws.measured["action_density"])
         u = foreseen.of_weights(draws, samples, LOG_Z, samples.log_w.size / 3)
-        known = foreseen.by_method(u, samples, ("action_density",), SHAPE)
+        known = foreseen.by_method(u, samples, ("action_density",), SHAPE, 0.0)
         estimate = limits.foreseen(alone, known["nis"]["action_density"])
         if not estimate.caution:
             n += 1

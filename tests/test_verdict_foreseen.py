@@ -41,7 +41,7 @@ def test_they_are_the_errors_of_many_draws():
     made = of_law(law, Run(), 3)
     draws, samples = made.draws, made.samples
     u = foreseen.of_weights(draws, samples, LOG_Z, 4000.0)
-    found = foreseen.by_method(u, samples, NAMES, SHAPE)["nis"]
+    found = foreseen.by_method(u, samples, NAMES, SHAPE, 0.0)["nis"]
     log_w, measured = draws.log_w, draws.measured
     log_z = weights.log_z(log_w)
     own = {
@@ -69,7 +69,7 @@ def test_of_components_every_one_has_its_error_and_the_least_freedom_is_theirs()
     )
     draws = Draws(np.zeros(1000), {}, 0.0)
     u = foreseen.of_weights(draws, samples, 0.0, 4000.0)
-    found = foreseen.by_method(u, samples, ("x", "not measured"), SHAPE)["nis"]
+    found = foreseen.by_method(u, samples, ("x", "not measured"), SHAPE, 0.0)["nis"]
     expected = values.reshape(-1, 2).std(axis=0) / math.sqrt(1000)
     np.testing.assert_allclose(found["x"].error, expected, rtol=1e-9)
     alone = errors.importance(np.ones(4000), np.ravel(few - few.mean()), 1000, 4000.0)
@@ -88,7 +88,7 @@ def test_weights_that_draws_lack_leave_a_mark():
     log_w[:, :100] += np.log(np.linspace(1.5, 3, 100))
     samples = Samples(log_w, {"action_density": log_w}, "", True)
     u = foreseen.of_weights(Draws(np.zeros(1000), {}, 0.0), samples, 0.0, 1e4)
-    found = foreseen.by_method(u, samples, (), SHAPE)["nis"]["entropy_density"]
+    found = foreseen.by_method(u, samples, (), SHAPE, 0.0)["nis"]["entropy_density"]
     assert "too few for the weights" in found.caution
 
 
@@ -111,7 +111,7 @@ def test_one_sample_in_waste_of_the_model_moves_no_error(lower):
     found = []
     for one in (samples, dataclasses.replace(samples, log_w=log_w)):
         u = foreseen.of_weights(made.draws, one, LOG_Z, 1000.0)
-        found.append(foreseen.by_method(u, one, ("mag",), SHAPE))
+        found.append(foreseen.by_method(u, one, ("mag",), SHAPE, 0.0))
     for method in ("nis", "nmcmc"):
         assert found[1][method]["mag"].error == pytest.approx(
             found[0][method]["mag"].error, rel=0.02
@@ -122,7 +122,7 @@ def test_no_number_of_samples_and_no_weight_breaks_it():
     for log_w in (np.full((1, 2), 1e4), np.array([[-1e4, 1e4]]), np.zeros((2, 1))):
         samples = Samples(log_w, {"action_density": 0.0 * log_w}, "", True)
         u = foreseen.of_weights(Draws(np.zeros(10), {}, 0.0), samples, 0.0, 0.0)
-        found = foreseen.by_method(u, samples, ("action_density",), SHAPE)
+        found = foreseen.by_method(u, samples, ("action_density",), SHAPE, 0.0)
         assert all(
             math.isfinite(x.error)
             for by_name in found.values()
@@ -169,8 +169,9 @@ def test_the_ess_has_the_error_that_samples_know_better():
 
 
 def test_coverage_is_tested_with_the_skewness_of_its_number():
-    part = judged(of_law(Law((Part(1, 1, sigma_of(0.3)),)), Run(n=2000), 11))
-    weight = part.diagnostics["mode_weight"]
+    made = of_law(Law((Part(1, 1, sigma_of(0.3)),)), Run(n=2000), 11)
+    part, log_w = judged(made), (made.draws.log_w, made.samples.log_w)
+    weight = two_sided.mode_weight(*log_w).estimate("").to_json()
     (test,) = (x for x in part.checks if x.about == "mode weight")
     assert abs(weight["skewness"]) > 0.01
     pull = (weight["value"] - 1) / weight["error"]

@@ -16,8 +16,12 @@ the error² is known to 3 % from 8000 samples of p, to 30 % from 10⁵ draws.
 A neural chain is Metropolis with independent proposals, of which the spectrum is known
 (`chain`); the variance of its averages is never below that of importance sampling.
 
-How well draws will know their own error is foreseen too (`freedom_of_draws`,
-`freedom_of_steps`), by what they did not yet fluctuate by.
+What samples of p say by their 1/u is the mirror image: of an influence f of a sample,
+error² = E_p[f²]/m, and draws of q know E_q[u f²] the better the larger 1/u are
+(`average`).
+
+How well draws and samples will know their own error is foreseen too
+(`freedom_of_draws`, `freedom_of_steps`, `freedom_of_average`).
 
 **Source:** Kong, Univ. Chicago Tech. Rep. 348 (1992), for the variance; Liu, Stat.
 Comput. 6, 113 (1996), theorem 2.1, for the spectrum.
@@ -33,7 +37,7 @@ from genlat.estimators.spread import Spread
 
 
 def met(
-    log_ratio: Float[np.ndarray, "*samples"], n: int
+    log_ratio: Float[np.ndarray, "*samples"], n: float | int
 ) -> Float[np.ndarray, "*samples"]:
     """u = p/q on samples of p, cut off where n draws of q are not expected to come.
 
@@ -133,6 +137,39 @@ def chain(
     return _known(scale * math.sqrt(variance / n), terms, skewness, n_eff)
 
 
+def average(
+    u: Float[np.ndarray, " n"], f: Float[np.ndarray, " n"], m: float | int
+) -> Spread:
+    """Error of an average over m independent samples of p of influence f.
+
+    **Arguments:** `u` = p/q and `f` on independent draws of q; E_q[u f] = 0.
+    """
+    scale = float(np.max(np.abs(f), initial=0.0))
+    if scale == 0:
+        return spread.NONE
+    f = f / scale
+    terms = u * f**2
+    square = float(np.mean(terms))
+    if not square > 0:
+        return spread.NONE
+    skewness = float(np.mean(u * f**3)) / square**1.5 / math.sqrt(m)
+    return _known(scale * math.sqrt(square / m), terms, skewness, f.size)
+
+
+def freedom_of_average(
+    u: Float[np.ndarray, " n"], f: Float[np.ndarray, " n"], m: float | int
+) -> float:
+    """Degrees of freedom that the error of `average` from m samples of p will have."""
+    scale = float(np.max(np.abs(f), initial=0.0))
+    if scale == 0:
+        return math.inf
+    square = (f / scale) ** 2
+    second, fourth = (float(np.mean(u * x)) for x in (square, square**2))
+    if not second > 0:
+        return math.inf
+    return 2 * m / min(max(fourth / second**2 - 1, 2.0), float(m))
+
+
 def freedom_of_draws(
     u: Float[np.ndarray, " m"],
     a: Float[np.ndarray, " m"],
@@ -224,5 +261,5 @@ def _known(
     concentration = float(np.sum(terms**2) / np.sum(terms) ** 2)
     concentration *= max(terms.size / n_eff, 1.0)
     variance = max(concentration - 1 / n_eff, 0.0)
-    freedom = min(2 / variance, n_eff) if variance else n_eff
+    freedom = float(min(2 / variance, n_eff) if variance else n_eff)
     return Spread(error, freedom, concentration, skewness)

@@ -154,14 +154,19 @@ BOUNDS = ("free_energy_density_upper", "free_energy_density_lower")
 
 def with_floor(found: Found, floor: float, volume: int) -> Found:
     """Errors of ln Z and what contains it, with those of rounding in quadrature."""
-    shares = {"log_z": floor}
-    shares |= dict.fromkeys((*FREE_ENERGY[1:], *BOUNDS), floor / volume)
+    shares = floors(floor, volume)
     return {
         name: dataclasses.replace(x, error=math.hypot(float(x.error), shares[name]))
         if name in shares
         else x
         for name, x in found.items()
     }
+
+
+def floors(floor: float, volume: int) -> dict[str, float]:
+    """What rounding leaves of ln Z and of what contains it, by name."""
+    per_site = dict.fromkeys((*FREE_ENERGY[1:], *BOUNDS), floor / volume)
+    return {"log_z": floor, **per_site}
 
 
 def free_energy(log_z: Quantity, volume: int, method: str) -> Found:

@@ -21,7 +21,7 @@ from genlat.estimators.quantity import Quantity
 from genlat.estimators.support import Missed, missed
 from genlat.verdict import checks, estimates, findings, foreseen, limits
 from genlat.verdict.checks import Check
-from genlat.verdict.data import Draws, Samples
+from genlat.verdict.data import Draws, Foreseen, Samples
 from genlat.verdict.findings import Findings
 
 THRESHOLDS = (0.1, 0.01, 0.001)
@@ -58,55 +58,76 @@ def of_samples(
     volume = math.prod(shape)
     floor = draws.floor(volume)
     ratio = two_sided.bar(log_w_q, log_w_p)
-    log_z_p = two_sided.log_z_p(log_w_p)
+    log_z, log_z_p = ratio.log_z.value, two_sided.log_z_p(log_w_p)
     worth = slowest(samples)
-    sides = _missed(ratio.log_z.value, draws, samples, worth["n_eff"])
-    own = estimates.from_p(samples, volume, floor)
-    weight, ess, kl = (
-        estimates.settled(found.estimate(method), samples)
-        for found, method in (
-            (two_sided.mode_weight(log_w_q, log_w_p), "mode_weight"),
-            (two_sided.ess_forward(log_w_p), "forward"),
-            (two_sided.kl_forward(log_w_p, volume), "forward"),
-        )
-    )
-    rounded = math.hypot(float(weight.error), math.sqrt(2) * floor)
-    weight = dataclasses.replace(weight, error=rounded)
-    heavy = _heavy(sides["p_estimator"], own["log_z"])
-    if heavy:
+    sides = _missed(log_z, draws, samples, worth["n_eff"])
+    own = _own(draws, samples, volume, floor)
+    from_p = estimates.from_p(samples, volume, floor)
+    if heavy := _heavy(sides["p_estimator"], from_p["log_z"]):
         own = {name: limits.marked(x, heavy) for name, x in own.items()}
-        weight, ess, kl = (limits.marked(x, heavy) for x in (weight, ess, kl))
+        from_p = {name: limits.marked(x, heavy) for name, x in from_p.items()}
     covered = _covered(draws, samples, ratio.log_z, floor)
-    tests = findings.equilibrium("samples of p", _watched(samples))
+    stationary = findings.equilibrium("samples of p", _watched(samples))
+    tests = (*stationary, *_coverage(own["mode_weight"], covered))
+    known: dict[str, dict[str, Foreseen]] = {}
+    if not sides["nis"].shift > float(weights.log_z(log_w_q).error):
+        u = foreseen.of_weights(draws, samples, log_z, worth["n_eff"])
+        known = foreseen.by_method(u, samples, names, shape, floor)
+        numbers = {**from_p, **own}
+        of_p = foreseen.from_draws(u, draws, samples, numbers, volume, floor)
+        if heavy := _heavy(sides["p_estimator"], of_p["log_z"]):
+            of_p = {name: x._replace(caution=heavy) for name, x in of_p.items()}
+        known["p_estimator"] = of_p
+        better = of_p | {"mode_weight": foreseen.of_ratio(known, own["mode_weight"])}
+        own = {name: limits.foreseen(x, better[name]) for name, x in own.items()}
+        size = limits.of_ess(weights.ess_estimate(log_w_q), tails.pareto_k(log_w_q))
+        size = limits.foreseen(size, foreseen.of_ess(u, log_w_q))
+        diagnostics["ess"] = size.to_json()
     diagnostics["p_samples"] |= {"slowest": worth}
     diagnostics |= {
-        "ess_forward": ess.to_json(),
+        "ess_forward": own["ess_forward"].to_json(),
         "log_ess_forward": two_sided.log_ess_forward(log_w_p),
-        "kl_forward_per_site": kl.to_json(),
-        "mode_weight": {**weight.to_json(), "is_evidence": samples.visits_every_mode},
+        "kl_forward_per_site": own["kl_forward"].to_json(),
+        "mode_weight": {
+            **own["mode_weight"].to_json(),
+            "is_evidence": samples.visits_every_mode,
+        },
         "covered": covered.to_json(),
         "missed": {name: found._asdict() for name, found in sides.items()},
-        "uncovered": [_uncovered(log_w_p, ratio.log_z.value, x) for x in THRESHOLDS],
-        "equilibrium": {"samples of p": findings.worst(tests)},
+        "uncovered": [_uncovered(log_w_p, log_z, x) for x in THRESHOLDS],
+        "equilibrium": {"samples of p": findings.worst(stationary)},
         "overlap": ratio.overlap,
         "cross_checks": {"log_z": _cross_checks(log_w_q, log_w_p, log_z_p, rng)},
     }
     if log_w_p.size >= tails.SMALLEST_SAMPLE:
         diagnostics["pareto_k_forward"] = tails.pareto_k(-log_w_p.ravel())
     by_method = {
-        "p_estimator": own,
+        "p_estimator": from_p,
         "bar": estimates.from_both(draws, samples, volume),
     }
     wanted = {name: by_method[name] for name in by_method if name in methods}
-    tests += tuple(_coverage(weight, covered))
-    if sides["nis"].shift > float(weights.log_z(log_w_q).error):
-        return Findings(wanted, diagnostics, {}, tests)
-    u = foreseen.of_weights(draws, samples, ratio.log_z.value, worth["n_eff"])
-    size = limits.of_ess(weights.ess_estimate(log_w_q), tails.pareto_k(log_w_q))
-    size = limits.foreseen(size, foreseen.of_ess(u, log_w_q))
-    diagnostics["ess"] = size.to_json()
-    known = foreseen.by_method(u, samples, names, shape)
     return Findings(wanted, diagnostics, {}, tests, known)
+
+
+def _own(
+    draws: Draws, samples: Samples, volume: int, floor: float
+) -> dict[str, Estimate]:
+    """What samples say of the model, with errors of their own."""
+    log_w_p = samples.log_w
+    weight, ess, kl = (
+        estimates.settled(found.estimate(method), samples)
+        for found, method in (
+            (two_sided.mode_weight(draws.log_w, log_w_p), "mode_weight"),
+            (two_sided.ess_forward(log_w_p), "forward"),
+            (two_sided.kl_forward(log_w_p, volume), "forward"),
+        )
+    )
+    error = math.hypot(float(weight.error), math.sqrt(2) * floor)
+    return {
+        "mode_weight": dataclasses.replace(weight, error=error),
+        "ess_forward": ess,
+        "kl_forward": kl,
+    }
 
 
 def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:
@@ -169,7 +190,7 @@ def _missed(
     }
 
 
-def _heavy(found: Missed, log_z: Estimate) -> str:
+def _heavy(found: Missed, log_z: Estimate | Foreseen) -> str:
     """Why the error of -ln⟨1/w⟩ is not known, where it is not."""
     if found.shift > float(log_z.error):
         return (
