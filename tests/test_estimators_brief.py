@@ -5,6 +5,7 @@ import pytest
 
 from genlat.estimators import autocorrelation, nmcmc, two_sided
 from genlat.estimators.estimate import Estimate
+from genlat.likelihood import EXACT
 from genlat.runs.disk import store
 from genlat.verdict.data import Chain, Draws, Proposed, Samples
 from genlat.verdict.findings import Findings
@@ -43,7 +44,7 @@ def test_every_large_result_is_short():
     rng = np.random.default_rng(1)
     log_w = rng.normal(size=2000)
     results = [
-        Draws(log_w, MEASURED, 0.0),
+        Draws(log_w, MEASURED, 0.0, EXACT),
         Samples(MANY, MEASURED, "hmc+cluster", visits_every_mode=True),
         autocorrelation.analyse(rng.normal(size=(4, 500, 8))),
         two_sided.bar(log_w, log_w + 0.1),

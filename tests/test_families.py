@@ -83,6 +83,7 @@ def test_facts_are_those_of_the_model(section):
     assert model.lattice_shape == theory_of(section).shape
     assert section.has_slope == isinstance(model, AbstractFlow)
     assert section.is_integrated == isinstance(model, AbstractIntegratedFlow)
+    assert model.likelihood == section.LIKELIHOOD
     fields = type(section).model_fields.keys()
     assert {*section.ARCHITECTURE, *section.SIZES} <= fields
     phis = np.ones((2, *model.lattice_shape), np.float32)

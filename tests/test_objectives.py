@@ -17,6 +17,7 @@ from jax import lax
 from genlat import lattice
 from genlat.actions.gap import best_gaussian
 from genlat.actions.phi4 import Phi4
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models import coupling_flow, fourier
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.gaussian import GaussianPair
@@ -46,8 +47,7 @@ class Modes(AbstractFlow):
 
     prior: GaussianPair
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar = "exact"
-    normalized: ClassVar = True
+    likelihood: ClassVar = EXACT
 
     def sample_batch(self, keys):
         return self.prior.sample_batch(keys)
@@ -286,8 +286,7 @@ class Black(AbstractModel):
     """A density whose draws are not differentiable."""
 
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar = "exact"
-    normalized: ClassVar = True
+    likelihood: ClassVar = EXACT
 
     def sample_batch(self, keys):
         raise NotImplementedError
@@ -300,8 +299,7 @@ class Bounded(AbstractModel):
     """A density known only approximately."""
 
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar = "approximate"
-    normalized: ClassVar = True
+    likelihood: ClassVar = Likelihood("approximate", normalized=True)
 
     def sample_batch(self, keys):
         raise NotImplementedError

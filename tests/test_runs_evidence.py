@@ -14,6 +14,7 @@ from genlat.actions.phi4 import Phi4
 from genlat.errors import RequestError
 from genlat.estimators import stationarity
 from genlat.estimators.estimate import Estimate
+from genlat.likelihood import EXACT
 from genlat.runs import evidence, pipeline
 from genlat.runs.disk import directory, store
 from genlat.runs.file import config, sections
@@ -245,7 +246,7 @@ def is_marked(found):
 def draws(log_w):
     n = len(log_w)
     measured = {"action_density": RNG.normal(size=n), "mag": RNG.normal(size=n)}
-    return Draws(log_w, measured, roundoff=0.0)
+    return Draws(log_w, measured, 0.0, EXACT)
 
 
 def samples(log_w, action):
@@ -307,7 +308,7 @@ def test_what_is_not_defined_says_so():
     is_marked(estimates.chain(measured, ("correlation_length",), (4, 2)))
     of_q = {"two_point": measured["two_point"].reshape(120, 3)}
     of_q["action_density"] = RNG.normal(size=120)
-    weighted = Draws(1e-3 * RNG.normal(size=120), of_q, roundoff=0.0)
+    weighted = Draws(1e-3 * RNG.normal(size=120), of_q, 0.0, EXACT)
     found = estimates.nis(weighted, ("correlation_length",), (4, 2))
     is_marked({"correlation_length": found["correlation_length"]})
 

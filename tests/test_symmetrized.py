@@ -13,6 +13,7 @@ import pytest
 from genlat import lattice
 from genlat.actions.base import AbstractContinuousAction
 from genlat.lattice import Symmetry, symmetry_group
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.symmetrized import Symmetrized
@@ -34,8 +35,7 @@ class Skew(AbstractFlow):
     mean: jax.Array
     log_std: jax.Array
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood = "exact"
-    normalized = True
+    likelihood = EXACT
 
     def sample_batch(self, keys):
         z = jax.vmap(lambda key: jr.normal(key, self.lattice_shape), out_axes=1)(keys)
@@ -344,8 +344,8 @@ def test_invalid_mixtures_are_refused():
         Symmetrized(model, symmetry_group((5,), ("sign",)))
 
     class Approximate(Skew):
-        likelihood = "approximate"
+        likelihood = Likelihood("approximate", normalized=True)
 
     approximate = Approximate(model.mean, model.log_std, (4, 6))
-    with pytest.raises(ValueError, match="likelihood approximate, normalized True"):
+    with pytest.raises(ValueError, match="got Approximate: approximate, normalised"):
         Symmetrized(approximate, group)

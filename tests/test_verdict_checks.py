@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from genlat.estimators import autocorrelation, nmcmc, weights
+from genlat.likelihood import EXACT
 from genlat.verdict import agreement, checks, estimates, findings, limits, results
 from genlat.verdict.checks import Check, Side
 from genlat.verdict.data import Draws
@@ -196,7 +197,7 @@ def exact_draws(roundoff):
     action = 500 + rng.normal(size=2000)
     log_q = np.float32(-action - 20.0).astype(float)
     measured = {"action_density": action / 64}
-    return Draws(-action - log_q, measured, roundoff)
+    return Draws(-action - log_q, measured, roundoff, EXACT)
 
 
 def test_ln_z_has_the_floor_of_its_arithmetic():

@@ -9,6 +9,7 @@ import pytest
 
 from genlat.estimators import autocorrelation, weights
 from genlat.estimators.estimate import Estimate
+from genlat.likelihood import EXACT
 from genlat.verdict import evidence, foreseen, limits, results
 from genlat.verdict.data import Draws, Samples
 from genlat.verdict.foreseen import Foreseen
@@ -63,7 +64,7 @@ def test_an_exact_model_is_not_refused_by_rounding():
         log_q = np.float32(-action - 20.0 + 2e-5).astype(float)
         return -action - log_q, {"action_density": action / VOLUME}
 
-    draws = Draws(*side(20_000), roundoff=2.0**-24)
+    draws = Draws(*side(20_000), 2.0**-24, EXACT)
     samples = Samples(*side((64, 60)), "hmc+cluster", True)
     # rounding that is not the same on both sides, as of two code paths
     samples = dataclasses.replace(samples, log_w=samples.log_w + 3e-5)

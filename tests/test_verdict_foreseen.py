@@ -12,6 +12,7 @@ import pytest
 from genlat.estimators import foreseen as errors
 from genlat.estimators import support, two_sided, weights
 from genlat.estimators.estimate import Estimate
+from genlat.likelihood import EXACT
 from genlat.verdict import agreement, checks, evidence, foreseen, limits, results
 from genlat.verdict.data import Draws, Foreseen, Samples
 from genlat.verdict.findings import Findings
@@ -67,7 +68,7 @@ def test_of_components_every_one_has_its_error_and_the_least_freedom_is_theirs()
     samples = Samples(
         np.zeros((8, 500)), {"x": values, "action_density": few}, "", True
     )
-    draws = Draws(np.zeros(1000), {}, 0.0)
+    draws = Draws(np.zeros(1000), {}, 0.0, EXACT)
     u = foreseen.of_weights(draws, samples, 0.0, 4000.0)
     found = foreseen.by_method(u, samples, ("x", "not measured"), SHAPE, 0.0)["nis"]
     expected = values.reshape(-1, 2).std(axis=0) / math.sqrt(1000)
@@ -82,12 +83,12 @@ def test_weights_that_draws_lack_leave_a_mark():
     log_w = np.zeros((10, 1000))
     log_w[:, :10] = math.log(1e6)
     samples = Samples(log_w, {"action_density": np.zeros_like(log_w)}, "", True)
-    u = foreseen.of_weights(Draws(np.zeros(1000), {}, 0.0), samples, 0.0, 1e4)
+    u = foreseen.of_weights(Draws(np.zeros(1000), {}, 0.0, EXACT), samples, 0.0, 1e4)
     # the cut leaves a constant: nothing fluctuates, and `missed` is what marks it
     assert np.all(u.met == 1)
     log_w[:, :100] += np.log(np.linspace(1.5, 3, 100))
     samples = Samples(log_w, {"action_density": log_w}, "", True)
-    u = foreseen.of_weights(Draws(np.zeros(1000), {}, 0.0), samples, 0.0, 1e4)
+    u = foreseen.of_weights(Draws(np.zeros(1000), {}, 0.0, EXACT), samples, 0.0, 1e4)
     found = foreseen.by_method(u, samples, (), SHAPE, 0.0)["nis"]["entropy_density"]
     assert "too few for the weights" in found.caution
 
@@ -121,7 +122,7 @@ def test_one_sample_in_waste_of_the_model_moves_no_error(lower):
 def test_no_number_of_samples_and_no_weight_breaks_it():
     for log_w in (np.full((1, 2), 1e4), np.array([[-1e4, 1e4]]), np.zeros((2, 1))):
         samples = Samples(log_w, {"action_density": 0.0 * log_w}, "", True)
-        u = foreseen.of_weights(Draws(np.zeros(10), {}, 0.0), samples, 0.0, 0.0)
+        u = foreseen.of_weights(Draws(np.zeros(10), {}, 0.0, EXACT), samples, 0.0, 0.0)
         found = foreseen.by_method(u, samples, ("action_density",), SHAPE, 0.0)
         assert all(
             math.isfinite(x.error)

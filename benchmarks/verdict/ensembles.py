@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from scipy.signal import lfilter
 
 from genlat.estimators import nmcmc
+from genlat.likelihood import EXACT
 from genlat.verdict import evidence, findings, results
 from genlat.verdict.data import Chain, Draws, Proposed, Samples
 
@@ -144,7 +145,7 @@ def make(law: Law, run: Run, rng: np.random.Generator) -> Ensembles:
     log_w, measured = law.weigh(c, z, e)
     if run.shift is not None:
         log_w = log_w - run.shift[0]
-    draws = Draws(log_w, measured, run.roundoff)
+    draws = Draws(log_w, measured, run.roundoff, EXACT)
     c, z, e = _chains(law, run, rng)
     log_w, measured = law.weigh(c, z, e)
     stored = slice(run.every - 1, None, run.every)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from genlat.groups import Space
+from genlat.likelihood import Likelihood
 from genlat.schema import LISTED, AbstractSection, ModelSource, Problem
 from genlat.theories.base import AbstractTheorySection, Group
 
@@ -46,7 +47,7 @@ class AbstractModelSection(AbstractSection):
     made by `build`, `carry` and `skeleton`.
 
     - `SUMMARIES`: for `genlat list`, by the names that the section may have.
-    - `SPACES`: what the fields may be that it draws.
+    - `SPACES`: what the fields may be that it draws. `LIKELIHOOD`: of its models.
     - `SIZES`: those of its fields that its weights grow with.
     - `PULLS_BACK`: whether it carries the score of a configuration back to its prior.
     """
@@ -54,6 +55,7 @@ class AbstractModelSection(AbstractSection):
     ARCHITECTURE: ClassVar[tuple[str, ...]]
     SUMMARIES: ClassVar[Mapping[str, str]]
     SPACES: ClassVar[tuple[Space, ...]]
+    LIKELIHOOD: ClassVar[Likelihood]
     SIZES: ClassVar[tuple[str, ...]]
     PULLS_BACK: ClassVar[bool] = False
 

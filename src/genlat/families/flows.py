@@ -7,6 +7,7 @@ from pydantic import Field
 
 from genlat.families.base import AbstractModelSection, Static
 from genlat.groups import REAL, Space
+from genlat.likelihood import EXACT
 from genlat.schema import Problem
 from genlat.theories.base import AbstractTheorySection
 
@@ -18,6 +19,7 @@ class AbstractFlowSection(AbstractModelSection):
     """A flow of continuous fields, which starts from a Gaussian prior."""
 
     SPACES: ClassVar[tuple[Space, ...]] = (REAL,)
+    LIKELIHOOD: ClassVar = EXACT
 
     wells: Literal["auto", "both", "one", "none", "mixed"] = Field(
         default="auto",

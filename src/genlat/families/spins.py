@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from genlat.families.base import AbstractModelSection, Shape, Static
 from genlat.groups import SIGNS, Space
+from genlat.likelihood import EXACT
 from genlat.schema import Problem
 from genlat.theories.base import AbstractTheorySection
 
@@ -20,6 +21,7 @@ class AbstractSpinSection(AbstractModelSection):
     """A normalised probability of spins ±1, drawn in an order."""
 
     SPACES: ClassVar[tuple[Space, ...]] = (SIGNS,)
+    LIKELIHOOD: ClassVar = EXACT
 
     def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
         odd = [name for name in theory.ODD if name in self.nodes]

@@ -5,10 +5,11 @@ here, where the first and the last lattice axis are transformed by matrix produc
 """
 
 from abc import abstractmethod
-from typing import Literal
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key, Num, PRNGKeyArray
+
+from genlat.likelihood import Likelihood
 
 
 class AbstractModel(eqx.Module):
@@ -16,13 +17,12 @@ class AbstractModel(eqx.Module):
 
     Of spins ±1, which are integers, it is the probability.
 
-    `likelihood` says what `log_q` is: exact, a biased or noisy approximation, or
-    absent; `normalized` whether q integrates to 1. Estimators ask for what they need.
+    `likelihood` says what `log_q` is, and whether q integrates to 1. Estimators ask for
+    what they need.
     """
 
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
-    likelihood: eqx.AbstractClassVar[Literal["exact", "approximate", "none"]]
-    normalized: eqx.AbstractClassVar[bool]
+    likelihood: eqx.AbstractClassVar[Likelihood]
 
     @abstractmethod
     def sample_batch(

@@ -1,7 +1,7 @@
 """Continuous normalizing flow on a Gaussian prior, by fixed-step Runge-Kutta."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models import fourier
 from genlat.models.base import AbstractIntegratedFlow
 from genlat.models.gaussian import GaussianPair, Wells
@@ -40,8 +41,7 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
     field: SineField
     n_steps: int = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(self, prior: AbstractPrior, field: SineField, *, n_steps: int):
         if prior.lattice_shape != field.lattice_shape:

@@ -1,7 +1,7 @@
 """A Gaussian prior carried by a bijection."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models import fourier
 from genlat.models.bijections.base import AbstractBijection
 from genlat.models.gaussian import GaussianPair
@@ -27,8 +28,7 @@ class Flow(AbstractPriorFlow):
     prior: AbstractPrior
     bijection: AbstractBijection
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(self, prior: AbstractPrior, bijection: AbstractBijection):
         if prior.lattice_shape != bijection.lattice_shape:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.prior import AbstractPrior
 
 Wells = Literal["both", "one"]
@@ -37,8 +38,7 @@ class GaussianPair(AbstractPrior):
     mean: Float[Array, ""] | None
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     wells: Wells = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(
         self,

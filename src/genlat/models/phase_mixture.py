@@ -1,6 +1,6 @@
 """Two Gaussian phases at once: ±v and fluctuations around 0, shares learned."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import jax.random as jr
 from jax import lax
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.gaussian import GaussianPair
 from genlat.models.prior import AbstractPrior
 
@@ -42,8 +43,7 @@ class PhaseMixture(AbstractPrior):
     symmetric: GaussianPair
     logit: Float[Array, ""]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(self, broken: GaussianPair, symmetric: GaussianPair, share: float):
         if broken.lattice_shape != symmetric.lattice_shape:

@@ -1,7 +1,7 @@
 """Exact mixtures of a density's images under a finite group of symmetries."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Key, Num
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.base import AbstractFlow, AbstractModel
 
 
@@ -81,8 +82,7 @@ class Symmetrized(AbstractSymmetrized, AbstractFlow):
     model: AbstractFlow
     group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(self, model: AbstractFlow, group: tuple[lattice.Symmetry, ...]):
         _check(model, group)
@@ -131,8 +131,7 @@ class SymmetrizedSpins(AbstractSymmetrized):
     model: AbstractModel
     group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(self, model: AbstractModel, group: tuple[lattice.Symmetry, ...]):
         _check(model, group)
@@ -142,11 +141,10 @@ class SymmetrizedSpins(AbstractSymmetrized):
 
 
 def _check(model: AbstractModel, group: tuple[lattice.Symmetry, ...]) -> None:
-    if model.likelihood != "exact" or not model.normalized:
+    if model.likelihood != EXACT:
         raise ValueError(
-            "symmetrising needs an exact, normalised density, got "
-            f"{type(model).__name__}: likelihood {model.likelihood}, "
-            f"normalized {model.normalized}"
+            f"symmetrising needs a density that is {EXACT}, got "
+            f"{type(model).__name__}: {model.likelihood}"
         )
     lattice.check_group(group)
     if len(group) == 1:

@@ -60,7 +60,7 @@ def draws(job: Job, model: AbstractModel) -> Draws:
     blocks = sample_stage.read_flow(job)
     arrays = store.joined(blocks, sample_axis=0)
     log_w = sample_stage.log_weights(blocks)
-    return Draws(log_w, measured(arrays), roundoff(model))
+    return Draws(log_w, measured(arrays), roundoff(model), model.likelihood)
 
 
 def roundoff(model: AbstractModel) -> float:

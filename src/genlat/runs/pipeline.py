@@ -13,7 +13,7 @@ from genlat.runs import results
 from genlat.runs.disk import directory, files, inventory
 from genlat.runs.file import begun
 from genlat.runs.file.continuation import Continuation
-from genlat.runs.file.sections import RunConfig, needs_samples
+from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import (
     chain_stage,
     environment,
@@ -114,7 +114,7 @@ def _stages(config: RunConfig) -> list[str]:
     found = [] if config.mcmc is None else [chain_stage.name_of(config.mcmc)]
     if config.model is not None:
         found.append("training")
-        if needs_samples(config.estimate, config.mcmc):
+        if config.needs_samples:
             found.append(target_stage.TITLE)
         found.append("sampling")
     is_integrated = "hmc_integration" in config.methods

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate, Number
+from genlat.likelihood import Likelihood
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
 Found = dict[str, Estimate]
@@ -20,11 +21,13 @@ class Draws:
 
     - `log_w`: -S - ln q. `measured`: observables, draws first; `action_density` always.
     - `roundoff`: of the arithmetic in which ln q was summed: 2⁻²⁴ of float32.
+    - `likelihood`: what its ln q is.
     """
 
     log_w: Float[np.ndarray, " n"]
     measured: Arrays
     roundoff: float
+    likelihood: Likelihood
 
     __repr__ = brief
 

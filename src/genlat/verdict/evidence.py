@@ -80,8 +80,7 @@ def of_samples(
         known["p_estimator"] = of_p
         better = of_p | {"mode_weight": foreseen.of_ratio(known, own["mode_weight"])}
         own = {name: limits.foreseen(x, better[name]) for name, x in own.items()}
-        size = limits.of_ess(weights.ess_estimate(log_w_q), tails.pareto_k(log_w_q))
-        size = limits.foreseen(size, foreseen.of_ess(u, log_w_q))
+        size = limits.foreseen(findings.ess(draws), foreseen.of_ess(u, log_w_q))
         diagnostics["ess"] = size.to_json()
     diagnostics["p_samples"] |= {"slowest": worth}
     diagnostics |= {
@@ -105,7 +104,11 @@ def of_samples(
         "p_estimator": from_p,
         "bar": estimates.from_both(draws, samples, volume),
     }
-    wanted = {name: by_method[name] for name in by_method if name in methods}
+    wanted = {
+        name: limits.admitted(found, name, draws.likelihood)
+        for name, found in by_method.items()
+        if name in methods
+    }
     return Findings(wanted, diagnostics, {}, tests, known)
 
 
@@ -123,11 +126,12 @@ def _own(
         )
     )
     error = math.hypot(float(weight.error), math.sqrt(2) * floor)
-    return {
+    found = {
         "mode_weight": dataclasses.replace(weight, error=error),
         "ess_forward": ess,
         "kl_forward": kl,
     }
+    return limits.admitted(found, "nis", draws.likelihood)
 
 
 def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from genlat.estimators import autocorrelation, stationarity, tails, weights
 from genlat.estimators.brief import brief
+from genlat.estimators.estimate import Estimate
 from genlat.verdict import estimates, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Arrays, Chain, Draws, Foreseen, Proposed
@@ -35,6 +36,7 @@ class Findings(NamedTuple):
 
 
 NOTHING = Findings({}, {}, {})
+ON_DRAWS = {"nis": estimates.nis, "variational": estimates.variational}
 
 
 def of_chain(
@@ -73,17 +75,17 @@ def of_draws(
     volume = math.prod(shape)
     diagnostics |= {
         "floor": draws.floor(volume),
-        "ess": limits.of_ess(weights.ess_estimate(log_w), pareto_k).to_json(),
+        "ess": ess(draws).to_json(),
         "kl_per_site": weights.kl_reverse(log_w, volume).to_json(),
         "pareto_k": pareto_k,
         "weights": {"largest_share": share, "pareto_k": pareto_k},
     }
     cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / seconds}
-    found = {}
-    if "nis" in methods:
-        found["nis"] = estimates.nis(draws, names, shape)
-    if "variational" in methods:
-        found["variational"] = estimates.variational(draws, names, shape)
+    found = {
+        method: limits.admitted(estimate(draws, names, shape), method, draws.likelihood)
+        for method, estimate in ON_DRAWS.items()
+        if method in methods
+    }
     return Findings(found, diagnostics, cost)
 
 
@@ -95,7 +97,11 @@ def of_proposed(
     seconds: float,
 ) -> Findings:
     """The neural Markov chain."""
-    found = estimates.proposals(draws, proposed.index, names, shape)
+    found = limits.admitted(
+        estimates.proposals(draws, proposed.index, names, shape),
+        "nmcmc",
+        draws.likelihood,
+    )
     measured = estimates.gathered(draws.measured, proposed.index)
     times = estimates.autocorrelation_times(measured)
     return Findings(
@@ -106,6 +112,13 @@ def of_proposed(
         },
         {"ess_per_second": {"nmcmc": _rate(found, seconds)}},
     )
+
+
+def ess(draws: Draws) -> Estimate:
+    """Of draws, with the error that they know of it."""
+    pareto_k = tails.pareto_k(draws.log_w)
+    found = limits.of_ess(weights.ess_estimate(draws.log_w), pareto_k)
+    return limits.admitted({"ess": found}, "nis", draws.likelihood)["ess"]
 
 
 def is_usable(log_w: Float[np.ndarray, " n"]) -> bool:

@@ -12,12 +12,16 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from genlat.estimators import autocorrelation, spread
+from genlat.estimators import autocorrelation, requirements, spread
 from genlat.estimators.estimate import Estimate, plain
-from genlat.verdict.data import Foreseen
+from genlat.likelihood import Likelihood
+from genlat.verdict.data import Foreseen, Found
 
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""
+
+_OF_THE_VALUE = (autocorrelation.UNRESOLVED, requirements.BIASED)
+"""Marks that no other error takes away."""
 
 FAR = 3
 """Standard deviations beyond which two errors of one number are not the same."""
@@ -66,7 +70,7 @@ def foreseen(estimate: Estimate, other: Foreseen) -> Estimate:
     is_theirs = _stands(own, theirs, other)
     if estimate.flaw or not np.any(is_theirs):
         return estimate
-    if np.all(is_theirs) and estimate.caution != autocorrelation.UNRESOLVED:
+    if np.all(is_theirs) and estimate.caution not in _OF_THE_VALUE:
         caution, freedom = other.caution, other.freedom
     else:
         caution = estimate.caution or other.caution
@@ -113,6 +117,24 @@ def _widened(estimate: Estimate, other: Estimate) -> Estimate:
         n_eff=plain(np.where(is_wider, other.n_eff, estimate.n_eff)),
         freedom=min(estimate.freedom, other.freedom),
     )
+
+
+def admitted(found: Found, method: str, likelihood: Likelihood) -> Found:
+    """What a model of this likelihood supports of a method; what is biased is marked.
+
+    **Raises:** `ValueError` if it supports nothing.
+    """
+    if reason := requirements.refusal(method, likelihood):
+        raise ValueError(f"{method}: {reason}")
+    kept = {}
+    for name, estimate in found.items():
+        quantity = requirements.of_estimate(method, name)
+        answer = requirements.answer(quantity, likelihood)
+        if answer.status == "biased":
+            kept[name] = marked(estimate, answer.reason)
+        elif answer.status == "unbiased":
+            kept[name] = estimate
+    return kept
 
 
 def marked(estimate: Estimate, reason: str) -> Estimate:

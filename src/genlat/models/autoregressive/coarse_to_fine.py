@@ -1,7 +1,7 @@
 """Ising spins from coarse to fine: every scale fills in what lies between the last."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int8, Key, Num, PRNGKeyArray, ScalarLike
 
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.autoregressive import classes, spins
 from genlat.models.autoregressive.blocks import (
     AbstractBlock,
@@ -54,8 +55,7 @@ class CoarseToFine(AbstractModel):
 
     levels: tuple[tuple[AbstractBlock, ...], ...]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, Int8, Key, Num, PRNGKeyArray, ScalarLike
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.autoregressive import spins
 from genlat.models.autoregressive.masked_dense import MaskedDense
 from genlat.models.base import AbstractModel
@@ -44,8 +45,7 @@ class HAN(AbstractModel):
     nets: tuple[MaskedDense, ...]
     beta: Float[Array, ""]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(
         self,

@@ -1,13 +1,14 @@
 """MADE: spins one by one in raster order, by a masked dense network."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8, Key, Num, PRNGKeyArray
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.autoregressive import spins
 from genlat.models.autoregressive.masked_dense import MaskedDense
 from genlat.models.base import AbstractModel
@@ -32,8 +33,7 @@ class MADE(AbstractModel):
 
     net: MaskedDense
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int8, Key, Num, PRNGKeyArray
 
 from genlat import lattice
+from genlat.likelihood import EXACT, Likelihood
 from genlat.models.autoregressive import masked_convolution, spins
 from genlat.models.autoregressive.masked_convolution import MaskedConvolution
 from genlat.models.base import AbstractModel
@@ -81,8 +82,7 @@ class PixelCNN(AbstractModel):
     blocks: tuple[Block, ...]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     half_kernel: int = eqx.field(static=True)
-    likelihood: ClassVar[Literal["exact", "approximate", "none"]] = "exact"
-    normalized: ClassVar[bool] = True
+    likelihood: ClassVar[Likelihood] = EXACT
 
     def __init__(
         self,

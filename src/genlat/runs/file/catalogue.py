@@ -55,11 +55,12 @@ def titled(name: str) -> str:
     return name if theory is None else theory.TITLE
 
 
-def model_spaces(name: str) -> str:
-    """What the fields may be that a model draws."""
+def model_facts(name: str) -> str:
+    """What the fields may be that a model draws, and what it knows of its density."""
     family = family_called(name)
     assert family is not None
-    return " or ".join(space.title for space in family.SPACES)
+    spaces = " or ".join(space.title for space in family.SPACES)
+    return f"{spaces}; likelihood {family.LIKELIHOOD}"
 
 
 def family_called(name: Any) -> type[AbstractModelSection] | None:

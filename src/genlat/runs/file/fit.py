@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pydantic
 
+from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
     catalogue,
@@ -18,6 +19,7 @@ from genlat.runs.file import (
 )
 from genlat.runs.file.fit_model import Problem
 from genlat.runs.file.sections import (
+    FROM_P,
     EstimateSection,
     IntegrationSection,
     McmcSection,
@@ -291,7 +293,7 @@ def _data_of_another_run(
     if training_set.split(other.mcmc.chains, train.held_out) is None:
         yield "train.data", train.data, training_set.TOO_FEW_CHAINS
     estimate = config.estimate
-    if estimate is None or not needs_samples(estimate, config.mcmc):
+    if estimate is None or not needs_samples(_methods(config, estimate)):
         return
     if training_set.is_evaluated(train, estimate):
         return  # on chains that are held out
@@ -321,10 +323,14 @@ def _of_theory(
         yield "estimate.methods", list(estimate.methods), allowed
 
 
+def _methods(config: Partial, estimate: EstimateSection) -> tuple[str, ...]:
+    return method_names(estimate, config.mcmc, config.model)
+
+
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
-    methods = method_names(estimate, config.mcmc)
+    methods = _methods(config, estimate)
     if config.theory is not None:
         yield from _of_theory(config.theory, estimate)
     if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
@@ -339,7 +345,12 @@ def _estimate(config: Partial) -> Iterator[Problem]:
     if named and config.model is None:
         allowed = f"{' and '.join(named)} need a model: add [model]"
         yield "estimate.methods", list(estimate.methods), allowed
-    needy = [method for method in methods if method in ("p_estimator", "bar")]
+    if config.model is not None:
+        for method in named:
+            if reason := requirements.refusal(method, config.model.LIKELIHOOD):
+                allowed = f"{method} of a {config.model.name}: {reason}"
+                yield "estimate.methods", list(estimate.methods), allowed
+    needy = [method for method in methods if method in FROM_P]
     if not needy:
         return
     if estimate.p_samples != "chain":

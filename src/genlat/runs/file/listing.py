@@ -8,7 +8,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from rich.console import Console
 
 from genlat.errors import RequestError
+from genlat.estimators import requirements
+from genlat.likelihood import EVERY
 from genlat.runs.file import catalogue, sections
+from genlat.training import admissible
 
 
 def _with_owners(table: dict[str, str]) -> dict[str, str]:
@@ -19,16 +22,36 @@ def _with_owners(table: dict[str, str]) -> dict[str, str]:
     }
 
 
+def _admissible() -> dict[str, str]:
+    """What may be estimated with which likelihood, and which gradients there are."""
+    found = {}
+    for likelihood in EVERY:
+        words = {}
+        for quantity in requirements.QUANTITIES:
+            by = [x for x, gives in requirements.GIVES.items() if quantity in gives]
+            status = requirements.answer(quantity, likelihood).status
+            words.setdefault(status, []).append(f"{quantity} ({', '.join(by)})")
+        found[str(likelihood)] = "; ".join(
+            f"{status}: {', '.join(what)}" for status, what in words.items()
+        )
+    for objective in admissible.OBJECTIVES:
+        for gradient in admissible.GRADIENTS:
+            reason = admissible.refusal(objective, gradient)
+            found[f"{objective}, {gradient}"] = f"no: {reason}" if reason else "yes"
+    return found
+
+
 TOPICS = {
     "theories": catalogue.THEORIES,
     "kernels": _with_owners(catalogue.KERNELS),
     "models": {
-        name: f"{text} (of {catalogue.model_spaces(name)})"
+        name: f"{text} (of {catalogue.model_facts(name)})"
         for name, text in catalogue.MODELS.items()
     },
     "objectives": catalogue.OBJECTIVES,
     "gradients": catalogue.GRADIENTS,
     "methods": catalogue.METHODS,
+    "admissible": _admissible(),
     "observables": catalogue.FREE_ENERGY
     | _with_owners(catalogue.PRIMARY)
     | catalogue.DERIVED,
@@ -53,8 +76,10 @@ def show(topic: str | None) -> None:
     console = Console(highlight=False)
     for title, rows in _tables(topic):
         console.print(title, style="bold", markup=False, soft_wrap=True)
+        width = max([20, *(len(name) + 2 for name in rows)])
         for name, description in rows.items():
-            console.print(f"  {name:<20}{description}", markup=False, soft_wrap=True)
+            line = f"  {name:<{width}}{description}"
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def known_as(names: list[str]) -> str:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt
 
+from genlat.estimators import requirements
+from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES, AnyModel
 from genlat.runs.file import catalogue
 from genlat.schema import (
@@ -243,7 +245,12 @@ class RunConfig(AbstractSection):
     @property
     def methods(self) -> tuple[str, ...]:
         """The estimators of this run, "default" spelt out."""
-        return method_names(self.estimate, self.mcmc)
+        return method_names(self.estimate, self.mcmc, self.model)
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether an estimator holds the model against samples of p."""
+        return self.model is not None and needs_samples(self.methods)
 
     @property
     def observable_names(self) -> tuple[str, ...]:
@@ -253,22 +260,35 @@ class RunConfig(AbstractSection):
         return (*self.theory.observables, *catalogue.DERIVED)
 
 
+FROM_P = ("p_estimator", "bar")
+"""Estimators that hold a model against samples of p."""
+
+
 def method_names(
-    estimate: EstimateSection, mcmc: McmcSection | None
+    estimate: EstimateSection,
+    mcmc: McmcSection | None,
+    model: AbstractModelSection | None,
 ) -> tuple[str, ...]:
-    """The estimators asked for: those by default are what the run has samples for."""
+    """The estimators asked for: those by default are what the run has samples for.
+
+    And what its model has the likelihood for.
+    """
     if "default" not in estimate.methods:
         return estimate.methods
     keeps_samples = mcmc is not None and mcmc.keep > 1
     with_target = keeps_samples or estimate.p_samples != "chain"
-    by_default = ("nis", "nmcmc", *(("p_estimator", "bar") if with_target else ()))
+    by_default = ("nis", "nmcmc", *(FROM_P if with_target else ()))
+    if model is not None:
+        by_default = tuple(
+            x for x in by_default if not requirements.refusal(x, model.LIKELIHOOD)
+        )
     others = [m for m in estimate.methods if m not in ("default", *by_default)]
     return (*by_default, *others)
 
 
-def needs_samples(estimate: EstimateSection, mcmc: McmcSection | None) -> bool:
-    """Whether an estimator holds the model against samples of p."""
-    return bool({"p_estimator", "bar"} & set(method_names(estimate, mcmc)))
+def needs_samples(methods: tuple[str, ...]) -> bool:
+    """Whether one of these holds the model against samples of p."""
+    return bool(set(FROM_P) & set(methods))
 
 
 # What a run file may contain, for `genlat list` and for the nearest valid name.

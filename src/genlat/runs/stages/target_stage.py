@@ -20,7 +20,6 @@ from genlat.actions.base import AbstractAction
 from genlat.models.base import AbstractModel
 from genlat.runs.disk import directory, store
 from genlat.runs.file import training_set
-from genlat.runs.file.sections import needs_samples
 from genlat.runs.stages import integrated, ledger, stored_chains
 from genlat.runs.stages.job import Job
 from genlat.training import data
@@ -40,8 +39,7 @@ class Label(NamedTuple):
 
 def is_wanted(job: Job) -> bool:
     """Whether the run asks for an estimate that needs samples of p."""
-    config = job.config
-    return config.model is not None and needs_samples(config.estimate, config.mcmc)
+    return job.config.needs_samples
 
 
 def run(job: Job, model: AbstractModel) -> None:

@@ -18,7 +18,7 @@ from genlat.families import conditioning
 from genlat.models.base import AbstractModel
 from genlat.models.conditional import Trainable
 from genlat.runs.file import run_text, slices
-from genlat.runs.file.sections import RunConfig, needs_samples
+from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import (
     chain_stage,
     flow_model,
@@ -100,7 +100,7 @@ def _sample(config: RunConfig, action: AbstractAction, model: Trainable) -> None
     n = slices.draws_at_once(config.model, config.estimate, config.theory)
     keys = jax.eval_shape(lambda key: jr.split(key, n), _key())
     eqx.filter_eval_shape(sampling.batch_of, here, action, keys)
-    if needs_samples(config.estimate, config.mcmc):
+    if config.needs_samples:
         shape = (FEW, *action.lattice_shape)
         phis = jax.ShapeDtypeStruct(shape, action.space.dtype)
         eqx.filter_eval_shape(target_stage.evaluate_batch, here, action, phis)

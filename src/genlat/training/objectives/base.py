@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from genlat.actions.base import AbstractAction
+from genlat.likelihood import EXACT
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.conditional import Trainable
 from genlat.models.phase_mixture import makes_choices
@@ -65,12 +66,11 @@ def with_gradient_of(
 
 
 def no_density(model: AbstractModel) -> str | None:
-    if model.likelihood == "exact" and model.normalized:
+    if model.likelihood == EXACT:
         return None
-    norm = "normalised" if model.normalized else "not normalised"
     return (
-        f"the loss needs an exact, normalised log q; that of {type(model).__name__} is "
-        f"{model.likelihood}, {norm}"
+        f"the loss needs a log q that is {EXACT}; that of {type(model).__name__} is "
+        f"{model.likelihood}"
     )
 
 
