@@ -10,7 +10,7 @@ from genlat.actions.phi4 import Phi4
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
-from genlat.mcmc.reflection import Reflection, visits_every_mode
+from genlat.mcmc.reflection import Reflection
 from genlat.mcmc.sequence import Sequence
 
 ACTION = Phi4((4, 6), 0.31, 0.17)
@@ -41,7 +41,7 @@ def test_half_of_the_configurations_flip_and_nothing_else_changes():
     ],
 )
 def test_which_kernels_provably_visit_every_mode(kernel, expected):
-    assert visits_every_mode(kernel) is expected
+    assert kernel.visits_every_mode is expected
 
 
 def test_it_keeps_single_precision():

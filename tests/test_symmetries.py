@@ -24,7 +24,7 @@ from genlat.mcmc import runner
 from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.metropolis import Metropolis
-from genlat.mcmc.reflection import Reflection, visits_every_mode
+from genlat.mcmc.reflection import Reflection
 from genlat.mcmc.sequence import Sequence
 from genlat.mcmc.spin_clusters import SwendsenWang, Wolff
 from genlat.mcmc.spins import IsingHeatBath, IsingMetropolis
@@ -335,17 +335,17 @@ def test_run_files_are_refused(tmp_path):
 def test_evidence_of_every_mode_is_of_declared_symmetries():
     even, tilted = Phi4((4, 4), 0.25, 0.022), TILTED
     for kernel in (Reflection(even), SignCluster(even)):
-        assert visits_every_mode(kernel)
+        assert kernel.visits_every_mode
         smuggled = jax.tree.map(lambda x: x, kernel)
         object.__setattr__(smuggled, "action", tilted)
-        assert not visits_every_mode(smuggled)
-        assert not visits_every_mode(Sequence((HMC(tilted), smuggled)))
-    assert visits_every_mode(Sequence((HMC(even), Reflection(even))))
+        assert not smuggled.visits_every_mode
+        assert not Sequence((HMC(tilted), smuggled)).visits_every_mode
+    assert Sequence((HMC(even), Reflection(even))).visits_every_mode
     for build in (SwendsenWang, Wolff):
-        assert visits_every_mode(build(Ising((4, 4), 0.4, 0.1)))
+        assert build(Ising((4, 4), 0.4, 0.1)).visits_every_mode
         smuggled = build(Ising((4, 4), 0.4))
         object.__setattr__(smuggled, "action", PINNED)
-        assert not visits_every_mode(smuggled)
+        assert not smuggled.visits_every_mode
 
 
 @pytest.mark.slow

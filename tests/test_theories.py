@@ -20,6 +20,7 @@ from genlat.theories import named
 from genlat.theories.base import ALL, Options
 from genlat.theories.double_well import DoubleWellSection
 from genlat.theories.ising import IsingSection
+from genlat.theories.on import OnSection
 from genlat.theories.phi4 import Phi4Section
 
 SECTIONS = {
@@ -29,6 +30,8 @@ SECTIONS = {
     "double well": DoubleWellSection(
         name="double_well", shape=(6,), m0=1.2, mu2=-0.7, lam=0.5, spacing=0.8
     ),
+    "O(2)": OnSection(name="on", shape=(4,), components=2, kappa=0.31, lam=0.4),
+    "O(3), free": OnSection(name="on", shape=(4, 2), components=3, kappa=0.2, lam=0),
     "ising": IsingSection(name="ising", shape=(2, 4), beta=0.31),
     "ising in a field": IsingSection(name="ising", shape=(3, 2), beta=0.23, field=0.4),
     "antiferromagnet": IsingSection(name="ising", shape=(4, 3), beta=-0.2),
@@ -51,7 +54,10 @@ def test_names_are_those_of_what_there_is(section):
     assert set(observables.primary(theory.action, phi)) == set(section.observables)
     assert theory.kernels.keys() == section.KERNELS.keys()
     assert {*section.DEFAULT_KERNEL, *section.SWEEPS} <= section.KERNELS.keys()
-    assert theory.action.lattice_shape == section.shape == phi.shape
+    assert theory.action.lattice_shape == section.shape
+    assert theory.action.field_shape == phi.shape
+    assert section.n_components == phi.size / np.prod(section.shape)
+    assert section.SPACE.has_components == (len(section.shape) < phi.ndim)
     assert theory.action.space == section.SPACE
     assert (theory.line is not None) == section.HAS_LINE
     assert all(hasattr(section, name) for name in section.couplings)

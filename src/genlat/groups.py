@@ -12,11 +12,14 @@ class Space:
     - `title`: in words, as in "this theory has ...".
     - `stored`: the type in which configurations are kept on disk.
     - `is_continuous`: whether a value can be moved by a little.
+    - `has_components`: whether a value is more than one number: an action says how
+      many, on axes behind those of the lattice.
     """
 
     title: str
     stored: str
     is_continuous: bool
+    has_components: bool = False
 
     @property
     def dtype(self) -> np.dtype:
@@ -25,4 +28,10 @@ class Space:
 
 
 REAL = Space("a continuous field", "float32", is_continuous=True)
+VECTORS = Space(
+    "a field of several real components",
+    "float32",
+    is_continuous=True,
+    has_components=True,
+)
 SIGNS = Space("spins ±1", "int8", is_continuous=False)

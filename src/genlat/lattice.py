@@ -31,15 +31,22 @@ def volume(lattice_shape: tuple[int, ...]) -> int:
 
 
 def forward_neighbour_sum(
-    phi: Shaped[Array, "*lattice"],
+    phi: Shaped[Array, "*lattice"], d: int | None = None
 ) -> Shaped[Array, "*lattice"]:
-    """Σ_μ φ_{x+μ}. An extent of 2 meets its neighbour here and again going back."""
-    return sum_arrays([jnp.roll(phi, -1, axis) for axis in range(phi.ndim)])
+    """Σ_μ φ_{x+μ}. An extent of 2 meets its neighbour here and again going back.
+
+    **Arguments:** `d`: axes of the lattice, if others are behind them.
+    """
+    axes = range(phi.ndim if d is None else d)
+    return sum_arrays([jnp.roll(phi, -1, axis) for axis in axes])
 
 
-def neighbour_sum(phi: Shaped[Array, "*lattice"]) -> Shaped[Array, "*lattice"]:
-    """Σ_μ (φ_{x+μ} + φ_{x-μ}), all 2d neighbours."""
-    return sum_arrays([_neighbour_sum_along(phi, axis) for axis in range(phi.ndim)])
+def neighbour_sum(
+    phi: Shaped[Array, "*lattice"], d: int | None = None
+) -> Shaped[Array, "*lattice"]:
+    """Σ_μ (φ_{x+μ} + φ_{x-μ}), all 2d neighbours; `d` as `forward_neighbour_sum`."""
+    axes = range(phi.ndim if d is None else d)
+    return sum_arrays([_neighbour_sum_along(phi, axis) for axis in axes])
 
 
 def _neighbour_sum_along(
@@ -228,15 +235,18 @@ class Symmetry:
             index = np.roll(index, shift, axis)
         return index
 
-    def apply(self, phi: Shaped[Array, "*lattice"]) -> Shaped[Array, "*lattice"]:
+    def apply(
+        self, phi: Shaped[Array, "*lattice_and_components"]
+    ) -> Shaped[Array, "*lattice_and_components"]:
         """g φ.
 
         **Raises:** `ValueError` for a configuration on another lattice.
         """
-        if phi.shape != self.lattice_shape:
+        d = len(self.lattice_shape)
+        if phi.shape[:d] != self.lattice_shape:
             raise ValueError(f"symmetry of {self.lattice_shape}, field on {phi.shape}")
         image = (
-            phi.ravel()
+            phi.reshape(-1, *phi.shape[d:])
             .at[self.sites()]
             .get(unique_indices=True, mode="promise_in_bounds")
         )

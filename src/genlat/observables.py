@@ -21,37 +21,46 @@ def primary(
     `mag` = (1/V) Σφ and its powers, `action_density` = S/V and its square, and
     `two_point`, the correlator of zero-momentum slices (`slice_correlator`); and what
     the action has of its own. All are float64 but `two_point`, which follows a
-    floating-point `phi`.
+    floating-point `phi`. Of a field of components `mag` is that of the first, and
+    `abs_mag` and the powers are those of the length of the vector.
     """
-    volume = phi.size
+    d, volume = len(action.lattice_shape), math.prod(action.lattice_shape)
     total = action(phi)
-    mag = jnp.sum(phi, dtype=total.dtype) / volume
+    vector = jnp.sum(phi, axis=tuple(range(d)), dtype=total.dtype) / volume
+    mag = vector.ravel()[0] if action.components else vector
+    length = jnp.sqrt(jnp.sum(vector**2)) if action.components else jnp.abs(mag)
     is_integer = jnp.issubdtype(phi.dtype, jnp.integer)
+    fields = phi.astype(total.dtype) if is_integer else phi
     measured = {
         "mag": mag,
-        "abs_mag": jnp.abs(mag),
-        "mag2": mag**2,
-        "mag4": mag**4,
+        "abs_mag": length,
+        "mag2": length**2,
+        "mag4": length**4,
         "action_density": total / volume,
         "action_density2": (total / volume) ** 2,
-        "two_point": slice_correlator(phi.astype(total.dtype) if is_integer else phi),
+        "two_point": slice_correlator(fields, math.prod(action.components)),
     }
     return measured | action.observables(phi)
 
 
-def slice_correlator(phi: Float[Array, "time *space"]) -> Float[Array, " lags"]:
+def slice_correlator(
+    phi: Float[Array, "time *space"], n_components: int = 1
+) -> Float[Array, " lags"]:
     r"""Correlator of slices Φ(t) = V_s⁻¹ᐟ² Σ_x φ(t, x), averaged over t.
 
-    $$G(\tau) = \frac1T \sum_t \Phi(t)\,\Phi(t+\tau), \quad \tau = 0 \dots T/2$$
+    $$G(\tau) = \frac1T \sum_t \Phi(t)\cdot\Phi(t+\tau), \quad \tau = 0 \dots T/2$$
 
     Not connected. With this normalisation Σ_τ G(τ) over all T lags is V m².
+
+    **Arguments:** `n_components`: on the last axes, of which the product is a sum.
     """
     extent = phi.shape[0]
-    space = math.prod(phi.shape[1:])
-    slices = jnp.sum(phi.reshape(extent, -1), axis=1) / math.sqrt(space)
+    space = math.prod(phi.shape[1:]) // n_components
+    fields = phi.reshape(extent, space, n_components)
+    slices = jnp.sum(fields, axis=1) / math.sqrt(space)
     lags = jnp.arange(extent // 2 + 1)[:, None]
     shifted = slices[(jnp.arange(extent)[None, :] + lags) % extent]
-    return shifted @ slices / extent
+    return shifted.reshape(len(lags), -1) @ slices.ravel() / extent
 
 
 def _susceptibility(means: Mapping[str, Array], shape: tuple[int, ...]) -> Array:

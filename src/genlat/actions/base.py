@@ -12,6 +12,7 @@ from genlat import lattice
 from genlat.groups import REAL, SIGNS, Space
 
 _NAME = "symmetries"
+_OF_THE_FIELD = ("space", "components", "field_shape")  # and not of S
 
 
 def _is_another(cls: type) -> bool:
@@ -35,6 +36,7 @@ def _implemented(bases: tuple[type, ...]) -> set[str]:
         for base in bases
         for name in vars(base)
         if name not in getattr(base, "__abstractmethods__", ())
+        and name not in _OF_THE_FIELD
         and (name == "__call__" or not name.startswith(("__", "_abc")))
     }
 
@@ -53,6 +55,16 @@ class AbstractAction(eqx.Module):
     @abstractmethod
     def space(self) -> Space:
         """What the field takes its values in."""
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Axes of a value of the field; none for a number."""
+        return ()
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """Of a configuration: the lattice, and behind it the components."""
+        return (*self.lattice_shape, *self.components)
 
     def __init_subclass__(cls):
         super().__init_subclass__()

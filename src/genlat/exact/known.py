@@ -8,9 +8,11 @@ from genlat import lattice
 from genlat.actions.base import AbstractAction
 from genlat.actions.declared import is_ising, is_scalar
 from genlat.actions.double_well import DoubleWell
+from genlat.actions.on import AbstractVectorAction
 from genlat.exact.ising import ising
 from genlat.exact.scalar import scalar
 from genlat.exact.value import Known, UnknownError
+from genlat.exact.vector import vector
 
 
 class Answer(NamedTuple):
@@ -62,6 +64,8 @@ def _computed(action: AbstractAction) -> dict[str, Known]:
         return ising(action)
     if is_scalar(action):
         return scalar(action)
+    if isinstance(action, AbstractVectorAction):
+        return vector(action)
     raise UnknownError("the action is one of its own, of which no method here knows")
 
 

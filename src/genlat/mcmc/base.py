@@ -26,6 +26,16 @@ class AbstractKernel(eqx.Module):
     All kernels share one state, so any sequence of them is a kernel.
     """
 
+    @property
+    def visits_every_mode(self) -> bool:
+        """Whether it carries φ to -φ by construction, whatever barrier is between.
+
+        Of a theory that declares the symmetry, or has a heat bath for every cluster.
+        Only chains of such kernels are evidence that a model misses no mode: others may
+        sit in one well for ever, and look thermalised.
+        """
+        return False
+
     @abstractmethod
     def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         """State of a chain that starts at `phi`."""

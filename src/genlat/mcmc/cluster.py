@@ -40,6 +40,10 @@ class SignCluster(AbstractKernel):
         require(self.action, ("sign",), "SignCluster")
         require_couplings(self.action, "SignCluster")
 
+    @property
+    def visits_every_mode(self) -> bool:
+        return "sign" in self.action.symmetries
+
     def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))
 
@@ -60,10 +64,17 @@ class SignCluster(AbstractKernel):
         self, key: PRNGKeyArray, phi: Float[Array, "*lattice"]
     ) -> Bool[Array, "d *lattice"]:
         """Whether the bond from x to x+μ is frozen, for every direction μ."""
-        h = self.action.hopping.astype(phi.dtype)
-        ahead = jnp.stack([jnp.roll(phi, -1, axis) for axis in range(phi.ndim)])
-        u = uniform(key, ahead.shape, phi.dtype)
-        return u < -jnp.expm1(-jnp.maximum(4 * h * phi[None] * ahead, 0))
+        return frozen_bonds(key, phi, self.action.hopping)
+
+
+def frozen_bonds(
+    key: PRNGKeyArray, phi: Float[Array, "*lattice"], hopping: Float[Array, ""]
+) -> Bool[Array, "d *lattice"]:
+    """Bonds from x to x+μ, frozen with probability 1 - e^{-4hφ_xφ_{x+μ}} if content."""
+    h = hopping.astype(phi.dtype)
+    ahead = jnp.stack([jnp.roll(phi, -1, axis) for axis in range(phi.ndim)])
+    u = uniform(key, ahead.shape, phi.dtype)
+    return u < -jnp.expm1(-jnp.maximum(4 * h * phi[None] * ahead, 0))
 
 
 def cluster_minima(

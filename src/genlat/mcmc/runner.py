@@ -54,7 +54,7 @@ def init_chains(
     """
     if n_chains < 1:
         raise ValueError(f"n_chains must be at least 1, got {n_chains}")
-    shape = action.lattice_shape
+    shape = action.field_shape
     size = jnp.asarray(scale, dtype)
     if start not in ("cold", "hot", "dispersed"):
         raise ValueError(f"start must be 'cold', 'hot' or 'dispersed', got {start!r}")

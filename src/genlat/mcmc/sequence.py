@@ -27,6 +27,10 @@ class Sequence(AbstractKernel):
         if not self.kernels:
             raise ValueError("a sequence needs at least one kernel")
 
+    @property
+    def visits_every_mode(self) -> bool:
+        return any(kernel.visits_every_mode for kernel in self.kernels)
+
     def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         return self.kernels[0].init(phi)
 

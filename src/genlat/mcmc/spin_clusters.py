@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Int, PRNGKeyArray, Shaped
 
-from genlat.actions.declared import require_couplings
+from genlat.actions.declared import is_ising, require_couplings
 from genlat.actions.ising import Ising, spin_sum
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.cluster import cluster_minima
@@ -37,6 +37,10 @@ class SwendsenWang(AbstractKernel):
         require_couplings(action, type(self).__name__)
         self.action = action
         self.has_field = action.may_have_field
+
+    @property
+    def visits_every_mode(self) -> bool:
+        return is_ising(self.action)
 
     def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))
@@ -88,6 +92,10 @@ class Wolff(AbstractKernel):
         require_couplings(action, type(self).__name__)
         self.action = action
         self.has_field = action.may_have_field
+
+    @property
+    def visits_every_mode(self) -> bool:
+        return is_ising(self.action)
 
     def init(self, phi: Shaped[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))

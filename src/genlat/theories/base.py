@@ -144,6 +144,11 @@ class AbstractTheorySection(AbstractSection):
         """Names of the couplings that the theory has as it is given."""
 
     @property
+    def n_components(self) -> int:
+        """Numbers of a value of the field."""
+        return 1
+
+    @property
     def arrays(self) -> tuple[str, ...]:
         """Couplings that are arrays of the action, which a model can be a function of.
 

@@ -125,12 +125,13 @@ def from_draws(
         error_of = foreseen.average(u, f, m)
         alone = abs(factor) * float(np.std(theirs[name])) / math.sqrt(m)
         times = (error / alone) ** 2 if alone > 0 and math.isfinite(error) else 1.0
+        of_samples = foreseen.freedom_of_average(u, f, m) / times
         found[name] = Foreseen(
             error_of.error * math.sqrt(times),
             error_of.freedom,
-            foreseen.freedom_of_average(u, f, m) / times,
+            of_samples,
             error_of.skewness * math.sqrt(times),
-            _caution(error_of, 0.0),
+            _caution(error_of, of_samples, 0.0),
         )
     return _with_floor(found, floor, volume)
 
@@ -209,20 +210,26 @@ def _foreseen(
     columns = a.reshape(u.met.size, -1).T
     met = np.ravel(u.met)
     spreads = [of.error(met, column, u.n, u.n_eff) for column in columns]
+    of_draws = [of.freedom(met, column, u.n, u.n_eff) for column in columns]
     lacking = np.abs(columns @ (1 - met / np.ravel(u.whole))) / met.size
     return Foreseen(
         plain(np.array([found.error for found in spreads]).reshape(a.shape[2:])),
         min(found.freedom for found in spreads),
-        min(of.freedom(met, column, u.n, u.n_eff) for column in columns),
+        min(of_draws),
         spreads[0].skewness if len(spreads) == 1 else 0.0,
-        next(filter(None, map(_caution, spreads, lacking)), ""),
+        next(filter(None, map(_caution, spreads, of_draws, lacking)), ""),
     )
 
 
-def _caution(found: Spread, lacking: float) -> str:
-    """Why an error is not known from samples of p either."""
+def _caution(found: Spread, of_draws: float, lacking: float) -> str:
+    """Why an error is not known from the other side either, or is no Gaussian's."""
     if lacking > found.error > 0:
         return "draws are too few for the weights that samples of p have"
+    if of_draws < 2 / spread.LARGEST_CONCENTRATION:
+        return (
+            f"{math.floor(of_draws / 2)} draws carry it, as the other side knows, too "
+            "few for a Gaussian error"
+        )
     if found.concentration > spread.LARGEST_CONCENTRATION:
         return (
             f"its error, as samples of p have it, rests on "

@@ -50,7 +50,8 @@ def problems(
     if mcmc is not None:
         one = memory.chain_bytes(theory.shape, mcmc.samples)
         yield from _batch("mcmc.chains", mcmc.chains, one, available)
-        one = memory.snapshot_bytes(volume, theory.SPACE.dtype.itemsize)
+        each = theory.n_components * theory.SPACE.dtype.itemsize
+        one = memory.snapshot_bytes(volume, each)
         yield from _batch("mcmc.keep", mcmc.keep, one, available)
     if integration is not None:
         each = memory.chain_bytes((1,), integration.samples) + 24 * volume

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from genlat import observables
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel, ChainState
-from genlat.mcmc.reflection import visits_every_mode
 from genlat.mcmc.sequence import Sequence
 from genlat.runs.disk import directory, store
 from genlat.runs.file.sections import McmcSection
@@ -228,5 +227,5 @@ def _label(job: Job) -> dict[str, Any]:
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),
-        "visits_every_mode": int(visits_every_mode(kernel) and job.theory.sign_is_all),
+        "visits_every_mode": int(kernel.visits_every_mode and job.theory.sign_is_all),
     }

@@ -68,7 +68,7 @@ LONGEST = 500  # characters: messages of JAX can have pages
 def _chain(config: RunConfig, theory: Theory) -> None:
     assert config.mcmc is not None
     kernel = chain_stage.kernel_of(config.mcmc, config.theory, theory)
-    phi = jax.ShapeDtypeStruct(config.theory.shape, config.theory.SPACE.dtype)
+    phi = jax.ShapeDtypeStruct(theory.action.field_shape, config.theory.SPACE.dtype)
     state = eqx.filter_eval_shape(kernel.init, phi)
     eqx.filter_eval_shape(kernel.step, _key(), state)
 
@@ -77,7 +77,7 @@ def _train(config: RunConfig, action: AbstractAction, model: Trainable) -> None:
     settings = train_stage.settings_of(config)
     samples = None
     if config.train.needs_data:
-        samples = np.ones((FEW, *action.lattice_shape), action.space.dtype)
+        samples = np.ones((FEW, *action.field_shape), action.space.dtype)
     objective = train_stage.objective_of(config, samples)
     if reason := objective.why_unfit(model):
         raise ValueError(reason)
@@ -101,7 +101,7 @@ def _sample(config: RunConfig, action: AbstractAction, model: Trainable) -> None
     keys = jax.eval_shape(lambda key: jr.split(key, n), _key())
     eqx.filter_eval_shape(sampling.batch_of, here, action, keys)
     if config.needs_samples:
-        shape = (FEW, *action.lattice_shape)
+        shape = (FEW, *action.field_shape)
         phis = jax.ShapeDtypeStruct(shape, action.space.dtype)
         eqx.filter_eval_shape(target_stage.evaluate_batch, here, action, phis)
 
