@@ -14,6 +14,9 @@ from genlat.estimators.spread import Spread
 from genlat.verdict import estimates
 from genlat.verdict.data import Draws, Foreseen, Samples
 
+FEWEST_ALIKE = 2
+"""Draws that carry a value, fewer than which are most often none or one."""
+
 
 class Method(NamedTuple):
     """How a method turns draws into averages: their error, and how they know it."""
@@ -125,13 +128,16 @@ def from_draws(
         error_of = foreseen.average(u, f, m)
         alone = abs(factor) * float(np.std(theirs[name])) / math.sqrt(m)
         times = (error / alone) ** 2 if alone > 0 and math.isfinite(error) else 1.0
-        of_samples = foreseen.freedom_of_average(u, f, m) / times
+        error_of = error_of._replace(
+            error=error_of.error * math.sqrt(times),
+            skewness=error_of.skewness * math.sqrt(times),
+        )
         found[name] = Foreseen(
-            error_of.error * math.sqrt(times),
+            error_of.error,
             error_of.freedom,
-            of_samples,
-            error_of.skewness * math.sqrt(times),
-            _caution(error_of, of_samples, 0.0),
+            foreseen.freedom_of_average(u, f, m) / times,
+            error_of.skewness,
+            _caution(error_of, 0.0),
         )
     return _with_floor(found, floor, volume)
 
@@ -210,26 +216,25 @@ def _foreseen(
     columns = a.reshape(u.met.size, -1).T
     met = np.ravel(u.met)
     spreads = [of.error(met, column, u.n, u.n_eff) for column in columns]
-    of_draws = [of.freedom(met, column, u.n, u.n_eff) for column in columns]
     lacking = np.abs(columns @ (1 - met / np.ravel(u.whole))) / met.size
     return Foreseen(
         plain(np.array([found.error for found in spreads]).reshape(a.shape[2:])),
         min(found.freedom for found in spreads),
-        min(of_draws),
+        min(of.freedom(met, column, u.n, u.n_eff) for column in columns),
         spreads[0].skewness if len(spreads) == 1 else 0.0,
-        next(filter(None, map(_caution, spreads, of_draws, lacking)), ""),
+        next(filter(None, map(_caution, spreads, lacking)), ""),
     )
 
 
-def _caution(found: Spread, of_draws: float, lacking: float) -> str:
-    """Why an error is not known from the other side either, or is no Gaussian's."""
+def _caution(found: Spread, lacking: float) -> str:
+    """Why an error is not known from the other side either, or is no Gaussian's.
+
+    Of N alike draws, as many as chance has it, the skewness² is 1/N.
+    """
     if lacking > found.error > 0:
         return "draws are too few for the weights that samples of p have"
-    if of_draws < 2 / spread.LARGEST_CONCENTRATION:
-        return (
-            f"{math.floor(of_draws / 2)} draws carry it, as the other side knows, too "
-            "few for a Gaussian error"
-        )
+    if found.skewness**2 > 1 / FEWEST_ALIKE:
+        return "fewer than two draws carry it: it is a count, whatever its error is"
     if found.concentration > spread.LARGEST_CONCENTRATION:
         return (
             f"its error, as samples of p have it, rests on "
