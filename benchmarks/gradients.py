@@ -38,7 +38,7 @@ CASES = {
 @eqx.filter_jit
 def log_weights(model, action, keys):
     phis, log_q = model.sample_batch(keys)
-    return -jax.vmap(action, in_axes=1)(phis) - log_q
+    return -jax.vmap(action)(phis) - log_q
 
 
 def curve(action: AbstractScalarAction, objective, n_steps: int) -> np.ndarray:

@@ -21,4 +21,4 @@ def generic(build):
 def all_spins(shape):
     """Every configuration, as a batch."""
     flat = np.array(list(itertools.product([-1, 1], repeat=math.prod(shape))), np.int8)
-    return jnp.asarray(np.moveaxis(flat.reshape(-1, *shape), 0, 1))
+    return jnp.asarray(flat.reshape(-1, *shape))

@@ -43,7 +43,7 @@ MODELS = {
 def log_q_of_all(model):
     """log q of every configuration, in batches of N."""
     spins = all_spins(model.lattice_shape)
-    batches = jnp.split(spins, max(1, spins.shape[1] // N), axis=1)
+    batches = jnp.split(spins, max(1, len(spins) // N))
     return np.concatenate([log_prob(model, batch) for batch in batches])
 
 
@@ -79,7 +79,7 @@ def test_normalised_and_the_same_in_drawing_which_the_key_determines(model):
     others = jr.split(jr.key(2), N).at[7].set(KEYS[3]).at[9].set(KEYS[400])
     again, log_q_again = draw(model, others)
     for place, was in [(7, 3), (9, 400)]:
-        np.testing.assert_array_equal(again[:, place], spins[:, was])
+        np.testing.assert_array_equal(again[place], spins[was])
         np.testing.assert_allclose(log_q_again[place], log_q[was], rtol=1e-6)
 
 
@@ -95,10 +95,10 @@ def test_symmetrised(name, symmetries):
     check_normalised(mixture, atol=1e-12)
     if name == "residual":
         check_drawn(mixture, atol=1e-10)
-    spins = all_spins(model.lattice_shape)[:, :N]
+    spins = all_spins(model.lattice_shape)[:N]
     log_q = log_prob(mixture, spins)
     for element in group[1::5]:
-        image = jax.vmap(element.apply, in_axes=1, out_axes=1)(spins)
+        image = jax.vmap(element.apply)(spins)
         np.testing.assert_allclose(log_prob(mixture, image), log_q, atol=1e-10)
         # negative control: the model alone is not invariant
         change = log_prob(model, image) - log_prob(model, spins)
@@ -107,7 +107,7 @@ def test_symmetrised(name, symmetries):
 
 def chi2_p_value(spins, q):
     """Of the counts of configurations, those of expectation under 5 taken together."""
-    flat = np.moveaxis(np.asarray(spins, int), 1, 0).reshape(spins.shape[1], -1)
+    flat = np.asarray(spins, int).reshape(len(spins), -1)
     index = (flat[:, :9] + 1) // 2 @ (1 << np.arange(9)[::-1])
     counts = np.bincount(index, minlength=len(q)).astype(float)
     expected = len(index) * np.asarray(q)
@@ -122,7 +122,7 @@ def test_draws_follow_q(model):
     q = np.exp(log_q_of_all(model)).reshape(512, -1).sum(1)
     q = q / np.sum(q)  # to rounding, which SciPy insists on
     batches = [draw(model, jr.split(key, N))[0] for key in jr.split(jr.key(3), 40)]
-    spins = jnp.concatenate(batches, axis=1)
+    spins = jnp.concatenate(batches)
     assert chi2_p_value(spins, q) > 6e-7
     # negative control: a distribution that is a little sharper
     sharper = q**1.1 / jnp.sum(q**1.1)
@@ -172,8 +172,7 @@ def test_gradient_is_that_of_differences_and_reaches_every_parameter(name):
 def test_logits_look_back_only(name):
     """No derivative by a spin that is not before; some by the one just before."""
     model = generic(MODELS[name])
-    extent0, *rest = model.lattice_shape
-    spins = jr.normal(jr.key(0), (extent0, 1, *rest))
+    spins = jr.normal(jr.key(0), (1, *model.lattice_shape))
     jacobian = eqx.filter_jit(jax.jacobian(lambda s: model.logits(s)))(spins)
     n_sites = math.prod(model.lattice_shape)
     jacobian = np.asarray(jacobian).reshape(n_sites, n_sites)
@@ -184,8 +183,8 @@ def test_logits_look_back_only(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_bad_spins_are_refused(name):
     model = generic(MODELS[name])
-    spins = all_spins(model.lattice_shape)[:, :3]
+    spins = all_spins(model.lattice_shape)[:5]
     with pytest.raises(ValueError, match="spins must be 1 or -1, got 0"):
-        model.log_prob_batch(spins.at[:, 1].set(0))
-    with pytest.raises(ValueError, match=r"\(L0, n, ...\) of configurations on \("):
-        model.log_prob_batch(spins[:1])
+        model.log_prob_batch(spins.at[1].set(0))
+    with pytest.raises(ValueError, match=r"\(n, \*lattice\) of configurations on \("):
+        model.log_prob_batch(jnp.moveaxis(spins, 0, 1))

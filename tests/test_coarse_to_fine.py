@@ -41,9 +41,9 @@ def networks(model):
 
 
 def all_spins(shape):
-    """Every configuration, batch on axis 1."""
+    """Every configuration, as a batch."""
     every = np.array(list(itertools.product([1, -1], repeat=math.prod(shape))))
-    return jnp.asarray(every.reshape(-1, *shape).swapaxes(0, 1), jnp.int8)
+    return jnp.asarray(every.reshape(-1, *shape), jnp.int8)
 
 
 @pytest.mark.parametrize("biased", [False, True])
@@ -60,17 +60,17 @@ def test_the_density_is_normalised_and_odd_only_with_biases(shape, biased):
 def test_the_last_spins_follow_the_exact_conditional(shape, field):
     """Given those that are learned, from the enumerated distribution itself."""
     model, spins = a_model(shape, beta=0.37, field=field), all_spins(shape)
-    log_p = -jax.vmap(Ising(shape, 0.37, field), in_axes=1)(spins)
-    rows = jnp.moveaxis(spins, 1, -1).reshape(math.prod(shape), -1)
+    log_p = -jax.vmap(Ising(shape, 0.37, field))(spins)
+    rows = spins.reshape(len(spins), -1).T
     rows = jnp.concatenate([rows, 0 * rows[:1]]).astype(jnp.float32)
-    is_learned, total = np.ones(math.prod(shape), bool), np.zeros(spins.shape[1])
+    is_learned, total = np.ones(math.prod(shape), bool), np.zeros(len(spins))
     for block in model.levels[-1]:
         if not isinstance(block, Learned):
             is_learned[block.sites()] = False
             total += block.log_prob(rows)
     is_learned = is_learned.reshape(shape)
     # group the configurations by the spins that are learned
-    flags = np.asarray(jnp.moveaxis(spins, 1, 0)[:, np.asarray(is_learned)]) > 0
+    flags = np.asarray(spins)[:, is_learned] > 0
     group = flags @ (1 << np.arange(flags.shape[1]))
     marginal = np.bincount(group, np.exp(log_p))
     np.testing.assert_allclose(total, log_p - np.log(marginal[group]), atol=1e-5)
@@ -81,7 +81,7 @@ def test_the_last_spins_follow_the_exact_conditional(shape, field):
 def test_draws_come_with_the_density_that_evaluation_gives(shape):
     keys = jr.split(jr.key(0), 64)
     spins, log_q = sample(a_model(shape), keys)
-    assert spins.shape == (shape[0], 64, shape[1])
+    assert spins.shape == (64, *shape)
     assert spins.dtype == jnp.int8
     assert set(np.unique(spins)) == {-1, 1}
     assert log_q.dtype == jnp.float64
@@ -89,7 +89,7 @@ def test_draws_come_with_the_density_that_evaluation_gives(shape):
         log_q, log_prob(a_model(shape), spins), atol=1e-6 * math.prod(shape)
     )
     alone, _ = sample(a_model(shape), keys[3:4])
-    np.testing.assert_array_equal(alone[:, 0], spins[:, 3])
+    np.testing.assert_array_equal(alone[0], spins[3])
 
 
 def test_draws_have_the_frequencies_of_the_density():
@@ -97,7 +97,7 @@ def test_draws_have_the_frequencies_of_the_density():
     model = a_model(shape, biased=True)
     spins, _ = sample(model, jr.split(jr.key(5), n))
     weight = 1 << np.arange(8)[::-1]
-    drawn = (np.moveaxis(np.asarray(spins), 1, 0).reshape(n, -1) < 0) @ weight
+    drawn = (np.asarray(spins).reshape(n, -1) < 0) @ weight
     expected = n * np.exp(log_prob(model, all_spins(shape)))
     chi2 = ((np.bincount(drawn, minlength=256) - expected) ** 2 / expected).sum()
     # 255 degrees of freedom: mean 255, standard deviation 22.6
@@ -105,7 +105,7 @@ def test_draws_have_the_frequencies_of_the_density():
 
 
 def test_gradients_reach_every_network_and_no_coupling():
-    model, spins = a_model((4, 4), biased=True), all_spins((4, 4))[:, ::97]
+    model, spins = a_model((4, 4), biased=True), all_spins((4, 4))[::97]
     gradient = eqx.filter_jit(eqx.filter_grad(lambda m: m.log_prob_batch(spins).sum()))(
         model
     )
@@ -127,7 +127,7 @@ def test_likelihood_trains_every_level_by_itself():
     So maximum likelihood of all levels at once is that of one level after another.
     """
     model = a_model((4, 4), biased=True)
-    spins = all_spins((4, 4))[:, ::4001]
+    spins = all_spins((4, 4))[::4001]
     arrays, rest = eqx.partition(model, eqx.is_inexact_array)
 
     @jax.jit
@@ -156,8 +156,8 @@ def test_on_a_larger_lattice_the_fine_levels_are_what_they_were():
     blank = CoarseToFine((32, 32), 0.37, width=5, key=jr.key(8))
     large = transfer.refine(small, blank)
     # repeated, a configuration of the small torus is one of the large
-    spins = jnp.where(jr.bernoulli(jr.key(2), 0.6, (16, 3, 16)), 1, -1)
-    found = per_level(large, jnp.tile(spins, (2, 1, 2)))
+    spins = jnp.where(jr.bernoulli(jr.key(2), 0.6, (3, 16, 16)), 1, -1)
+    found = per_level(large, jnp.tile(spins, (1, 2, 2)))
     wanted = per_level(small, spins)
     np.testing.assert_allclose(found[-1], 4 * wanted[-1], rtol=1e-5)
     np.testing.assert_allclose(found[-2], 4 * wanted[-2], rtol=1e-5)
@@ -170,7 +170,7 @@ def test_a_field_is_turned_on_with_the_networks_of_the_symmetric_model():
     source = a_model((4, 4))
     blank = CoarseToFine((4, 4), 0.4, 0.2, width=5, biased=True, key=jr.key(8))
     carried = transfer.refine(source, blank)
-    spins = all_spins((4, 4))[:, ::97]
+    spins = all_spins((4, 4))[::97]
     # all but the heat baths: biases start at zero
     np.testing.assert_allclose(
         per_level(carried, spins)[:2], per_level(source, spins)[:2], rtol=1e-6

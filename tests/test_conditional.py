@@ -100,7 +100,7 @@ def test_models_of_two_architectures_are_refused():
 def test_as_pair_is_the_same_density():
     single = GaussianPair(a_spectrum((4, 6)))
     pair = single.as_pair()
-    keys = jr.split(jr.key(3), 4)
+    keys = jr.split(jr.key(3), 5)
     phis, log_q = single.sample_batch(keys)
     same, log_q_pair = pair.sample_batch(keys)
     np.testing.assert_array_equal(phis, same)
@@ -134,8 +134,8 @@ def draws(family, kappa, keys):
     action = with_coupling(action, "kappa", kappa)
     phis, log_q = model.sample_batch(keys)
     hopping = -jax.vmap(jax.grad(lambda k, phi: with_coupling(action, "kappa", k)(phi)),
-                        in_axes=(None, 1))(kappa, phis)  # fmt: skip
-    return -jax.vmap(action, in_axes=1)(phis) - log_q, hopping
+                        in_axes=(None, 0))(kappa, phis)  # fmt: skip
+    return -jax.vmap(action)(phis) - log_q, hopping
 
 
 @pytest.mark.parametrize("kappa", [0.1, 0.13, 0.25, 0.3])

@@ -108,9 +108,10 @@ def test_both_directions_agree_and_q_is_normalised(section):
     action, model = theory_of(section).theory().action, built(section)
     keys = jr.split(jr.key(7), 4000)
     phis, log_q = jax.jit(lambda keys: model.sample_batch(keys))(keys)
+    assert phis.shape == (4000, *model.lattice_shape)
     again = jax.jit(lambda phis: model.log_prob_batch(phis))(phis)
     np.testing.assert_allclose(again, log_q, atol=2e-3)
-    log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+    log_w = -jax.vmap(action)(phis) - log_q
     found = weights.log_z(np.asarray(log_w))
     assert found.error < 0.05
     known = exact.known(action)["log_z"]

@@ -27,7 +27,7 @@ from models_for_tests import a_spectrum
 
 SHAPE = (4, 6)
 ACTION = Phi4(SHAPE, 0.21, 0.13)
-KEYS = jr.split(jr.key(0), 6)
+KEYS = jr.split(jr.key(0), 5)
 # compiled once and run once: optimising costs more than it saves
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
@@ -90,7 +90,7 @@ def test_pulling_back_its_own_draws(name):
 def test_a_draw_depends_on_its_key_alone():
     flow, (phis, log_q, *_) = drawn("realnvp")
     found = eqx.filter_jit(flow.sample_batch)(KEYS[4:1:-1])
-    np.testing.assert_allclose(found[0], phis[:, 4:1:-1], atol=1e-12)
+    np.testing.assert_allclose(found[0], phis[4:1:-1], atol=1e-12)
     np.testing.assert_allclose(found[1], log_q[4:1:-1], atol=1e-11)
 
 
@@ -132,22 +132,22 @@ def test_z_moves_as_the_density_of_phi_does(mean, wells):
     for v · ∂_z log p_z + div v, whose mean over p is zero.
     """
     flow = a_flow("nice", mean, wells)
-    phis = 0.6 * jr.normal(jr.key(3), (4, 1, 6), jnp.float64)
+    phis = 0.6 * jr.normal(jr.key(3), (1, 4, 6), jnp.float64)
     rng = np.random.default_rng(0)
     direction = jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), flow)
     blank = jnp.zeros_like(phis)
 
     def velocity(z):
-        image = flow.bijection.forward_and_log_det(z)[0][:, None]
+        image = flow.bijection.forward_and_log_det(z)[0][None]
 
         def latent(flow):
-            return flow.pull_back_batch(image, blank)[0][:, 0]
+            return flow.pull_back_batch(image, blank)[0][0]
 
         return jax.jvp(latent, (flow,), (direction,))[1]
 
     @quick_jit
     def both_sides():
-        z = flow.pull_back_batch(phis, blank)[0][:, 0]
+        z = flow.pull_back_batch(phis, blank)[0][0]
         # by differences: the motion of the prior is a constant to a derivative in z
         steps = 1e-4 * jnp.eye(24).reshape(24, *SHAPE)
         change = jax.vmap(lambda step: velocity(z + step) - velocity(z - step))(steps)

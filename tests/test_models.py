@@ -116,7 +116,7 @@ class _Delta(eqx.Module):
 def test_log_prob_returns_the_log_q_of_sampling(model):
     """Also with a coarse integrator: each step is inverted, not merely reversed."""
     coarse = model.with_steps(2)
-    phis, log_q = sample(coarse, jr.split(jr.key(8), 5))
+    phis, log_q = sample(coarse, jr.split(jr.key(8), 7))
     np.testing.assert_allclose(log_prob(coarse, phis), log_q, rtol=1e-12)
     phi, log_q = coarse.sample_and_log_prob(jr.key(9))
     np.testing.assert_allclose(coarse.log_prob(phi), log_q, rtol=1e-12)
@@ -143,7 +143,7 @@ def test_flow_agrees_with_diffrax(model):
     )
     end, divergence = (leaf[0] for leaf in solution.ys)
     log_gain = model.field.log_gain()
-    expected = fourier.to_real(end * jnp.exp(log_gain))[:, 0]
+    expected = fourier.leave(end * jnp.exp(log_gain))[0]
     np.testing.assert_allclose(phi, expected, atol=1e-7)
     np.testing.assert_allclose(
         log_q, log_prior[0] - divergence[0] - jnp.sum(log_gain), atol=1e-6
@@ -191,7 +191,7 @@ def test_flow_commutes_with_every_symmetry(shape):
     phi, log_q = _one(model, 11)
     images = [-phi, jnp.roll(phi, 1, 0), jnp.roll(phi, 2, phi.ndim - 1)]
     images += [lattice.transform(phi, g) for g in lattice.point_group(phi.shape)]
-    stacked = jnp.stack(images, axis=1)
+    stacked = jnp.stack(images)
     np.testing.assert_allclose(log_prob(model, stacked), log_q, rtol=1e-11)
 
 
@@ -206,14 +206,14 @@ def test_density_is_normalised():
     """∫ q = 1 on two sites by quadrature, and a wrong log-determinant shows."""
     model = a_model((2,), n_steps=16)
     x = jnp.linspace(-7, 7, 281)
-    grid = jnp.stack(jnp.meshgrid(x, x), axis=0).reshape(2, -1)
+    grid = jnp.stack(jnp.meshgrid(x, x), axis=-1).reshape(-1, 2)
     q = jnp.exp(log_prob(model, grid))
     assert jnp.sum(q) * (x[1] - x[0]) ** 2 == pytest.approx(1, abs=1e-4)
 
 
 def test_score_is_the_gradient_of_log_q(model):
     finer = model.with_steps(24)
-    keys = jr.split(jr.key(12), 3)
+    keys = jr.split(jr.key(12), 7)
     phis, log_q, score = eqx.filter_jit(CNF.sample_batch_with_score)(finer, keys)
     again, log_q_again = sample(finer, keys)
     np.testing.assert_allclose(phis, again, atol=1e-12)
@@ -221,7 +221,7 @@ def test_score_is_the_gradient_of_log_q(model):
     direction = jr.normal(jr.key(13), phis.shape)
     step = 1e-4
     ahead, behind = (log_prob(finer, phis + e * direction) for e in (step, -step))
-    axes = (0, *range(2, phis.ndim))
+    axes = range(1, phis.ndim)
     np.testing.assert_allclose(
         jnp.sum(score * direction, axis=axes), (ahead - behind) / (2 * step), atol=2e-4
     )
@@ -242,10 +242,10 @@ def test_single_precision_agrees_with_double():
 
 def test_draws_do_not_depend_on_their_batch():
     model = a_model((4, 6))
-    keys = jr.split(jr.key(1), 6)
+    keys = jr.split(jr.key(1), 5)
     together, log_q = model.sample_batch(keys)
     phi, alone = model.sample_and_log_prob(keys[4])
-    np.testing.assert_allclose(together[:, 4], phi, atol=1e-13)
+    np.testing.assert_allclose(together[4], phi, atol=1e-13)
     np.testing.assert_allclose(log_q[4], alone, rtol=1e-13)
 
 
@@ -259,4 +259,4 @@ def test_invalid_models_are_refused():
 
 def _one(model, seed):
     phis, log_q = sample(model, jr.key(seed)[None])
-    return phis[:, 0], log_q[0]
+    return phis[0], log_q[0]

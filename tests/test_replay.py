@@ -91,7 +91,7 @@ def test_joined_draws_of_two_models_stand_for_p():
     @jax.jit
     def drawn(keys):
         pairs = [model.sample_batch(keys[i]) for i, model in enumerate(models)]
-        phis = jnp.concatenate([jnp.moveaxis(phi, 1, 0) for phi, _ in pairs])
+        phis = jnp.concatenate([phis for phis, _ in pairs])
         log_q = jnp.concatenate([log_q for _, log_q in pairs])
         return phis, -jax.vmap(action)(phis) - log_q
 

@@ -38,20 +38,20 @@ class Skew(AbstractFlow):
     likelihood = EXACT
 
     def sample_batch(self, keys):
-        z = jax.vmap(lambda key: jr.normal(key, self.lattice_shape), out_axes=1)(keys)
-        phis = self.mean[:, None] + jnp.exp(self.log_std)[:, None] * z
+        z = jax.vmap(lambda key: jr.normal(key, self.lattice_shape))(keys)
+        phis = self.mean[None] + jnp.exp(self.log_std)[None] * z
         return phis, self.log_prob_batch(phis)
 
     def sample_batch_with_score(self, keys):
         phis, log_q = self.sample_batch(keys)
-        z = (phis - self.mean[:, None]) * jnp.exp(-self.log_std)[:, None]
-        score = -z * jnp.exp(-self.log_std)[:, None]
+        z = (phis - self.mean[None]) * jnp.exp(-self.log_std)[None]
+        score = -z * jnp.exp(-self.log_std)[None]
         return phis, *jax.lax.stop_gradient((log_q, score))
 
     def log_prob_batch(self, phis):
-        z = (phis - self.mean[:, None]) * jnp.exp(-self.log_std)[:, None]
-        log_norm = jnp.sum(self.log_std) + 0.5 * z[:, 0].size * math.log(2 * math.pi)
-        return -0.5 * jnp.sum(z**2, axis=(0, *range(2, z.ndim))) - log_norm
+        z = (phis - self.mean[None]) * jnp.exp(-self.log_std)[None]
+        log_norm = jnp.sum(self.log_std) + 0.5 * self.mean.size * math.log(2 * math.pi)
+        return -0.5 * jnp.sum(z**2, axis=range(1, z.ndim)) - log_norm
 
 
 def skew(shape) -> Skew:
@@ -63,12 +63,12 @@ def wide(model):
     return jax.tree.map(lambda x: x.astype(jnp.float64), model)
 
 
-def fields(shape, n=4):
-    return jr.normal(jr.key(3), (shape[0], n, *shape[1:]))
+def fields(shape):
+    return jr.normal(jr.key(3), (3, *shape))
 
 
 def moved(element: Symmetry, phis):
-    return jax.vmap(element.apply, in_axes=1, out_axes=1)(phis)
+    return jax.vmap(element.apply)(phis)
 
 
 # groups
@@ -174,7 +174,7 @@ def test_density_is_the_mean_over_images(shape, names):
     """By enumeration, with elements applied one by one; and it is invariant."""
     model, group = skew(shape), symmetry_group(shape, names)
     mixture, phis = Symmetrized(model, group), fields(shape)
-    images = jnp.concatenate([moved(g.inverse(), phis) for g in group], axis=1)
+    images = jnp.concatenate([moved(g.inverse(), phis) for g in group])
     q = jnp.exp(log_prob(model, images)).reshape(len(group), -1)
     log_q = log_prob(mixture, phis)
     np.testing.assert_allclose(log_q, jnp.log(jnp.mean(q, axis=0)), rtol=1e-12)
@@ -201,7 +201,7 @@ def test_one_well_symmetrised_is_the_pair():
     np.testing.assert_allclose(from_score, expected, rtol=1e-10, atol=1e-11)
     # negative control: one well is not the pair
     assert jnp.max(jnp.abs(log_prob(one, phis) - log_q)) > 0.1
-    assert {-1.0, 1.0} == set(np.sign(phis.mean(axis=(0, 2))).tolist())
+    assert {-1.0, 1.0} == set(np.sign(phis.mean(axis=(1, 2))).tolist())
 
 
 def test_a_symmetric_model_is_left_as_it_is():
@@ -214,7 +214,7 @@ def test_a_symmetric_model_is_left_as_it_is():
     step = 1e-4
     ahead, behind = (log_prob(model, phis + e * direction) for e in (step, -step))
     np.testing.assert_allclose(
-        jnp.sum(from_score * direction, axis=0),
+        jnp.sum(from_score * direction, axis=1),
         (ahead - behind) / (2 * step),
         atol=1e-2,
     )
@@ -224,7 +224,7 @@ def test_density_is_normalised():
     """By quadrature on two sites."""
     mixture = Symmetrized(skew((2,)), symmetry_group((2,), ("sign", "translations")))
     x = jnp.linspace(-8, 8, 201)
-    grid = jnp.stack(jnp.meshgrid(x, x), axis=0).reshape(2, -1)
+    grid = jnp.stack(jnp.meshgrid(x, x), axis=-1).reshape(-1, 2)
     q = jnp.exp(log_prob(mixture, grid))
     assert jnp.sum(q) * (x[1] - x[0]) ** 2 == pytest.approx(1, abs=1e-12)
 
@@ -252,7 +252,7 @@ def test_sampling_and_score_agree_with_the_density(names):
     elsewhere, log_q_elsewhere, _ = draw(
         jnp.concatenate([keys[4:], jr.split(jr.key(5), 4)])
     )[0]
-    np.testing.assert_allclose(elsewhere[:, 0], phis[:, 4], rtol=1e-13)
+    np.testing.assert_allclose(elsewhere[0], phis[4], rtol=1e-13)
     np.testing.assert_allclose(log_q_elsewhere[0], log_q[4], rtol=1e-13)
 
 
@@ -265,16 +265,16 @@ def test_draws_follow_the_density():
     )
     phis, log_q = sample(both, jr.split(jr.key(6), 40_000))
     x = jnp.linspace(-8, 8, 161)
-    grid = jnp.stack(jnp.meshgrid(x, x, indexing="ij"), axis=0).reshape(2, -1)
+    grid = jnp.stack(jnp.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
 
     def largest_pull(model):
         q = jnp.exp(log_prob(model, grid)) * (x[1] - x[0]) ** 2
         pulls = []
         for f in (
-            lambda y: jnp.tanh(3 * y[0] - 0.2),
-            lambda y: jax.nn.sigmoid(4 * (y[0] - y[1])),
-            lambda y: y[0] ** 2 * jnp.exp(-(y[1] ** 2)),
-            lambda y: y[0] ** 2 - y[1] ** 2,
+            lambda y: jnp.tanh(3 * y[:, 0] - 0.2),
+            lambda y: jax.nn.sigmoid(4 * (y[:, 0] - y[:, 1])),
+            lambda y: y[:, 0] ** 2 * jnp.exp(-(y[:, 1] ** 2)),
+            lambda y: y[:, 0] ** 2 - y[:, 1] ** 2,
         ):
             value = f(phis)
             error = float(jnp.std(value)) / math.sqrt(len(log_q))

@@ -38,7 +38,7 @@ def a_direction(model):
 
 
 def test_total_gradient_is_that_of_the_loss():
-    model, keys = a_model(SHAPE), jr.split(jr.key(0), 6)
+    model, keys = a_model(SHAPE), jr.split(jr.key(0), 5)
     flat, unravel = jax.flatten_util.ravel_pytree(model)
     direction = a_direction(model)
     loss = eqx.filter_jit(lambda m: ReverseKL()(m, ACTION, keys)[0])
@@ -50,7 +50,7 @@ def test_total_gradient_is_that_of_the_loss():
 
 def test_path_gradient_is_the_total_one_without_the_score_term():
     """Both objectives differ by ⟨∂_θ log q_θ(φ)⟩ at fixed φ, up to the integrator."""
-    model, keys = a_model(SHAPE, n_steps=24), jr.split(jr.key(0), 6)
+    model, keys = a_model(SHAPE, n_steps=24), jr.split(jr.key(0), 5)
     phis, log_q = model.sample_batch(keys)
     flat, unravel = jax.flatten_util.ravel_pytree(model)
     direction = a_direction(model)
@@ -72,7 +72,7 @@ def test_path_gradient_is_the_total_one_without_the_score_term():
     for objective in (ReverseKL(), PathReverseKL()):
         loss, log_w = objective(model, ACTION, keys)
         np.testing.assert_allclose(loss, -jnp.mean(log_w), rtol=1e-12)
-        expected = -jax.vmap(ACTION, in_axes=1)(phis) - log_q
+        expected = -jax.vmap(ACTION)(phis) - log_q
         np.testing.assert_allclose(log_w, expected, rtol=1e-10)
 
 
@@ -94,7 +94,7 @@ def test_path_gradient_vanishes_at_the_optimum():
 @pytest.mark.parametrize("objective", [ReverseKL(), PathReverseKL()])
 def test_every_parameter_learns(objective):
     model = a_model(SHAPE)
-    found = gradient(objective, model, ACTION, jr.split(jr.key(0), 6))
+    found = gradient(objective, model, ACTION, jr.split(jr.key(0), 5))
     np.testing.assert_array_equal(found != 0, a_direction(model) != 0)
 
 
@@ -154,7 +154,7 @@ def test_training_approaches_the_target():
     state, metrics = loop.run_chunk(state, action, PathReverseKL(), settings, 150)
     keys = jr.split(jr.key(9), 20_000)
     phis, log_q = eqx.filter_jit(cnf.CNF.sample_batch)(state.model.with_steps(16), keys)
-    log_w = np.asarray(-jax.vmap(action, in_axes=1)(phis) - log_q)
+    log_w = np.asarray(-jax.vmap(action)(phis) - log_q)
     weights = np.exp(log_w - 12.1100473)  # physics: ln Z of 4x4, exact
     error = weights.std() / np.sqrt(weights.size)
     assert error < 2e-3
@@ -201,10 +201,9 @@ def test_padding_a_kernel_keeps_it_in_real_space():
 def _real_space(by_orbit, shape):
     """Kernel on sites from its values on momentum orbits, by a unit source."""
     index, _ = lattice.momentum_orbits(shape)
-    source = jnp.zeros(shape).at[(0,) * len(shape)].set(1)[:, None]
-    modes = fourier.to_modes(source)
+    modes = fourier.enter(jnp.zeros(shape).at[(0,) * len(shape)].set(1)[None])
     return np.stack(
-        [fourier.to_real(modes * values[index][:, None])[:, 0] for values in by_orbit]
+        [fourier.leave(modes * values[index][:, None])[0] for values in by_orbit]
     )
 
 
@@ -251,7 +250,7 @@ def test_best_gaussian_is_a_minimum_of_the_bound(action):
     @eqx.filter_jit
     def minus_log_w(prior):
         modes, log_q = prior.sample_modes(keys)
-        return jax.vmap(action, in_axes=1)(fourier.to_real(modes)) + log_q
+        return jax.vmap(action)(fourier.leave(modes)) + log_q
 
     values = np.asarray(minus_log_w(prior))
     error = values.std() / 200

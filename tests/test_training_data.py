@@ -32,9 +32,7 @@ def test_augmentation_draws_every_image_and_keeps_the_action(shape):
     for augment in [(), *((name,) for name in sizes), tuple(sizes)]:
         n_images = int(np.prod([sizes[name] for name in augment]))
         keys = jr.split(jr.key(1), 40 * n_images)
-        phis = jnp.moveaxis(
-            jax.jit(draw_batch, static_argnums=2)(data, keys, augment), 1, 0
-        )
+        phis = jax.jit(draw_batch, static_argnums=2)(data, keys, augment)
         images, counts = np.unique(
             phis.reshape(len(phis), -1), axis=0, return_counts=True
         )
@@ -51,6 +49,6 @@ def test_augmentation_draws_every_image_and_keeps_the_action(shape):
 def test_draws_come_from_all_data():
     data = jnp.arange(7.0)[:, None] * jnp.ones((7, 5))
     keys = jr.split(jr.key(1), 700)
-    values, counts = np.unique(draw_batch(data, keys, ())[0], return_counts=True)
+    values, counts = np.unique(draw_batch(data, keys, ())[:, 0], return_counts=True)
     assert len(values) == 7
     assert np.all(abs(counts - 100) < 5 * np.sqrt(100 * 6 / 7))

@@ -95,7 +95,7 @@ def test_forward_kl_learns_the_spectrum_of_its_data():
     exact[index] = 0.5 * np.log(best_gaussian(free).variance)
     prior = GaussianPair(best_gaussian(free).variance)
     phis, _ = eqx.filter_jit(prior.sample_batch)(jr.split(jr.key(1), 8000))
-    objective = ForwardKL(jnp.moveaxis(phis, 1, 0))
+    objective = ForwardKL(phis)
     settings = loop.Settings(steps=400, batch=256, learning_rate=0.02)
     trained, metrics = loop.run_chunk(state(settings), free, objective, settings, 400)
     # of a logarithm of a width: data, and the noise that the last steps leave

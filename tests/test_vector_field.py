@@ -32,6 +32,9 @@ def test_real_fourier_modes_are_orthonormal_and_layout_free():
     modes = fourier.to_modes(phis)
     np.testing.assert_allclose(fourier.to_real(modes), phis, atol=1e-13)
     np.testing.assert_allclose(jnp.sum(modes**2), jnp.sum(phis**2), rtol=1e-13)
+    batch = jnp.moveaxis(phis, 1, 0)
+    np.testing.assert_array_equal(fourier.enter(batch), modes)
+    np.testing.assert_allclose(fourier.leave(modes), batch, atol=1e-13)
     with_channels = jnp.stack([phis, 2 * phis], axis=1)
     np.testing.assert_allclose(
         fourier.to_modes(with_channels, n_batch_axes=2)[:, 1], 2 * modes, atol=1e-13

@@ -1,7 +1,6 @@
 """The interfaces of a model: a normalised density, and one that is reparametrised.
 
-Batches carry the batch on axis 1, `(L₀, n, L₁, ...)`: the fast layout of the flows
-here, where the first and the last lattice axis are transformed by matrix products.
+Batches carry the batch on axis 0, `(n, *lattice)`.
 """
 
 from abc import abstractmethod
@@ -27,14 +26,14 @@ class AbstractModel(eqx.Module):
     @abstractmethod
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Num[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Num[Array, "n *lattice"], Float[Array, " n"]]:
         """One configuration per key, and log q, float64.
 
         A draw depends on its own key alone, not on its place or the batch.
         """
 
     @abstractmethod
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         """log q of given configurations, float64."""
 
     def sample_and_log_prob(
@@ -42,11 +41,11 @@ class AbstractModel(eqx.Module):
     ) -> tuple[Num[Array, "*lattice"], Float[Array, ""]]:
         """One configuration and its log q, float64."""
         phis, log_q = self.sample_batch(key[None])
-        return phis[:, 0], log_q[0]
+        return phis[0], log_q[0]
 
     def log_prob(self, phi: Num[Array, "*lattice"]) -> Float[Array, ""]:
         """log q of a given configuration, float64."""
-        return self.log_prob_batch(phi[:, None])[0]
+        return self.log_prob_batch(phi[None])[0]
 
 
 class AbstractFlow(AbstractModel):
@@ -56,9 +55,9 @@ class AbstractFlow(AbstractModel):
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         """`sample_batch` and the score ∂ log q/∂φ, as a path gradient wants them.
 

@@ -65,7 +65,7 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Float[Array, "n *lattice"], Float[Array, " n"]]:
         modes, log_q = self.prior.sample_modes(keys)
 
         def step(carry, stages):
@@ -81,9 +81,9 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         r"""`sample_batch` and the score ∂ log q/∂φ, in one pass.
 
@@ -111,11 +111,11 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
         score = score * jnp.exp(-frozen.field.log_gain())
         log_q = lax.stop_gradient(log_q - divergence - log_gain)
         log_q += self.prior.log_choice(keys)
-        return phis, log_q, lax.stop_gradient(fourier.to_real(score))
+        return phis, log_q, lax.stop_gradient(fourier.leave(score))
 
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Float[Array, "n *lattice"]) -> Float[Array, " n"]:
         log_gain = self.field.log_gain()
-        modes = fourier.to_modes(phis) * jnp.exp(-log_gain)
+        modes = fourier.enter(phis) * jnp.exp(-log_gain)
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)
 
         def step_back(carry, stages):
@@ -123,7 +123,7 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
             start, rate = _differentiable_inverse(modes, stages, 1 / self.n_steps)
             return (start, divergence + rate), None
 
-        start = (modes, jnp.zeros(phis.shape[1], wide))
+        start = (modes, jnp.zeros(len(phis), wide))
         (modes, divergence), _ = lax.scan(
             step_back, start, self._stages(), reverse=True
         )
@@ -138,10 +138,10 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
 
     def _leave(
         self, modes: Float[Array, "time n *space"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, ""]]:
+    ) -> tuple[Float[Array, "n *lattice"], Float[Array, ""]]:
         log_gain = self.field.log_gain()
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-        phis = fourier.to_real(modes * jnp.exp(log_gain))
+        phis = fourier.leave(modes * jnp.exp(log_gain))
         return phis, jnp.sum(log_gain, dtype=wide)
 
 

@@ -16,8 +16,6 @@ from genlat.models.bijections.base import AbstractBijection
 from genlat.models.gaussian import GaussianPair
 from genlat.models.prior import AbstractPrior, AbstractPriorFlow
 
-Batch = Float[Array, "time n *space"]
-
 
 class Flow(AbstractPriorFlow):
     r"""φ = f(z), z ~ q₀: log q(φ) = log q₀(z) - ln |∂φ/∂z|.
@@ -42,17 +40,17 @@ class Flow(AbstractPriorFlow):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Float[Array, "n *lattice"], Float[Array, " n"]]:
         zs, log_q = self.prior.sample_batch(keys)
-        phis, log_det = jax.vmap(self.bijection.forward_and_log_det)(_first(zs))
-        return _second(phis), log_q - log_det
+        phis, log_det = jax.vmap(self.bijection.forward_and_log_det)(zs)
+        return phis, log_q - log_det
 
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         """`sample_batch` and the score ∂ log q/∂φ, carried along from the prior's.
 
@@ -61,23 +59,21 @@ class Flow(AbstractPriorFlow):
         **Source:** Vaitl et al., arXiv:2403.15881.
         """
         zs, log_q, score = self.prior.sample_batch_with_score(keys)
-        phis, log_det, score = jax.vmap(self.bijection.forward_with_score)(
-            _first(zs), _first(score)
-        )
-        return _second(phis), log_q - log_det, _second(score)
+        phis, log_det, score = jax.vmap(self.bijection.forward_with_score)(zs, score)
+        return phis, log_q - log_det, score
 
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        zs, log_det = jax.vmap(self.bijection.inverse_and_log_det)(_first(phis))
-        return self.prior.log_prob_batch(_second(zs)) + log_det
+    def log_prob_batch(self, phis: Float[Array, "n *lattice"]) -> Float[Array, " n"]:
+        zs, log_det = jax.vmap(self.bijection.inverse_and_log_det)(phis)
+        return self.prior.log_prob_batch(zs) + log_det
 
     def pull_back_batch(
         self,
-        phis: Float[Array, "time n *space"],
-        score: Float[Array, "time n *space"],
+        phis: Float[Array, "n *lattice"],
+        score: Float[Array, "n *lattice"],
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         r"""z = f⁻¹(φ), log q(φ), and ∂_z ln p_z - ∂_z ln q₀ from `score` = ∂_φ ln p.
 
@@ -89,28 +85,18 @@ class Flow(AbstractPriorFlow):
         **Source:** Vaitl et al., arXiv:2403.15881.
         """
         assert isinstance(self.prior, GaussianPair)  # asked for by `why_unfit`
-        zs, log_det, score = jax.vmap(self.bijection.inverse_with_score)(
-            _first(phis), _first(score)
-        )
-        zs, score = _second(zs), _second(score)
+        zs, log_det, score = jax.vmap(self.bijection.inverse_with_score)(phis, score)
         frozen, still = lax.stop_gradient((self.prior, zs))
-        modes = fourier.to_modes(still)
+        modes = fourier.enter(still)
         log_q = frozen.log_prob_modes(modes) + log_det
-        mismatch = score - fourier.to_real(frozen.score_modes(modes))
-        zs = zs - fourier.to_real(_prior_motion(self.prior, fourier.to_modes(zs)))
+        mismatch = score - fourier.leave(frozen.score_modes(modes))
+        zs = zs - fourier.leave(_prior_motion(self.prior, fourier.enter(zs)))
         return zs, *lax.stop_gradient((log_q, mismatch))
 
 
-def _first(batch: Batch) -> Float[Array, "n time *space"]:
-    """Batch on axis 0, where the networks want it."""
-    return jnp.moveaxis(batch, 1, 0)
-
-
-def _second(batch: Float[Array, "n time *space"]) -> Batch:
-    return jnp.moveaxis(batch, 0, 1)
-
-
-def _prior_motion(prior: GaussianPair, modes: Batch) -> Batch:
+def _prior_motion(
+    prior: GaussianPair, modes: Float[Array, "time n *space"]
+) -> Float[Array, "time n *space"]:
     r"""0, with the derivative in the prior's parameters of its draws at `modes`.
 
     The flow that carries q₀ along when a parameter changes moves a mode z = σε by

@@ -1,14 +1,25 @@
 """Real Fourier transforms of batches, as matrix products.
 
-Batches carry the batch on axis 1, `(L₀, n, L₁, ...)`, optionally with channels before
-it, `(L₀, c, n, L₁, ...)`: then the first and the last lattice axis are transformed by
-plain matrix products, which beats the FFT on CPU up to 32² and more.
+Modes carry the batch on axis 1, `(L₀, n, L₁, ...)`, optionally with channels before it,
+`(L₀, c, n, L₁, ...)`: then the first and the last lattice axis are transformed by plain
+matrix products, which beats the FFT on CPU up to 32² and more. What computes with modes
+keeps that layout inside; `enter` and `leave` are the way from and to that of models.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from genlat import lattice
+
+
+def enter(phis: Float[Array, "n *lattice"]) -> Float[Array, "time n *space"]:
+    """Modes of a batch as models carry it."""
+    return to_modes(jnp.moveaxis(phis, 0, 1))
+
+
+def leave(modes: Float[Array, "time n *space"]) -> Float[Array, "n *lattice"]:
+    """Inverse of `enter`, and its transpose."""
+    return jnp.moveaxis(to_real(modes), 1, 0)
 
 
 def to_modes(

@@ -11,7 +11,7 @@ from genlat.models.base import AbstractFlow
 
 
 class AbstractPrior(AbstractFlow):
-    """A density of the real Fourier modes, in the layout of a batch (`fourier`)."""
+    """A density of the real Fourier modes, in a layout of their own (`fourier`)."""
 
     @abstractmethod
     def sample_modes(
@@ -41,25 +41,25 @@ class AbstractPrior(AbstractFlow):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Float[Array, "n *lattice"], Float[Array, " n"]]:
         modes, log_q = self.sample_modes(keys)
-        return fourier.to_real(modes), log_q
+        return fourier.leave(modes), log_q
 
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         modes, log_q = self.sample_modes(keys)
         still, frozen = lax.stop_gradient((modes, self))
-        score = fourier.to_real(frozen.score_modes(still))
+        score = fourier.leave(frozen.score_modes(still))
         log_q = lax.stop_gradient(log_q) + self.log_choice(keys)
-        return fourier.to_real(modes), log_q, score
+        return fourier.leave(modes), log_q, score
 
-    def log_prob_batch(self, phis: Float[Array, "time n *space"]) -> Float[Array, " n"]:
-        return self.log_prob_modes(fourier.to_modes(phis))
+    def log_prob_batch(self, phis: Float[Array, "n *lattice"]) -> Float[Array, " n"]:
+        return self.log_prob_modes(fourier.enter(phis))
 
 
 class AbstractPriorFlow(AbstractFlow):

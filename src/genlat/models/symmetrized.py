@@ -34,14 +34,14 @@ class AbstractSymmetrized(AbstractModel):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Num[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Num[Array, "n *lattice"], Float[Array, " n"]]:
         key_draw, key_element = _split(keys)
         phis, log_q = self.model.sample_batch(key_draw)
         log_others = self.model.log_prob_batch(_images(phis, self._others()))
         log_q_s = self._log_mean(jnp.concatenate([log_q, log_others]))
         return self._move_randomly(key_element, phis), log_q_s
 
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))
 
     def _others(self) -> tuple[lattice.Symmetry, ...]:
@@ -55,13 +55,13 @@ class AbstractSymmetrized(AbstractModel):
         return total - math.log(len(self.group))
 
     def _move_randomly(
-        self, keys: Key[Array, " n"], phis: Num[Array, "time n *space"]
-    ) -> Num[Array, "time n *space"]:
+        self, keys: Key[Array, " n"], phis: Num[Array, "n *lattice"]
+    ) -> Num[Array, "n *lattice"]:
         """A random element applied to every configuration, the same for equal keys."""
         draw = jax.vmap(lambda key: jr.randint(key, (), 0, len(self.group)))
         drawn = draw(keys)
         sites, signs = _tables(self.group)
-        return jax.vmap(_move, in_axes=(1, 0, 0), out_axes=1)(
+        return jax.vmap(_move)(
             phis, jnp.asarray(sites)[drawn], jnp.asarray(signs)[drawn]
         )
 
@@ -93,9 +93,9 @@ class Symmetrized(AbstractSymmetrized, AbstractFlow):
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         r"""`sample_batch` and the score Σ_g w_g g·(∂ log q)(g⁻¹ φ).
 
@@ -111,9 +111,7 @@ class Symmetrized(AbstractSymmetrized, AbstractFlow):
         share = jax.nn.softmax(log_qs, axis=0)
         # an image's log q depends on that image alone: one pullback weighs them all
         (image_scores,) = pull(share[1:].ravel())
-        score = jax.vmap(jnp.multiply, (0, 1), 1)(
-            share[0].astype(own_score.dtype), own_score
-        )
+        score = jax.vmap(jnp.multiply)(share[0].astype(own_score.dtype), own_score)
         score += _sum_moved_back(image_scores, others)
         log_q_s = lax.stop_gradient(self._log_mean(log_qs.ravel()))
         log_q_s += log_q - lax.stop_gradient(log_q)
@@ -180,23 +178,20 @@ def _move(
 
 
 def _images(
-    phis: Num[Array, "time n *space"], elements: tuple[lattice.Symmetry, ...]
-) -> Num[Array, "time images *space"]:
+    phis: Num[Array, "n *lattice"], elements: tuple[lattice.Symmetry, ...]
+) -> Num[Array, "images *lattice"]:
     """All images of a batch: those under the first element first."""
-    time, n, *space = phis.shape
-    move_batch = jax.vmap(_move, in_axes=(1, None, None), out_axes=1)
-    move = jax.vmap(move_batch, in_axes=(None, 0, 0), out_axes=1)
+    move_batch = jax.vmap(_move, in_axes=(0, None, None))
+    move = jax.vmap(move_batch, in_axes=(None, 0, 0))
     images = move(phis, *map(jnp.asarray, _tables(elements)))
-    return images.reshape(time, len(elements) * n, *space)
+    return images.reshape(-1, *phis.shape[1:])
 
 
 def _sum_moved_back(
-    images: Float[Array, "time images *space"], elements: tuple[lattice.Symmetry, ...]
-) -> Float[Array, "time n *space"]:
+    images: Float[Array, "images *lattice"], elements: tuple[lattice.Symmetry, ...]
+) -> Float[Array, "n *lattice"]:
     """Σ_g g⁻¹ of fields that are ordered as `_images` orders them."""
-    time, total, *space = images.shape
-    by_element = images.reshape(time, len(elements), total // len(elements), *space)
-    move_batch = jax.vmap(_move, in_axes=(1, None, None), out_axes=1)
-    move = jax.vmap(move_batch, in_axes=(1, 0, 0), out_axes=1)
+    by_element = images.reshape(len(elements), -1, *images.shape[1:])
+    move = jax.vmap(jax.vmap(_move, in_axes=(0, None, None)))
     inverses = tuple(g.inverse() for g in elements)
-    return jnp.sum(move(by_element, *map(jnp.asarray, _tables(inverses))), axis=1)
+    return jnp.sum(move(by_element, *map(jnp.asarray, _tables(inverses))), axis=0)

@@ -69,7 +69,7 @@ def draw_batch(
     data: Num[Array, "size *lattice"],
     keys: Key[Array, " n"],
     augment: tuple[str, ...],
-) -> Num[Array, "time n *space"]:
+) -> Num[Array, "n *lattice"]:
     """One configuration of `data` per key, with replacement, each moved at random.
 
     "sign" multiplies by ±1, "translations" shifts by any vector, "point_group" reflects
@@ -92,7 +92,7 @@ def draw_batch(
             phi = phi * jr.rademacher(key_sign, (), phi.dtype)
         return phi
 
-    return jax.vmap(draw, out_axes=1)(keys)
+    return jax.vmap(draw)(keys)
 
 
 def _point_group_sites(shape: tuple[int, ...]) -> np.ndarray:

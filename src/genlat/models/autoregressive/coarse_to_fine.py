@@ -118,7 +118,7 @@ class CoarseToFine(AbstractModel):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Int8[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Int8[Array, "n *lattice"], Float[Array, " n"]]:
         u = spins.uniforms(keys, math.prod(self.lattice_shape)).T
         u, log_q = u.reshape(*self.lattice_shape, -1), jnp.zeros(len(keys), u.dtype)
         canvas = jnp.zeros(
@@ -132,13 +132,13 @@ class CoarseToFine(AbstractModel):
                 rows, log_p = block.draw(rows, own_u.reshape(-1, len(keys)))
                 log_q += log_p
             canvas = rows[:-1].reshape(canvas.shape)
-        return jnp.moveaxis(canvas.astype(jnp.int8), -1, 1), log_q
+        return jnp.moveaxis(canvas.astype(jnp.int8), -1, 0), log_q
 
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         return jnp.sum(jnp.stack(self.log_prob_of_levels(phis)), axis=0)
 
     def log_prob_of_levels(
-        self, phis: Num[Array, "time n *space"]
+        self, phis: Num[Array, "n *lattice"]
     ) -> list[Float[Array, " n"]]:
         """ln of the density of every level given those before; their sum is log q.
 
@@ -146,7 +146,7 @@ class CoarseToFine(AbstractModel):
         that are not ±1.
         """
         spins.check(phis, self.lattice_shape)
-        canvas = jnp.moveaxis(phis, 1, -1).astype(jnp.float32)
+        canvas = jnp.moveaxis(phis, 0, -1).astype(jnp.float32)
         found = []
         for level, blocks in enumerate(self.levels):
             rows = _rows(self._at_level(level, canvas))

@@ -77,14 +77,14 @@ class HAN(AbstractModel):
         """The heat bath of this model with the networks of another."""
         return eqx.tree_at(lambda model: model.nets, self, other.nets)
 
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         """log q of given spins.
 
         **Raises:** `ValueError` for another lattice, or, outside of jit, for values
         that are not ±1.
         """
         spins.check(phis, self.lattice_shape)
-        flat = spins.flat(phis)
+        flat = phis.reshape(len(phis), -1)
         extent = self.lattice_shape[0]
         log_q = self._last_log_q(flat, self._last_logits(flat))
         for net, level in zip(self.nets, _levels(extent), strict=True):
@@ -95,7 +95,7 @@ class HAN(AbstractModel):
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Int8[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Int8[Array, "n *lattice"], Float[Array, " n"]]:
         """One configuration of spins ±1 per key, int8, and log q."""
         extent = self.lattice_shape[0]
         uniform = spins.uniforms(keys, extent**2)
@@ -112,7 +112,7 @@ class HAN(AbstractModel):
         drawn = spins.draw(uniform[:, _last_sites(extent)], logits)
         flat = flat.at[:, _last_sites(extent)].set(drawn)
         log_q += self._last_log_q(flat, logits)
-        return spins.batch(flat, self.lattice_shape), log_q
+        return flat.reshape(-1, *self.lattice_shape), log_q
 
     def _last_logits(self, flat: Num[Array, "n sites"]) -> Float[Array, "n last"]:
         """Of the heat bath of the spins that are left."""

@@ -49,28 +49,28 @@ class MADE(AbstractModel):
         self.lattice_shape = tuple(lattice_shape)
 
     def logits(
-        self, configurations: Num[Array, "time n *space"]
-    ) -> Float[Array, "time n *space"]:
+        self, configurations: Num[Array, "n *lattice"]
+    ) -> Float[Array, "n *lattice"]:
         """Logit of s_x = 1 given the spins before x, of all sites at once."""
-        flat = spins.flat(configurations)
+        flat = configurations.reshape(len(configurations), -1)
         logits = self.net.logits(flat[:, :0], flat)
-        return spins.batch(logits, self.lattice_shape)
+        return logits.reshape(configurations.shape)
 
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         """log q of given spins.
 
         **Raises:** `ValueError` for another lattice, or, outside of jit, for values
         that are not ±1.
         """
         spins.check(phis, self.lattice_shape)
-        logits = spins.flat(self.logits(phis))
-        return jnp.sum(spins.log_conditionals(spins.flat(phis), logits), axis=1)
+        log_p = spins.log_conditionals(phis, self.logits(phis))
+        return jnp.sum(log_p, axis=range(1, phis.ndim))
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Int8[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Int8[Array, "n *lattice"], Float[Array, " n"]]:
         """One configuration of spins ±1 per key, int8, and log q."""
         uniform = spins.uniforms(keys, math.prod(self.lattice_shape))
         drawn, logits = self.net.sample(uniform[:, :0], uniform)
         log_q = jnp.sum(spins.log_conditionals(drawn, logits), axis=1)
-        return spins.batch(drawn, self.lattice_shape), log_q
+        return drawn.reshape(-1, *self.lattice_shape), log_q

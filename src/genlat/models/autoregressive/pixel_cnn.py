@@ -107,25 +107,26 @@ class PixelCNN(AbstractModel):
         self.lattice_shape = tuple(lattice_shape)
         self.half_kernel = half_kernel
 
-    def logits(self, configurations: Num[Array, "L0 n L1"]) -> Float[Array, "L0 n L1"]:
+    def logits(self, configurations: Num[Array, "n L0 L1"]) -> Float[Array, "n L0 L1"]:
         """Logit of s_x = 1 given the spins before x, of all sites at once."""
-        h = self._first(configurations.astype(self.spin_kernel.dtype))
+        s = configurations.astype(self.spin_kernel.dtype)
+        h = self._first(jnp.moveaxis(s, 0, 1))
         for block in self.blocks:
             h = block.after(h, block.convolution(block.before(h)))
-        return h[..., 0]
+        return jnp.moveaxis(h[..., 0], 1, 0)
 
-    def log_prob_batch(self, phis: Num[Array, "time n *space"]) -> Float[Array, " n"]:
+    def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         """log q of given spins.
 
         **Raises:** `ValueError` for another lattice, or, outside of jit, for values
         that are not ±1.
         """
         spins.check(phis, self.lattice_shape)
-        return jnp.sum(spins.log_conditionals(phis, self.logits(phis)), axis=(0, 2))
+        return jnp.sum(spins.log_conditionals(phis, self.logits(phis)), axis=(1, 2))
 
     def sample_batch(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Int8[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Int8[Array, "n *lattice"], Float[Array, " n"]]:
         """One configuration of spins ±1 per key, int8, and log q."""
         extent0, extent1 = self.lattice_shape
         n, dtype = len(keys), self.spin_kernel.dtype
@@ -170,7 +171,7 @@ class PixelCNN(AbstractModel):
         rows = jnp.arange(extent0), uniform.reshape(extent0, extent1, n), site_bias
         (drawn, _), logits = lax.scan(one_row, start, rows)
         log_q = jnp.sum(spins.log_conditionals(drawn, logits), axis=(0, 1))
-        return drawn.swapaxes(1, 2), log_q
+        return jnp.moveaxis(drawn, -1, 0), log_q
 
     def _one_site(self, carry, site):
         """The next spin of a row: one column of every layer."""

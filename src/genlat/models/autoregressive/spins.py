@@ -40,10 +40,9 @@ def check(spins: Num[Array, "..."], lattice_shape: tuple[int, ...]) -> None:
 
     **Raises:** `ValueError`.
     """
-    extents = (*spins.shape[:1], *spins.shape[2:])
-    if extents != lattice_shape:
+    if spins.shape[1:] != lattice_shape:
         raise ValueError(
-            "spins must be a batch (L0, n, ...) of configurations on "
+            "spins must be a batch (n, *lattice) of configurations on "
             f"{lattice_shape}, got an array of shape {spins.shape}"
         )
     if isinstance(spins, Tracer):
@@ -52,15 +51,3 @@ def check(spins: Num[Array, "..."], lattice_shape: tuple[int, ...]) -> None:
     if not np.all(np.abs(values) == 1):
         wrong = values[np.abs(values) != 1].flat[0]
         raise ValueError(f"spins must be 1 or -1, got {wrong}")
-
-
-def flat(configurations: Num[Array, "L0 n *space"]) -> Num[Array, "n sites"]:
-    """Configurations as rows of sites in row-major order."""
-    return jnp.moveaxis(configurations, 1, 0).reshape(configurations.shape[1], -1)
-
-
-def batch(
-    rows: Num[Array, "n sites"], lattice_shape: tuple[int, ...]
-) -> Num[Array, "L0 n *space"]:
-    """The inverse of `flat`."""
-    return jnp.moveaxis(rows.reshape(len(rows), *lattice_shape), 0, 1)

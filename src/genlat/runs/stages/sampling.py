@@ -61,10 +61,10 @@ def batch_of(
     model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
 ) -> Draws:
     phis, log_q = model.sample_batch(keys)
-    total = jax.vmap(action, in_axes=1)(phis)
+    total = jax.vmap(action)(phis)
     measure = functools.partial(observables.primary, action)
-    measured = jax.vmap(measure, in_axes=1)(phis)
+    measured = jax.vmap(measure)(phis)
     wide: dict[str, Array] = {
         name: value.astype(total.dtype) for name, value in measured.items()
     }
-    return Draws(jnp.moveaxis(phis, 1, 0), log_q, total, wide)  # pyright: ignore[reportArgumentType]  (still on the device)
+    return Draws(phis, log_q, total, wide)  # pyright: ignore[reportArgumentType]  (still on the device)

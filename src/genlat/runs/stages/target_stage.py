@@ -178,7 +178,7 @@ def evaluate_batch(
 ) -> dict[str, Float[Array, "n ..."]]:
     measured = jax.vmap(functools.partial(observables.primary, action))(phis)
     return {
-        "log_q": model.log_prob_batch(jnp.moveaxis(phis, 0, 1)),
+        "log_q": model.log_prob_batch(phis),
         "action": jax.vmap(action)(phis),
         **{
             f"observables/{name}": values.astype(jnp.float64)

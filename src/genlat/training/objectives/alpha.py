@@ -50,7 +50,7 @@ class AlphaDivergence(AbstractObjective):
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
         phis, log_q = model.sample_batch(keys)
-        log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+        log_w = -jax.vmap(action)(phis) - log_q
         return _log_mean_power(log_w, self.alpha), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:

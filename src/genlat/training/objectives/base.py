@@ -55,7 +55,7 @@ def at_fixed_draws(
     """log q and log-weights at draws that do not move with the parameters."""
     phis = lax.stop_gradient(model.sample_batch(keys)[0])
     log_q = model.log_prob_batch(phis)
-    return log_q, -jax.vmap(action, in_axes=1)(phis) - log_q
+    return log_q, -jax.vmap(action)(phis) - log_q
 
 
 def with_gradient_of(

@@ -54,7 +54,7 @@ class ForwardKL(AbstractObjective):
     ) -> LossAndWeights:
         phis = draw_batch(self.data, keys, self.augment)
         log_q = model.log_prob_batch(phis)
-        log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+        log_w = -jax.vmap(action)(phis) - log_q
         return -jnp.mean(log_q), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:
@@ -67,12 +67,12 @@ class PullsBack(Protocol):
 
     def pull_back_batch(
         self,
-        phis: Float[Array, "time n *space"],
-        score: Float[Array, "time n *space"],
+        phis: Float[Array, "n *lattice"],
+        score: Float[Array, "n *lattice"],
     ) -> tuple[
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
         Float[Array, " n"],
-        Float[Array, "time n *space"],
+        Float[Array, "n *lattice"],
     ]:
         """z = f⁻¹(φ), log q(φ), and ∂_z ln p_z - ∂_z ln q₀ from `score` = ∂_φ ln p.
 
@@ -109,10 +109,10 @@ class PathForwardKL(AbstractObjective):
     ) -> LossAndWeights:
         assert isinstance(action, AbstractContinuousAction)  # so is all that pulls back
         phis = draw_batch(self.data, keys, self.augment)
-        score = jax.vmap(action.force, in_axes=1, out_axes=1)(phis)
+        score = jax.vmap(action.force)(phis)
         assert isinstance(model, PullsBack)  # `why_unfit` has been asked
         zs, log_q, mismatch = model.pull_back_batch(phis, score)
-        log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+        log_w = -jax.vmap(action)(phis) - log_q
         along_path = jnp.sum(zs * mismatch) / len(keys)
         return with_gradient_of(along_path, -jnp.mean(log_q)), log_w
 

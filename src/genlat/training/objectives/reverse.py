@@ -35,7 +35,7 @@ class ReverseKL(AbstractObjective):
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
         phis, log_q = model.sample_batch(keys)
-        log_w = -jax.vmap(action, in_axes=1)(phis) - log_q
+        log_w = -jax.vmap(action)(phis) - log_q
         return -jnp.mean(log_w), log_w
 
     def why_unfit(self, model: AbstractModel) -> str | None:
@@ -63,8 +63,8 @@ class PathReverseKL(AbstractObjective):
         assert isinstance(action, AbstractContinuousAction)  # flows are of real fields
         phis, log_q, score = model.sample_batch_with_score(keys)
         still = lax.stop_gradient(phis)
-        log_w = -jax.vmap(action, in_axes=1)(still) - lax.stop_gradient(log_q)
-        gradient = score - jax.vmap(action.force, in_axes=1, out_axes=1)(still)
+        log_w = -jax.vmap(action)(still) - lax.stop_gradient(log_q)
+        gradient = score - jax.vmap(action.force)(still)
         along_path = jnp.sum(phis * gradient) / len(keys)
         of_choices = _excess(log_w) @ log_q
         return with_gradient_of(along_path + of_choices, -jnp.mean(log_w)), log_w
