@@ -98,7 +98,7 @@ def test_the_magnetisation_is_a_vector():
 
 def by_force(n, extent, kappa, lam, nodes):
     """ln Z and moments of a ring, on a grid over all components of every site."""
-    x = np.linspace(-3.6, 3.6, nodes)
+    x = np.linspace(-1, 1, nodes) * (3.6 if n == 2 else 2.7)
     axes = np.stack(np.meshgrid(*[x] * n, indexing="ij"), -1).reshape(-1, n)
     r2 = np.sum(axes**2, axis=-1)
     site = (x[1] - x[0]) ** n * np.exp(-(1 - 2 * lam) * r2 - lam * r2**2)

@@ -71,7 +71,7 @@ def test_compilation_is_said_while_it_lasts():
 
 def test_the_stages_are_those_that_have_bars(tmp_path):
     run = load(tmp_path, GOOD)
-    stages = ["hmc+cluster", "training", "sampling", "log q on samples of p"]
+    stages = ["hmc+cluster", "training", "log q on samples of p", "sampling"]
     assert pipeline._stages(run) == stages
     alone = load(tmp_path, GOOD.partition("[model]")[0])
     assert pipeline._stages(alone) == ["hmc+cluster"]

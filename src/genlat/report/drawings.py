@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from genlat.estimators import autocorrelation
@@ -241,21 +241,15 @@ def _slowest(
     return figures.Decay(name, rho, error, window, tau_int, unit)
 
 
-def _first_component(
-    phi: Shaped[np.ndarray, "..."], lead: int, shape: tuple[int, ...]
-) -> Shaped[np.ndarray, "n *lattice"]:
-    """Of configurations with `lead` axes before the lattice and components behind."""
-    n = math.prod(phi.shape[:lead])
-    return phi.reshape(n, *shape, -1)[..., 0]
-
-
 def _samples(record: Record) -> Drawing | None:
     shape = tuple(record.config.get("theory", {}).get("shape", ()))
-    rows = {_chain_name(record): (record.chain, 2), "model": (record.flow, 1)}
+    rows = {_chain_name(record): record.chain, "model": record.flow}
+    # of a field of components the first
+    component = (..., 0) if "components" in record.config.get("theory", {}) else ...
     shown = {
         # chain after chain, so that a few spread out are of different chains
-        name: _first_component(arrays["phi"], lead, shape).astype(np.float32)
-        for name, (arrays, lead) in rows.items()
+        name: arrays["phi"][component].reshape(-1, *shape).astype(np.float32)
+        for name, arrays in rows.items()
         if "phi" in arrays and arrays["phi"].size
     }
     if not shown:
