@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tomli_w
 
-from genlat.runs.disk import directory, store
+from genlat.runs.disk import directory, inventory, store
 
 Json = dict[str, Any]
 Change = Callable[[Path], None]
@@ -262,6 +262,7 @@ def disturbed(size: float) -> Change:
         np.savez(buffer, allow_pickle=False, **arrays)
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()
         path.write_bytes(f"{digest}\n".encode() + buffer.getvalue())
+        inventory.note(run)
 
     return change
 
