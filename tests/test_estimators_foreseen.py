@@ -204,3 +204,19 @@ def test_nothing_that_fluctuates_has_no_error():
     for error in (foreseen.chain, foreseen.importance):
         assert error(np.ones(10), np.zeros(10), 10, 10) == spread.NONE
         assert error(np.ones(10), np.ones(10), 10, 10) == spread.NONE
+
+
+@pytest.mark.parametrize("ess", [0.9, 0.5, 0.2])
+def test_draws_know_the_error_of_samples(ess):
+    """Of ⟨1/u⟩ over m samples of p, in closed form: error² = (1/ESS - 1)/m."""
+    n, m, rng = 200_000, 1000, np.random.default_rng(11)
+    u = np.exp(lognormal(ess, n, rng, of_p=False))
+    found = foreseen.average(u, 1 - 1 / u, m)
+    assert found.error == pytest.approx(np.sqrt((1 / ess - 1) / m), rel=0.03)
+    assert found.skewness < 0  # rare large 1/u pull 1 - 1/u down
+    freedom = foreseen.freedom_of_average(u, 1 - 1 / u, m)
+    # as many samples as draws, of which the degrees of freedom are n/m times as many
+    many = spread.of_independent(1 - 1 / np.exp(lognormal(ess, n, rng)))
+    if ess > 0.8:
+        assert freedom == pytest.approx(many.freedom * m / n, rel=0.2)
+    assert 2 <= freedom <= 1.5 * many.freedom * m / n

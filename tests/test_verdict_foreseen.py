@@ -244,3 +244,21 @@ def test_every_module_can_be_imported_first():
         assert name in names
         code = f"import genlat.verdict.{name}"
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.9])
+def test_errors_of_samples_are_those_of_many(memory):
+    """Of replicas of whole runs; correlated chains are worth fewer samples."""
+    law, run = Law((Part(1, 1, sigma_of(0.6)),)), Run(n=20_000, memory=memory)
+    values, errors = [], []
+    for k in range(60):
+        part = judged(of_law(law, run, [21, k]))
+        own = part.by_method["p_estimator"]["log_z"]
+        known = part.foreseen["p_estimator"]["log_z"]
+        values.append(own.value)
+        errors.append(known.error)
+        weight = part.diagnostics["mode_weight"]["error"]
+        both = math.hypot(known.error, part.foreseen["nis"]["log_z"].error)
+        assert weight == pytest.approx(both, rel=0.1)
+    # 60 values: their standard deviation is known to 9 %
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)
