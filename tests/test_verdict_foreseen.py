@@ -262,3 +262,14 @@ def test_errors_of_samples_are_those_of_many(memory):
         assert weight == pytest.approx(both, rel=0.1)
     # 60 values: their standard deviation is known to 9 %
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.3)
+
+
+def test_a_number_that_fewer_than_two_samples_carry_is_a_count():
+    """2 % of q where 2·10⁻⁴ of p is: of 8000 samples 1.6 are there, however sure."""
+    law = Law((Part(1 - 2e-4, 0.98, 0.2), Part(2e-4, 0.02, 0.3, 1.0)))
+    part = judged(of_law(law, Run(), 22))
+    known = part.foreseen["p_estimator"]["log_z"]
+    assert known.freedom > 500
+    assert "it is a count" in known.caution
+    even = judged(of_law(Law((Part(1, 1, 0.2),)), Run(), 22))
+    assert not even.foreseen["p_estimator"]["log_z"].caution
