@@ -228,6 +228,7 @@ def test_an_action_of_its_own_is_refused():
         def __call__(self, phi):
             return super().__call__(phi) + 0.1 * jnp.sum(phi[..., 0])
 
+    assert exact.known(Tilted((4,), 2, 0.2, 0.3)) == {}
     with pytest.raises(ValueError, match="does not declare"):
         EmbeddedCluster(Tilted((4,), 2, 0.2, 0.3))
 

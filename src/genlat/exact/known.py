@@ -64,7 +64,8 @@ def _computed(action: AbstractAction) -> dict[str, Known]:
         return ising(action)
     if is_scalar(action):
         return scalar(action)
-    if isinstance(action, AbstractVectorAction):
+    is_vector = isinstance(action, AbstractVectorAction)
+    if is_vector and type(action).__call__ is AbstractVectorAction.__call__:
         return vector(action)
     raise UnknownError("the action is one of its own, of which no method here knows")
 
