@@ -18,7 +18,9 @@ def a_spectrum(shape):
     return 0.3 + 0.9 * np.cos(1 + np.arange(index.max() + 1))[index] ** 2
 
 
-def a_model(shape, *, mean=0.7, n_steps=8, strength=0.1, dtype=jnp.float64) -> CNF:
+def a_model(
+    shape, *, mean=0.7, n_steps=8, strength=0.1, dtype=jnp.float64, components=()
+) -> CNF:
     """A flow with generic parameters: nothing zero, nothing symmetric by accident."""
     model = cnf.build(
         a_spectrum(shape),
@@ -29,6 +31,7 @@ def a_model(shape, *, mean=0.7, n_steps=8, strength=0.1, dtype=jnp.float64) -> C
         n_kernel_terms=3,
         n_mixing_terms=2,
         n_steps=n_steps,
+        components=components,
     )
     leaves, tree = jax.tree.flatten(model)
     noise = [

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.actions.base import AbstractScalarAction
 from genlat.actions.double_well import DoubleWell
 from genlat.actions.phi4 import Phi4
@@ -143,12 +143,12 @@ def test_force_is_minus_the_gradient(action: AbstractScalarAction):
 @each_action
 def test_symmetries(action: AbstractScalarAction):
     """φ → -φ, translations and the point group."""
-    group = lattice.point_group(action.lattice_shape)
+    group = symmetry.point_group(action.lattice_shape)
 
     def actions(phi):
         images = [phi, -phi]
         images += [jnp.roll(phi, 2 + axis, axis) for axis in range(phi.ndim)]
-        images += [lattice.transform(phi, element) for element in group]
+        images += [symmetry.transform(phi, element) for element in group]
         return jax.vmap(action)(jnp.stack(images))
 
     values = evaluate(actions, field(action.lattice_shape))

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genlat.lattice import symmetry_group
 from genlat.models.autoregressive.hierarchical import HAN
 from genlat.models.autoregressive.made import MADE
 from genlat.models.autoregressive.pixel_cnn import PixelCNN
 from genlat.models.symmetrized import SymmetrizedSpins
+from genlat.symmetry import group as symmetry_group
 from spins_for_tests import all_spins, generic
 
 N = 512

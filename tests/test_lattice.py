@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat import lattice
+from genlat import lattice, symmetry
 
 SHAPES = [(4, 6), (4, 4), (3, 4, 4), (5, 2), (1, 3), (2, 2), (7,), (1,)]
 
@@ -122,7 +122,7 @@ def test_real_momenta():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_point_group(shape):
     """Each element permutes the sites, keeps site 0 and all neighbour relations."""
-    group = lattice.point_group(shape)
+    group = symmetry.point_group(shape)
     d = len(shape)
     equal = math.prod(
         math.factorial(shape.count(extent)) for extent in sorted(set(shape))
@@ -131,7 +131,7 @@ def test_point_group(shape):
     phi = field(shape)
 
     def transformed(x):
-        return jnp.stack([lattice.transform(x, element) for element in group])
+        return jnp.stack([symmetry.transform(x, element) for element in group])
 
     images, neighbours_first = jax.jit(
         lambda x: (transformed(x), transformed(lattice.neighbour_sum(x)))
@@ -160,7 +160,7 @@ def test_momentum_orbits_by_brute_force(shape):
                 -k[p] % shape[p] if flip else k[p]
                 for p, flip in zip(permutation, flips, strict=True)
             )
-            for permutation, flips in lattice.point_group(shape)
+            for permutation, flips in symmetry.point_group(shape)
         )
     assert representatives.shape == (len(set(labels.values())), d)
     momenta = [lattice.real_momenta(extent) for extent in shape]

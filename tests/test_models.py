@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat import lattice
+from genlat import lattice, symmetry
 from genlat.models import fourier
 from genlat.models.cnf import CNF
 from genlat.models.gaussian import GaussianPair
@@ -174,6 +174,7 @@ def _coefficients_at(field, t):
         (at["kernel"] / gain[:, None])[None],
         at["mixing"][None],
         at["slopes"][None],
+        values.components,
     )
 
 
@@ -190,7 +191,7 @@ def test_flow_commutes_with_every_symmetry(shape):
     model = a_model(shape)
     phi, log_q = _one(model, 11)
     images = [-phi, jnp.roll(phi, 1, 0), jnp.roll(phi, 2, phi.ndim - 1)]
-    images += [lattice.transform(phi, g) for g in lattice.point_group(phi.shape)]
+    images += [symmetry.transform(phi, g) for g in symmetry.point_group(phi.shape)]
     stacked = jnp.stack(images)
     np.testing.assert_allclose(log_prob(model, stacked), log_q, rtol=1e-11)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from genlat import lattice
+from genlat import lattice, symmetry
 from genlat.actions import gap
 from genlat.actions.base import AbstractContinuousAction
 from genlat.actions.phi4 import Phi4
@@ -120,7 +120,7 @@ def test_path_gradient_learns_the_shares(is_symmetrized):
     action = Phi4(shape, 0.3, 0.1)
     model = a_model(shape, strength=0.05, n_steps=4).with_prior(a_mixture(shape))
     if is_symmetrized:
-        model = Symmetrized(model, lattice.symmetry_group(shape, ("sign",)))
+        model = Symmetrized(model, symmetry.group(shape, ("sign",)))
     flat, unravel = jax.flatten_util.ravel_pytree(model)
     which, _ = jax.flatten_util.ravel_pytree(_marked(model))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from config_for_tests import GOOD, load, refusals
-from genlat import lattice
+from genlat import symmetry
 from genlat.errors import RequestError
 from genlat.runs.file import config, memory, slices, training_set
 from genlat.training import data
@@ -260,7 +260,7 @@ def test_group_orders_are_those_of_the_lattice():
     names = ("sign", "translations", "point_group")
     for shape in [(4, 6), (4, 4), (1, 4), (2, 2), (3, 2, 3)]:
         for chosen in [(), *((name,) for name in names), names]:
-            order = len(lattice.symmetry_group(shape, chosen))
+            order = len(symmetry.group(shape, chosen))
             assert memory.group_order(shape, chosen) == order, (shape, chosen)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from config_for_tests import load, refusals
-from genlat import exact, lattice
+from genlat import exact, symmetry
 from genlat.actions import declared, gap
 from genlat.actions.base import AbstractContinuousAction
 from genlat.actions.double_well import DoubleWell
@@ -63,7 +63,7 @@ class Sextic(Phi4):
 
     @property
     def symmetries(self):
-        return lattice.SYMMETRIES
+        return symmetry.LATTICE
 
     def __call__(self, phi):
         return Phi4.__call__(self, phi) + 0.01 * jnp.sum(phi**6)
@@ -141,7 +141,7 @@ ACTIONS = {
 def test_what_is_declared_leaves_the_action_as_it_is(name):
     """S(gφ) = S(φ) for every element, on random configurations."""
     action = ACTIONS[name]
-    group = lattice.symmetry_group(action.lattice_shape, action.symmetries)
+    group = symmetry.group(action.lattice_shape, action.symmetries)
     assert len(group) > 1
     phi = 1.3 * jr.normal(jr.key(len(name)), action.lattice_shape) + 0.4
     if isinstance(action, Ising):
@@ -157,7 +157,7 @@ def test_what_is_not_declared_is_broken():
     """Of the built-in theories nothing is left out that holds."""
     assert Ising((3, 4), 0.37, 0.23).symmetries == ("translations", "point_group")
     for name in ACTIONS.keys() - {"ising in a field", "declared"}:
-        assert ACTIONS[name].symmetries == lattice.SYMMETRIES, name
+        assert ACTIONS[name].symmetries == symmetry.LATTICE, name
     spins = jnp.ones((3, 4), jnp.int8)
     in_a_field = ACTIONS["ising in a field"]
     assert abs(float(in_a_field(spins) - in_a_field(-spins))) > 1
@@ -185,7 +185,7 @@ def test_an_unknown_field_is_not_assumed_to_be_none():
         (PINNED, ()),
         (HoppingPath(Renamed((4, 4), 0.25, 0.022), 0.5), ()),
         (Bare(), ()),
-        (Longer((4, 4), 0.25, 0.022), lattice.SYMMETRIES),
+        (Longer((4, 4), 0.25, 0.022), symmetry.LATTICE),
     ],
 )
 def test_a_declaration_is_of_the_action_it_stands_beside(action, expected):
@@ -315,7 +315,7 @@ def test_a_run_mixes_over_declared_symmetries_only(tmp_path):
     ],
 )
 def test_run_files_know_what_actions_declare(section):
-    assert ALL == lattice.SYMMETRIES
+    assert ALL == symmetry.LATTICE
     assert section.symmetries == section.theory().action.symmetries
 
 

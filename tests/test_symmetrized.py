@@ -10,13 +10,14 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.actions.base import AbstractContinuousAction
-from genlat.lattice import Symmetry, symmetry_group
 from genlat.likelihood import EXACT, Likelihood
 from genlat.models.base import AbstractFlow
 from genlat.models.gaussian import GaussianPair
 from genlat.models.symmetrized import Symmetrized
+from genlat.symmetry import Symmetry
+from genlat.symmetry import group as symmetry_group
 from genlat.training.objectives import PathReverseKL, ReverseKL
 from models_for_tests import a_model, a_spectrum
 
@@ -79,7 +80,7 @@ def moved(element: Symmetry, phis):
 def test_groups_are_groups(shape, names):
     """Closed, with inverses, the identity first, and every element another map."""
     group = symmetry_group(shape, names)
-    lattice.check_group(group)
+    symmetry.check_group(group)
     phi = np.asarray(jr.normal(jr.key(0), shape))
     assert np.array_equal(group[0].apply(jnp.asarray(phi)), phi)
     assert all(g @ g.inverse() == group[0] == g.inverse() @ g for g in group)
@@ -152,13 +153,13 @@ def test_invalid_groups_are_refused():
     with pytest.raises(ValueError, match="may be named once"):
         symmetry_group((4, 6), ("sign", "sign"))
     with pytest.raises(ValueError, match="not a group: the product"):
-        lattice.check_group(group[:-1])
+        symmetry.check_group(group[:-1])
     with pytest.raises(ValueError, match="not a group: the product"):
-        lattice.check_group(group[1:2])
+        symmetry.check_group(group[1:2])
     with pytest.raises(ValueError, match="each element once"):
-        lattice.check_group((*group, group[5]))
+        symmetry.check_group((*group, group[5]))
     with pytest.raises(ValueError, match="each element once"):
-        lattice.check_group(())
+        symmetry.check_group(())
     with pytest.raises(ValueError, match=r"symmetries of \(4, 6\) and of \(5,\)"):
         group[1] @ symmetry_group((5,), ("sign",))[1]
     with pytest.raises(ValueError, match=r"symmetry of \(4, 6\), field on \(6, 4\)"):

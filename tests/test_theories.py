@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from genlat import exact, lattice, observables
+from genlat import exact, observables, symmetry
 from genlat.actions.base import AbstractContinuousAction
 from genlat.estimators import autocorrelation
 from genlat.mcmc import runner
@@ -93,7 +93,7 @@ def test_declared_symmetries_leave_the_action(section):
     action = section.theory().action
     assert section.symmetries == action.symmetries
     for phi, name in itertools.product(some(section), section.symmetries):
-        group = lattice.symmetry_group(section.shape, (name,))
+        group = symmetry.group(section.shape, (name,))
         found = [float(action(g.apply(phi))) for g in group]
         np.testing.assert_allclose(found, float(action(phi)), rtol=1e-12, atol=1e-10)
 

@@ -1,4 +1,4 @@
-"""The interfaces of a theory, and what all scalar φ⁴ potentials share."""
+"""The interfaces of a theory, and what all φ⁴ potentials share."""
 
 from abc import abstractmethod
 
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
-from genlat import lattice
-from genlat.groups import REAL, SIGNS, Space
+from genlat import lattice, symmetry
+from genlat.groups import REAL, SIGNS, VECTORS, Space
 
 _NAME = "symmetries"
 _OF_THE_FIELD = ("space", "components", "field_shape")  # and not of S
@@ -73,7 +73,7 @@ class AbstractAction(eqx.Module):
 
     @property
     def symmetries(self) -> tuple[str, ...]:
-        """Names of `lattice.SYMMETRIES` whose elements g all leave S(gφ) = S(φ).
+        """Names of `symmetry.LATTICE` whose elements g all leave S(gφ) = S(φ).
 
         What is not declared is not assumed: kernels, priors, augmentation and mixtures
         that rely on more refuse the action. None by default.
@@ -117,20 +117,16 @@ class AbstractSpinAction(AbstractAction):
         return SIGNS
 
 
-class AbstractScalarAction(AbstractContinuousAction):
-    r"""Real scalar field with nearest-neighbour hopping and a quartic potential.
+class AbstractHoppingAction(AbstractContinuousAction):
+    r"""Real field with nearest-neighbour hopping and a quartic potential.
 
-    $$S(\phi) = \sum_x \Big[ -2h\,\phi_x \sum_\mu \phi_{x+\hat\mu}
-        + a\,\phi_x^2 + b\,\phi_x^4 \Big]$$
+    $$S(\phi) = \sum_x \Big[ -2h\,\phi_x \cdot \sum_\mu \phi_{x+\hat\mu}
+        + a\,\phi_x^2 + b\,(\phi_x^2)^2 \Big]$$
 
-    The theories differ in what they call h, a and b. An extent of 2 counts each bond
-    twice, an extent of 1 couples a site to itself.
+    The theories differ in what they call h, a and b, and in their components, on the
+    last axes of φ. An extent of 2 counts each bond twice, an extent of 1 couples a site
+    to itself.
     """
-
-    @property
-    def symmetries(self) -> tuple[str, ...]:
-        """All: S is even, and the three couplings are those of every site and axis."""
-        return lattice.SYMMETRIES
 
     @property
     @abstractmethod
@@ -147,30 +143,72 @@ class AbstractScalarAction(AbstractContinuousAction):
     def quartic(self) -> Float[Array, ""]:
         """b: coefficient of φ⁴."""
 
-    def __call__(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+    def __call__(self, phi: Float[Array, "*field"]) -> Float[Array, ""]:
         phi = phi.astype(jax.dtypes.canonicalize_dtype(jnp.float64))
-        phi2 = phi * phi
-        hopping = -2 * self.hopping * phi * lattice.forward_neighbour_sum(phi)
+        phi2 = self._inner(phi, phi)
+        hopping = self._inner(-2 * self.hopping * phi, self._ahead(phi))
         return jnp.sum(hopping + (self.quadratic + self.quartic * phi2) * phi2)
 
-    def observables(self, phi: Float[Array, "*lattice"]) -> dict[str, Float[Array, ""]]:
-        """Per site: φ², the bonds Σ_μ φ_x φ_{x+μ}, and φ ∂S/∂φ, of average 1."""
+    def observables(self, phi: Float[Array, "*field"]) -> dict[str, Float[Array, ""]]:
+        """Per site: φ², the bonds Σ_μ φ_x·φ_{x+μ}, and φ·∂S/∂φ of average N, over N."""
         total = jax.dtypes.canonicalize_dtype(jnp.float64)
-        bonds = phi * lattice.forward_neighbour_sum(phi)
+        volume = lattice.volume(self.lattice_shape)
         slope = -jnp.sum(phi * self.force(phi), dtype=total)
         return {
-            "phi2": jnp.sum(phi**2, dtype=total) / phi.size,
-            "hopping": jnp.sum(bonds, dtype=total) / phi.size,
+            "phi2": jnp.sum(phi**2, dtype=total) / volume,
+            "hopping": jnp.sum(phi * self._ahead(phi), dtype=total) / volume,
             "schwinger_dyson": slope / phi.size,
         }
 
-    def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
+    def force(self, phi: Float[Array, "*field"]) -> Float[Array, "*field"]:
         h, a, b = (
             coupling.astype(phi.dtype)
             for coupling in (self.hopping, self.quadratic, self.quartic)
         )
-        neighbours = lattice.neighbour_sum(phi)
-        return 2 * h * neighbours - (2 * a + 4 * b * (phi * phi)) * phi
+        neighbours = lattice.neighbour_sum(phi, len(self.lattice_shape))
+        phi2 = self._inner(phi, phi, keepdims=True)
+        return 2 * h * neighbours - (2 * a + 4 * b * phi2) * phi
+
+    def _ahead(self, phi: Float[Array, "*field"]) -> Float[Array, "*field"]:
+        return lattice.forward_neighbour_sum(phi, len(self.lattice_shape))
+
+    def _inner(self, x: Array, y: Array, *, keepdims: bool = False) -> Array:
+        """x·y at every site."""
+        axes = tuple(range(-len(self.components), 0))
+        return jnp.sum(x * y, axis=axes, keepdims=keepdims) if axes else x * y
+
+
+class AbstractScalarAction(AbstractHoppingAction):
+    """One number at every site."""
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """All: S is even, and the three couplings are those of every site and axis."""
+        return symmetry.LATTICE
+
+
+class AbstractVectorAction(AbstractHoppingAction):
+    """N real components, invariant under rotations and reflections of all φ_x at once.
+
+    Components are the last axis of a configuration.
+    """
+
+    @property
+    def space(self) -> Space:
+        return VECTORS
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """All: S knows lengths and angles only, and its couplings no site or axis."""
+        return (*symmetry.LATTICE, *symmetry.INTERNAL)
+
+
+class AbstractPath(AbstractAction):
+    """S_t of a line of theories, which knows its slope."""
+
+    @abstractmethod
+    def energy(self, phi: Shaped[Array, "*field"]) -> Float[Array, ""]:
+        """∂S_t/∂t, in float64: minus ∂ ln Z/∂t on average."""
 
 
 def is_traced(*values: Array) -> bool:

@@ -2,21 +2,27 @@
 
 from typing import TypeGuard
 
-from genlat import lattice
-from genlat.actions.base import AbstractAction, AbstractScalarAction
+from genlat import symmetry
+from genlat.actions.base import (
+    AbstractAction,
+    AbstractScalarAction,
+    AbstractVectorAction,
+)
 from genlat.actions.ising import Ising
 
 
 def require(action: AbstractAction, names: tuple[str, ...], who: str) -> None:
     """Refuse an action that does not declare these symmetries.
 
-    **Arguments:** `names`, of `lattice.SYMMETRIES`; `who` relies on them.
+    **Arguments:** `names`, of `symmetry.LATTICE` and `symmetry.INTERNAL`; `who` relies
+    on them.
 
     **Raises:** `ValueError`, also for a declaration of unknown names.
     """
     theory, declared = type(action).__name__, action.symmetries
-    if unknown := [name for name in declared if name not in lattice.SYMMETRIES]:
-        known = ", ".join(lattice.SYMMETRIES)
+    every = (*symmetry.LATTICE, *symmetry.INTERNAL)
+    if unknown := [name for name in declared if name not in every]:
+        known = ", ".join(every)
         raise ValueError(f"{theory} declares {unknown}; symmetries are {known}")
     if missing := [name for name in names if name not in declared]:
         raise ValueError(
@@ -33,7 +39,7 @@ def require_couplings(action: AbstractAction, who: str) -> None:
 
     **Raises:** `ValueError`.
     """
-    if not (is_scalar(action) or is_ising(action)):
+    if not (is_scalar(action) or is_vector(action) or is_ising(action)):
         raise ValueError(
             f"{who} computes S from the couplings, which are not all of "
             f"{type(action).__name__}: it defines an S of its own; use hmc"
@@ -45,6 +51,14 @@ def is_scalar(action: AbstractAction) -> TypeGuard[AbstractScalarAction]:
     return (
         isinstance(action, AbstractScalarAction)
         and type(action).__call__ is AbstractScalarAction.__call__
+    )
+
+
+def is_vector(action: AbstractAction) -> TypeGuard[AbstractVectorAction]:
+    """Whether S is that of its three couplings, of several components."""
+    return (
+        isinstance(action, AbstractVectorAction)
+        and type(action).__call__ is AbstractVectorAction.__call__
     )
 
 

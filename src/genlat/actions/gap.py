@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy import optimize
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction
+from genlat.actions.base import AbstractScalarAction, AbstractVectorAction
 from genlat.actions.declared import require_couplings
 
 
@@ -70,6 +70,26 @@ def best_symmetric(action: AbstractScalarAction) -> GaussianApproximation:
     return _symmetric(*_base(action))
 
 
+def best_of_vectors(action: AbstractVectorAction) -> GaussianApproximation:
+    """The best Gaussian around 0 of N components, alike and independent.
+
+    A component sees itself three times in b (φ²)² and each other one once: ⟨(φ²)²⟩ is
+    N (N + 2) c². It is that of one component with 3b replaced by (N + 2) b.
+
+    **Raises:** as `best_gaussian`.
+    """
+    base, b = _base(action)
+    n = math.prod(action.components)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            one = _symmetric(base, b * (n + 2) / 3)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(_BEYOND) from error
+    if not math.isfinite(one.free_energy):
+        raise ValueError(_BEYOND)
+    return one._replace(free_energy=n * one.free_energy)
+
+
 def bound_around(action: AbstractScalarAction, mean: float) -> float:
     """E_q[S + ln q] of the best single Gaussian centred at `mean`, no pair."""
     base, b = _base(action)
@@ -77,7 +97,9 @@ def bound_around(action: AbstractScalarAction, mean: float) -> float:
     return _bound(moved.variance, base, b, mean)
 
 
-def _base(action: AbstractScalarAction) -> tuple[Float[np.ndarray, "*lattice"], float]:
+def _base(
+    action: AbstractScalarAction | AbstractVectorAction,
+) -> tuple[Float[np.ndarray, "*lattice"], float]:
     """base_p of every mode, and b."""
     require_couplings(action, "the gap equation")
     h, a, b = (float(x) for x in (action.hopping, action.quadratic, action.quartic))

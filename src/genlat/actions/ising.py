@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, ScalarLike, Shaped
 
-from genlat import lattice
+from genlat import lattice, symmetry
 from genlat.actions.base import AbstractSpinAction, is_traced
 
 
@@ -69,7 +69,7 @@ class Ising(AbstractSpinAction):
     @property
     def symmetries(self) -> tuple[str, ...]:
         """All but the sign in a field, or one that is being traced."""
-        names = lattice.SYMMETRIES
+        names = symmetry.LATTICE
         return names[1:] if self.may_have_field else names
 
     @property

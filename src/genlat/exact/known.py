@@ -6,9 +6,8 @@ import numpy as np
 
 from genlat import lattice
 from genlat.actions.base import AbstractAction
-from genlat.actions.declared import is_ising, is_scalar
+from genlat.actions.declared import is_ising, is_scalar, is_vector
 from genlat.actions.double_well import DoubleWell
-from genlat.actions.on import AbstractVectorAction
 from genlat.exact.ising import ising
 from genlat.exact.scalar import scalar
 from genlat.exact.value import Known, UnknownError
@@ -64,8 +63,7 @@ def _computed(action: AbstractAction) -> dict[str, Known]:
         return ising(action)
     if is_scalar(action):
         return scalar(action)
-    is_vector = isinstance(action, AbstractVectorAction)
-    if is_vector and type(action).__call__ is AbstractVectorAction.__call__:
+    if is_vector(action):
         return vector(action)
     raise UnknownError("the action is one of its own, of which no method here knows")
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.exact.value import EPS
 
 MAX_SITES = 10  # of a slice: 2^10 states diagonalise in a second
@@ -185,9 +185,7 @@ def orbits(
         return states, np.ones_like(states)
     bits = states[:, None] >> np.arange(n_sites) & 1
     least = states
-    for symmetry in lattice.symmetry_group(
-        slice_shape, ("translations", "point_group")
-    ):
-        image = bits[:, symmetry.sites().ravel()] @ (1 << np.arange(n_sites))
+    for element in symmetry.group(slice_shape, ("translations", "point_group")):
+        image = bits[:, element.sites().ravel()] @ (1 << np.arange(n_sites))
         least = np.minimum(least, image)
     return np.unique(least, return_counts=True)

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy import special
 
 from genlat import lattice
-from genlat.actions.on import AbstractVectorAction
+from genlat.actions.base import AbstractVectorAction
 from genlat.exact.free_field import free_field
 from genlat.exact.value import Known, UnknownError, compared
 

@@ -67,7 +67,8 @@ class AbstractModelSection(AbstractSection):
     symmetrize: Annotated[tuple[Group, ...], LISTED] = Field(
         default=(),
         description='groups whose images are mixed exactly: "sign", "translations", '
-        '"point_group"; every draw costs one log q per element',
+        '"point_group", "permutations" of components; every draw costs one log q per '
+        "element",
     )
     nodes: Annotated[dict[str, tuple[float, ...]], BeforeValidator(_nodes)] = Field(
         default={},

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from genlat.families.base import Shape, Static, volume
 from genlat.families.flows import AbstractFlowSection
+from genlat.groups import REAL, VECTORS, Space
 from genlat.schema import Count, Int
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 class CnfSection(AbstractFlowSection):
     """A continuous flow; without a [model] the chain runs alone."""
+
+    SPACES: ClassVar[tuple[Space, ...]] = (REAL, VECTORS)
 
     ARCHITECTURE: ClassVar[tuple[str, ...]] = (
         "features",
@@ -65,12 +68,10 @@ class CnfSection(AbstractFlowSection):
         return numbers + self.channels * self.mixing_terms * self.features
 
     def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "CNF":
-        from genlat import lattice
-        from genlat.actions.declared import require
         from genlat.families import gaussian_prior
         from genlat.models import cnf
 
-        require(action, lattice.SYMMETRIES, "cnf")  # its vector field has them all
+        _require_symmetries(action)
         prior = gaussian_prior.choose(self, action)
         model = cnf.build(
             prior.variance,
@@ -81,18 +82,17 @@ class CnfSection(AbstractFlowSection):
             n_kernel_terms=self.kernel_terms,
             n_mixing_terms=self.mixing_terms,
             n_steps=self.n_steps,
+            components=action.components,
         )
         return model.with_prior(prior.model())
 
     def carry(self, trained: "AbstractModel", action: "AbstractAction") -> "CNF":
-        from genlat import lattice
-        from genlat.actions.declared import require
         from genlat.families import gaussian_prior
         from genlat.models.cnf import CNF
         from genlat.training import transfer
 
         assert isinstance(trained, CNF)
-        require(action, lattice.SYMMETRIES, "cnf")
+        _require_symmetries(action)
         prior = gaussian_prior.choose(self, action)
         model = transfer.enlarge(trained, prior.variance.shape)
         model = model.with_steps(self.n_steps)
@@ -105,8 +105,9 @@ class CnfSection(AbstractFlowSection):
         from genlat.models.cnf import CNF
         from genlat.models.vector_field import SineField
 
+        prior = gaussian_prior.skeleton(lattice_shape, static)
         return CNF(
-            gaussian_prior.skeleton(lattice_shape, static),
+            prior,
             SineField(
                 lattice_shape,
                 frequency=1.0,  # an array, read from the checkpoint
@@ -115,6 +116,16 @@ class CnfSection(AbstractFlowSection):
                 n_kernel_terms=self.kernel_terms,
                 n_mixing_terms=self.mixing_terms,
                 key=jr.key(0),
+                components=prior.components,
             ),
             n_steps=self.n_steps,
         )
+
+
+def _require_symmetries(action: "AbstractAction") -> None:
+    """Its vector field has them all, and those of components."""
+    from genlat import symmetry
+    from genlat.actions.declared import require
+
+    rotations = ("rotations",) if action.components else ()
+    require(action, (*symmetry.LATTICE, *rotations), "cnf")

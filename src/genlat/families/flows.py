@@ -41,6 +41,14 @@ class AbstractFlowSection(AbstractModelSection):
     def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
         if self.nodes and self.wells == "one":
             yield "model.wells", self.wells, "a conditional model has no single well"
+        if not theory.SPACE.has_components:
+            return
+        around_0 = "of several components the prior stands around 0"
+        if self.wells not in ("auto", "none"):
+            yield "model.wells", self.wells, f'{around_0}: "auto" or "none"'
+        for name, nodes in self.nodes.items():
+            if len({*nodes}) < len(nodes):
+                yield f"model.nodes.{name}", list(nodes), f"{around_0}: each once"
 
     def static(self, model: "AbstractModel") -> Static:
         from genlat.families import gaussian_prior

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.actions import gap, phases
 from genlat.actions.base import AbstractAction, AbstractScalarAction
-from genlat.actions.declared import require
+from genlat.actions.declared import is_vector, require
 from genlat.families.base import AbstractModelSection, Shape, Static
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.gaussian import GaussianPair, Wells
+from genlat.models.gaussian_vectors import GaussianVectors
 from genlat.models.phase_mixture import PhaseMixture
 from genlat.models.prior import AbstractPrior
 from genlat.training.across import with_coupling
@@ -26,16 +27,22 @@ class Symmetric(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """Arguments of `GaussianPair`, in double precision; those of the second phase."""
+    """Arguments of `GaussianPair`, in double precision; those of the second phase.
+
+    Of components it is that of `GaussianVectors`.
+    """
 
     variance: Float[np.ndarray, "*lattice"]
     mean: float
     wells: Wells
     symmetric: Symmetric | None = None
     is_derived: bool = False  # from the theory, with no word of the run file
+    components: tuple[int, ...] = ()
 
     def model(self) -> AbstractPrior:
         """The density itself."""
+        if self.components:
+            return GaussianVectors(self.variance, *self.components)
         gaussian = GaussianPair(self.variance, self.mean, self.wells)
         if self.symmetric is None:
             return gaussian
@@ -52,8 +59,11 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     **Raises:** `ValueError` for an action that does not declare the symmetries that
     these densities have.
     """
+    require(action, symmetry.LATTICE, "the Gaussian prior")
+    if is_vector(action):
+        best = gap.best_of_vectors(action)
+        return Prior(best.variance, best.mean, "both", components=action.components)
     assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
-    require(action, lattice.SYMMETRIES, "the Gaussian prior")
     if section.has_normal_prior:
         best = gap.best_gaussian(action)
         total = float(np.mean(best.variance)) + best.mean**2
@@ -79,6 +89,8 @@ def settled(
     different ones. A node given twice says itself which phase is where.
     """
     if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
+        return section
+    if is_vector(action):  # around 0 at every coupling
         return section
     actions = []
     for couplings in itertools.product(*section.nodes.values()):
@@ -117,6 +129,8 @@ def carried(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
 
     Both phases at once are good for any, unless the run file names another prior.
     """
+    if isinstance(trained, GaussianVectors):
+        return trained
     if isinstance(trained, PhaseMixture):
         is_fit = prior.symmetric is not None or prior.is_derived
         return trained if is_fit else prior.model()
@@ -130,6 +144,8 @@ def carried(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
 
 def static_of(prior: AbstractPrior) -> Static:
     """What a checkpoint does not hold of a prior."""
+    if isinstance(prior, GaussianVectors):
+        return {"components": prior.n_components}
     if isinstance(prior, PhaseMixture):
         return {"is_pair": True, "wells": "mixed"}
     assert isinstance(prior, GaussianPair)
@@ -139,6 +155,8 @@ def static_of(prior: AbstractPrior) -> Static:
 def skeleton(lattice_shape: Shape, static: Static) -> AbstractPrior:
     """A prior with the leaves of one that is on disk."""
     ones = np.ones(lattice_shape)
+    if "components" in static:
+        return GaussianVectors(ones, static["components"])
     if static["wells"] == "mixed":
         return PhaseMixture(GaussianPair(ones, 1.0), GaussianPair(ones), 0.5)
     mean = 1.0 if static["is_pair"] else 0.0

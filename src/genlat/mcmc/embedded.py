@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from genlat.actions.declared import require
-from genlat.actions.on import AbstractVectorAction
+from genlat.actions.base import AbstractVectorAction
+from genlat.actions.declared import require, require_couplings
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.cluster import cluster_minima, frozen_bonds
 from genlat.mcmc.noise import gaussian, uniform
@@ -26,24 +26,19 @@ class EmbeddedCluster(AbstractKernel):
 
     **Arguments:** `action`, with nearest-neighbour hopping.
 
-    **Raises:** `ValueError` for an action that does not declare the symmetry "sign", or
-    whose S is not that of its couplings alone.
+    **Raises:** `ValueError` for an action that does not declare the symmetry
+    "rotations", or whose S is not that of its couplings alone.
     """
 
     action: AbstractVectorAction
 
     def __check_init__(self):
-        require(self.action, ("sign",), "EmbeddedCluster")
-        kind = type(self.action)
-        if kind.__call__ is not AbstractVectorAction.__call__:
-            raise ValueError(
-                f"EmbeddedCluster computes S from the couplings, which are not all of "
-                f"{kind.__name__}: it defines an S of its own; use hmc"
-            )
+        require(self.action, ("rotations",), "EmbeddedCluster")
+        require_couplings(self.action, "EmbeddedCluster")
 
     @property
     def visits_every_mode(self) -> bool:
-        return "sign" in self.action.symmetries
+        return "rotations" in self.action.symmetries
 
     def init(self, phi: Float[Array, "*lattice n"]) -> ChainState:
         return ChainState(phi, self.action(phi))

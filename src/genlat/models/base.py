@@ -23,6 +23,16 @@ class AbstractModel(eqx.Module):
     lattice_shape: eqx.AbstractVar[tuple[int, ...]]
     likelihood: eqx.AbstractClassVar[Likelihood]
 
+    @property
+    def components(self) -> tuple[int, ...]:
+        """Axes of a value of the field, behind those of the lattice."""
+        return ()
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """Of a configuration, as that of an action."""
+        return (*self.lattice_shape, *self.components)
+
     @abstractmethod
     def sample_batch(
         self, keys: Key[Array, " n"]

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from genlat.likelihood import EXACT, Likelihood
 from genlat.models import fourier
 from genlat.models.base import AbstractIntegratedFlow
-from genlat.models.gaussian import GaussianPair, Wells
+from genlat.models.gaussian import GaussianPair
+from genlat.models.gaussian_vectors import GaussianVectors
 from genlat.models.prior import AbstractPrior, AbstractPriorFlow
 from genlat.models.vector_field import (
     Coefficients,
@@ -48,12 +49,20 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
             raise ValueError(
                 f"prior on {prior.lattice_shape}, field on {field.lattice_shape}"
             )
+        if prior.components != field.components:
+            raise ValueError(
+                f"prior of components {prior.components}, field of {field.components}"
+            )
         if n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {n_steps}")
         self.prior = prior
         self.field = field
         self.n_steps = n_steps
         self.lattice_shape = prior.lattice_shape
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        return self.field.components
 
     def with_steps(self, n_steps: int) -> "CNF":
         """The same flow, integrated with another number of steps."""
@@ -111,11 +120,12 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
         score = score * jnp.exp(-frozen.field.log_gain())
         log_q = lax.stop_gradient(log_q - divergence - log_gain)
         log_q += self.prior.log_choice(keys)
-        return phis, log_q, lax.stop_gradient(fourier.leave(score))
+        score = fourier.leave(score, len(self.components))
+        return phis, log_q, lax.stop_gradient(score)
 
     def log_prob_batch(self, phis: Float[Array, "n *lattice"]) -> Float[Array, " n"]:
         log_gain = self.field.log_gain()
-        modes = fourier.enter(phis) * jnp.exp(-log_gain)
+        modes = fourier.enter(phis, len(self.components)) * jnp.exp(-log_gain)
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)
 
         def step_back(carry, stages):
@@ -128,7 +138,7 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
             step_back, start, self._stages(), reverse=True
         )
         log_q = self.prior.log_prob_modes(modes)
-        return log_q - divergence - jnp.sum(log_gain, dtype=wide)
+        return log_q - divergence - self._log_det_gain(log_gain)
 
     def _stages(self) -> Coefficients:
         """Coefficients at start, middle and end of every step: leading (steps, 3)."""
@@ -137,12 +147,16 @@ class CNF(AbstractPriorFlow, AbstractIntegratedFlow):
         return jax.tree.map(lambda x: x[points], self.field.coefficients(times))
 
     def _leave(
-        self, modes: Float[Array, "time n *space"]
+        self, modes: Float[Array, "time *batch_and_space"]
     ) -> tuple[Float[Array, "n *lattice"], Float[Array, ""]]:
         log_gain = self.field.log_gain()
+        phis = fourier.leave(modes * jnp.exp(log_gain), len(self.components))
+        return phis, self._log_det_gain(log_gain)
+
+    def _log_det_gain(self, log_gain: Array) -> Float[Array, ""]:
+        """Of the linear part, which every component has."""
         wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-        phis = fourier.leave(modes * jnp.exp(log_gain))
-        return phis, jnp.sum(log_gain, dtype=wide)
+        return math.prod(self.components) * jnp.sum(log_gain, dtype=wide)
 
 
 def build(
@@ -155,14 +169,15 @@ def build(
     n_kernel_terms: int = 6,
     n_mixing_terms: int = 4,
     n_steps: int = 6,
-    wells: Wells = "both",
+    components: tuple[int, ...] = (),
 ) -> CNF:
     """An untrained flow: the identity on the Gaussian prior ±`mean`, `variance`.
 
     The base frequency of the sine features is set by the prior's fluctuations, so the
     model is the same in every normalisation of φ.
 
-    **Arguments:** as `GaussianPair`, `SineField` and `CNF`.
+    **Arguments:** as `GaussianPair`, `SineField` and `CNF`. Of components the prior is
+    `GaussianVectors`, around 0 whatever `mean` is.
     """
     width = math.sqrt(float(np.mean(variance)) + mean**2 / 8)
     field = SineField(
@@ -173,8 +188,11 @@ def build(
         n_kernel_terms=n_kernel_terms,
         n_mixing_terms=n_mixing_terms,
         key=key,
+        components=components,
     )
-    return CNF(GaussianPair(variance, mean, wells), field, n_steps=n_steps)
+    if components:
+        return CNF(GaussianVectors(variance, *components), field, n_steps=n_steps)
+    return CNF(GaussianPair(variance, mean), field, n_steps=n_steps)
 
 
 # in units of the prior's width; 0.4 to 0.6 train equally well on 12² and 64x8
@@ -191,8 +209,8 @@ def _weighted(k1: Array, k2: Array, k3: Array, k4: Array, h: float) -> Array:
 
 
 def _runge_kutta(
-    modes: Float[Array, "time n *space"], stages: Coefficients, h: float
-) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    modes: Float[Array, "time *batch_and_space"], stages: Coefficients, h: float
+) -> tuple[Float[Array, "time *batch_and_space"], Float[Array, " n"]]:
     """Change of modes and log-determinant over one step."""
     first, middle, last = _at(stages)
     k1, d1 = velocity_and_divergence(modes, first)
@@ -203,12 +221,14 @@ def _runge_kutta(
 
 
 def _runge_kutta_with_score(
-    modes: Float[Array, "time n *space"],
-    score: Float[Array, "time n *space"],
+    modes: Float[Array, "time *batch_and_space"],
+    score: Float[Array, "time *batch_and_space"],
     stages: Coefficients,
     h: float,
 ) -> tuple[
-    Float[Array, "time n *space"], Float[Array, " n"], Float[Array, "time n *space"]
+    Float[Array, "time *batch_and_space"],
+    Float[Array, " n"],
+    Float[Array, "time *batch_and_space"],
 ]:
     """`_runge_kutta` with the score alongside; only the modes are differentiable."""
 
@@ -232,8 +252,8 @@ def _runge_kutta_with_score(
 
 
 def _invert_runge_kutta(
-    end: Float[Array, "time n *space"], stages: Coefficients, h: float
-) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    end: Float[Array, "time *batch_and_space"], stages: Coefficients, h: float
+) -> tuple[Float[Array, "time *batch_and_space"], Float[Array, " n"]]:
     """Start of the step that ends at `end`, and the step's log-determinant.
 
     The step is the identity plus O(h), so its inverse is the fixed point of
@@ -245,7 +265,8 @@ def _invert_runge_kutta(
     """
     eps = jnp.finfo(end.dtype).eps
     scale = 1 + jnp.max(jnp.abs(end))
-    axes = (0, *range(2, end.ndim))
+    batch = stages.n_batch_axes
+    axes = tuple(axis for axis in range(end.ndim) if axis != batch)
 
     def is_moving(carry):
         _, _, shifts, count = carry
@@ -260,8 +281,8 @@ def _invert_runge_kutta(
     backwards = jax.tree.map(lambda x: x[::-1], stages)
     guess = end + _velocity_runge_kutta(end, backwards, -h)
     wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-    unknown = jnp.full(end.shape[1], jnp.inf, end.dtype)
-    initial = (guess, jnp.zeros(end.shape[1], wide), unknown, 0)
+    unknown = jnp.full(end.shape[batch], jnp.inf, end.dtype)
+    initial = (guess, jnp.zeros(end.shape[batch], wide), unknown, 0)
     # the log-determinant of the last iteration is at a start good to rounding
     start, rate, shifts, _ = lax.while_loop(is_moving, improve, initial)
     return start, jnp.where(shifts < 1e3 * eps, rate, jnp.nan)
@@ -274,9 +295,9 @@ def _invert_forward(end, stages, h):
 
 def _invert_backward(
     h: float,
-    residuals: tuple[Float[Array, "time n *space"], Coefficients],
-    bars: tuple[Float[Array, "time n *space"], Float[Array, " n"]],
-) -> tuple[Float[Array, "time n *space"], Coefficients]:
+    residuals: tuple[Float[Array, "time *batch_and_space"], Coefficients],
+    bars: tuple[Float[Array, "time *batch_and_space"], Float[Array, " n"]],
+) -> tuple[Float[Array, "time *batch_and_space"], Coefficients]:
     """With start + change(start) = end, the cotangent of end is the fixed point of
 
     end_bar = start_bar + (∂rate/∂start)ᵀ rate_bar - (∂change/∂start)ᵀ end_bar,
@@ -309,8 +330,8 @@ _differentiable_inverse.defvjp(_invert_forward, _invert_backward)
 
 
 def _velocity_runge_kutta(
-    modes: Float[Array, "time n *space"], stages: Coefficients, h: float
-) -> Float[Array, "time n *space"]:
+    modes: Float[Array, "time *batch_and_space"], stages: Coefficients, h: float
+) -> Float[Array, "time *batch_and_space"]:
     """Change of modes over one step, without the log-determinant."""
     first, middle, last = _at(stages)
     k1 = velocity(modes, first)

@@ -4,6 +4,7 @@ Modes carry the batch on axis 1, `(L₀, n, L₁, ...)`, optionally with channel
 `(L₀, c, n, L₁, ...)`: then the first and the last lattice axis are transformed by plain
 matrix products, which beats the FFT on CPU up to 32² and more. What computes with modes
 keeps that layout inside; `enter` and `leave` are the way from and to that of models.
+Components of a field, the last axes of models, are in front of the batch there.
 """
 
 import jax.numpy as jnp
@@ -12,14 +13,30 @@ from jaxtyping import Array, Float
 from genlat import lattice
 
 
-def enter(phis: Float[Array, "n *lattice"]) -> Float[Array, "time n *space"]:
-    """Modes of a batch as models carry it."""
-    return to_modes(jnp.moveaxis(phis, 0, 1))
+def enter(
+    phis: Float[Array, "n *field"], n_components: int = 0
+) -> Float[Array, "time *batch_and_space"]:
+    """Modes of a batch as models carry it.
+
+    **Arguments:** `n_components`: axes of a value of the field.
+    """
+    last, first = _axes_of_components(n_components)
+    phis = jnp.moveaxis(jnp.moveaxis(phis, 0, 1), last, first)
+    return to_modes(phis, 1 + n_components)
 
 
-def leave(modes: Float[Array, "time n *space"]) -> Float[Array, "n *lattice"]:
+def leave(
+    modes: Float[Array, "time *batch_and_space"], n_components: int = 0
+) -> Float[Array, "n *field"]:
     """Inverse of `enter`, and its transpose."""
-    return jnp.moveaxis(to_real(modes), 1, 0)
+    last, first = _axes_of_components(n_components)
+    phis = jnp.moveaxis(to_real(modes, 1 + n_components), first, last)
+    return jnp.moveaxis(phis, 1, 0)
+
+
+def _axes_of_components(n: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Behind the lattice, and in front of a batch of modes."""
+    return tuple(range(-n, 0)), tuple(range(1, n + 1))
 
 
 def to_modes(

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from genlat import lattice
 from genlat.likelihood import EXACT, Likelihood
-from genlat.models.prior import AbstractPrior
+from genlat.models.prior import AbstractPrior, Pad
 
 Wells = Literal["both", "one"]
 
@@ -74,6 +74,15 @@ class GaussianPair(AbstractPrior):
             lambda prior: (prior.log_std, prior.mean),
             pair,
             (self.log_std, jnp.zeros((), self.log_std.dtype)),
+        )
+
+    def on(self, lattice_shape: tuple[int, ...], pad: Pad) -> "GaussianPair":
+        mean = 0.0 if self.mean is None else 1.0
+        return eqx.tree_at(
+            lambda prior: (prior.log_std, prior.mean),
+            GaussianPair(np.ones(lattice_shape), mean, self.wells),
+            (pad(self.log_std), self.mean),
+            is_leaf=lambda leaf: leaf is None,
         )
 
     def sample_modes(

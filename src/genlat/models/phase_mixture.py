@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
 from genlat.likelihood import EXACT, Likelihood
 from genlat.models.gaussian import GaussianPair
-from genlat.models.prior import AbstractPrior
+from genlat.models.prior import AbstractPrior, Pad
 
 # m: what the share of a phase never falls below
 _LEAST = 0.02
@@ -69,6 +69,11 @@ class PhaseMixture(AbstractPrior):
     def as_pair(self) -> "PhaseMixture":
         """Itself."""
         return self
+
+    def on(self, lattice_shape: tuple[int, ...], pad: Pad) -> "PhaseMixture":
+        phases = (x.on(lattice_shape, pad) for x in (self.broken, self.symmetric))
+        mixture = PhaseMixture(*phases, share=0.5)
+        return eqx.tree_at(lambda prior: prior.logit, mixture, self.logit)
 
     def sample_modes(
         self, keys: Key[Array, " n"]

@@ -1,6 +1,7 @@
 """What a flow starts from: a density that is known mode by mode."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 from jax import lax
@@ -8,6 +9,9 @@ from jaxtyping import Array, Float, Key
 
 from genlat.models import fourier
 from genlat.models.base import AbstractFlow
+
+Pad = Callable[[Float[Array, " orbits"]], Float[Array, " orbits_there"]]
+"""A function of the orbits of momenta, as one of those of another lattice."""
 
 
 class AbstractPrior(AbstractFlow):
@@ -39,11 +43,15 @@ class AbstractPrior(AbstractFlow):
     def as_pair(self) -> "AbstractPrior":
         """The same density with parameters of one form in both phases."""
 
+    @abstractmethod
+    def on(self, lattice_shape: tuple[int, ...], pad: Pad) -> "AbstractPrior":
+        """Of another lattice: `pad` takes the logarithm of its spectrum there."""
+
     def sample_batch(
         self, keys: Key[Array, " n"]
     ) -> tuple[Float[Array, "n *lattice"], Float[Array, " n"]]:
         modes, log_q = self.sample_modes(keys)
-        return fourier.leave(modes), log_q
+        return self._leave(modes), log_q
 
     def sample_batch_with_score(
         self, keys: Key[Array, " n"]
@@ -54,12 +62,15 @@ class AbstractPrior(AbstractFlow):
     ]:
         modes, log_q = self.sample_modes(keys)
         still, frozen = lax.stop_gradient((modes, self))
-        score = fourier.leave(frozen.score_modes(still))
+        score = self._leave(frozen.score_modes(still))
         log_q = lax.stop_gradient(log_q) + self.log_choice(keys)
-        return fourier.leave(modes), log_q, score
+        return self._leave(modes), log_q, score
 
     def log_prob_batch(self, phis: Float[Array, "n *lattice"]) -> Float[Array, " n"]:
-        return self.log_prob_modes(fourier.enter(phis))
+        return self.log_prob_modes(fourier.enter(phis, len(self.components)))
+
+    def _leave(self, modes: Float[Array, "time *batch_and_space"]) -> Array:
+        return fourier.leave(modes, len(self.components))
 
 
 class AbstractPriorFlow(AbstractFlow):

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Key, Num
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.likelihood import EXACT, Likelihood
 from genlat.models.base import AbstractFlow, AbstractModel
 
@@ -30,7 +30,11 @@ class AbstractSymmetrized(AbstractModel):
     """
 
     model: eqx.AbstractVar[AbstractModel]
-    group: eqx.AbstractVar[tuple[lattice.Symmetry, ...]]
+    group: eqx.AbstractVar[tuple[symmetry.Symmetry, ...]]
+
+    @property
+    def components(self) -> tuple[int, ...]:
+        return self.model.components
 
     def sample_batch(
         self, keys: Key[Array, " n"]
@@ -44,7 +48,7 @@ class AbstractSymmetrized(AbstractModel):
     def log_prob_batch(self, phis: Num[Array, "n *lattice"]) -> Float[Array, " n"]:
         return self._log_mean(self.model.log_prob_batch(_images(phis, self.group)))
 
-    def _others(self) -> tuple[lattice.Symmetry, ...]:
+    def _others(self) -> tuple[symmetry.Symmetry, ...]:
         """Every element but the identity."""
         return tuple(g for g in self.group if g @ g != g)
 
@@ -60,9 +64,9 @@ class AbstractSymmetrized(AbstractModel):
         """A random element applied to every configuration, the same for equal keys."""
         draw = jax.vmap(lambda key: jr.randint(key, (), 0, len(self.group)))
         drawn = draw(keys)
-        sites, signs = _tables(self.group)
+        places, signs = _tables(self.group, _n_components(phis, self.group))
         return jax.vmap(_move)(
-            phis, jnp.asarray(sites)[drawn], jnp.asarray(signs)[drawn]
+            phis, jnp.asarray(places)[drawn], jnp.asarray(signs)[drawn]
         )
 
 
@@ -72,7 +76,7 @@ class Symmetrized(AbstractSymmetrized, AbstractFlow):
     **Arguments:**
 
     - `model`: any flow with an exact, normalised density.
-    - `group`: `lattice.symmetry_group(lattice_shape, names)`, or any finite group of
+    - `group`: `symmetry.group(lattice_shape, names)`, or any finite group of
       symmetries of the lattice.
 
     **Raises:** `ValueError` for a density that is not exact and normalised, elements
@@ -80,11 +84,11 @@ class Symmetrized(AbstractSymmetrized, AbstractFlow):
     """
 
     model: AbstractFlow
-    group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
+    group: tuple[symmetry.Symmetry, ...] = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar[Likelihood] = EXACT
 
-    def __init__(self, model: AbstractFlow, group: tuple[lattice.Symmetry, ...]):
+    def __init__(self, model: AbstractFlow, group: tuple[symmetry.Symmetry, ...]):
         _check(model, group)
         self.model = model
         self.group = group
@@ -127,29 +131,34 @@ class SymmetrizedSpins(AbstractSymmetrized):
     """
 
     model: AbstractModel
-    group: tuple[lattice.Symmetry, ...] = eqx.field(static=True)
+    group: tuple[symmetry.Symmetry, ...] = eqx.field(static=True)
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar[Likelihood] = EXACT
 
-    def __init__(self, model: AbstractModel, group: tuple[lattice.Symmetry, ...]):
+    def __init__(self, model: AbstractModel, group: tuple[symmetry.Symmetry, ...]):
         _check(model, group)
         self.model = model
         self.group = group
         self.lattice_shape = model.lattice_shape
 
 
-def _check(model: AbstractModel, group: tuple[lattice.Symmetry, ...]) -> None:
+def _check(model: AbstractModel, group: tuple[symmetry.Symmetry, ...]) -> None:
     if model.likelihood != EXACT:
         raise ValueError(
             f"symmetrising needs a density that is {EXACT}, got "
             f"{type(model).__name__}: {model.likelihood}"
         )
-    lattice.check_group(group)
+    symmetry.check_group(group)
     if len(group) == 1:
         raise ValueError("symmetrising needs more than the identity, got it alone")
     if group[0].lattice_shape != model.lattice_shape:
         raise ValueError(
             f"group on {group[0].lattice_shape}, model on {model.lattice_shape}"
+        )
+    orders = {len(g.order) for g in group if g.order}
+    if orders - {math.prod(model.components)}:
+        raise ValueError(
+            f"group of {max(orders)} components, model of {model.components or 'one'}"
         )
 
 
@@ -162,36 +171,53 @@ def _split(
 
 
 def _tables(
-    elements: tuple[lattice.Symmetry, ...],
-) -> tuple[Int[np.ndarray, "elements volume"], Int[np.ndarray, " elements"]]:
-    """Sites read from, and signs: one row for each element."""
-    sites = np.stack([g.sites().ravel() for g in elements])
-    return sites, np.array([g.sign for g in elements])
+    elements: tuple[symmetry.Symmetry, ...], n_components: int
+) -> tuple[Int[np.ndarray, "elements numbers"], Int[np.ndarray, " elements"]]:
+    """Numbers read from, and signs: one row for each element.
+
+    A number of a configuration is a component of a site.
+    """
+    places = []
+    for g in elements:
+        order = np.arange(n_components) if not g.order else np.array(g.order)
+        places.append(g.sites().ravel()[:, None] * n_components + order)
+    return np.stack(places).reshape(len(elements), -1), np.array(
+        [g.sign for g in elements]
+    )
 
 
 def _move(
-    phi: Num[Array, "*lattice"], sites: Int[Array, " volume"], sign: Int[Array, ""]
-) -> Num[Array, "*lattice"]:
+    phi: Num[Array, "*field"], places: Int[Array, " numbers"], sign: Int[Array, ""]
+) -> Num[Array, "*field"]:
     """g φ for the element of one row."""
-    image = phi.ravel().at[sites].get(unique_indices=True, mode="promise_in_bounds")
+    image = phi.ravel().at[places].get(unique_indices=True, mode="promise_in_bounds")
     return sign.astype(phi.dtype) * image.reshape(phi.shape)
 
 
 def _images(
-    phis: Num[Array, "n *lattice"], elements: tuple[lattice.Symmetry, ...]
+    phis: Num[Array, "n *lattice"], elements: tuple[symmetry.Symmetry, ...]
 ) -> Num[Array, "images *lattice"]:
     """All images of a batch: those under the first element first."""
     move_batch = jax.vmap(_move, in_axes=(0, None, None))
     move = jax.vmap(move_batch, in_axes=(None, 0, 0))
-    images = move(phis, *map(jnp.asarray, _tables(elements)))
+    tables = _tables(elements, _n_components(phis, elements))
+    images = move(phis, *map(jnp.asarray, tables))
     return images.reshape(-1, *phis.shape[1:])
 
 
 def _sum_moved_back(
-    images: Float[Array, "images *lattice"], elements: tuple[lattice.Symmetry, ...]
+    images: Float[Array, "images *lattice"], elements: tuple[symmetry.Symmetry, ...]
 ) -> Float[Array, "n *lattice"]:
     """Σ_g g⁻¹ of fields that are ordered as `_images` orders them."""
     by_element = images.reshape(len(elements), -1, *images.shape[1:])
     move = jax.vmap(jax.vmap(_move, in_axes=(0, None, None)))
     inverses = tuple(g.inverse() for g in elements)
-    return jnp.sum(move(by_element, *map(jnp.asarray, _tables(inverses))), axis=0)
+    tables = _tables(inverses, _n_components(images, elements))
+    return jnp.sum(move(by_element, *map(jnp.asarray, tables)), axis=0)
+
+
+def _n_components(
+    phis: Num[Array, "n *field"], elements: tuple[symmetry.Symmetry, ...]
+) -> int:
+    """Numbers of a value of the field."""
+    return math.prod(phis.shape[1 + len(elements[0].lattice_shape) :])

@@ -1,6 +1,6 @@
 """The lattice vector field of the continuous flow, with hand-written derivatives."""
 
-from typing import NamedTuple
+import math
 
 import equinox as eqx
 import jax
@@ -11,19 +11,29 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from genlat import lattice
-from genlat.models import fourier, sine
+from genlat.models import fourier
+from genlat.models.sites import AbstractSites, Numbers, Vectors
 
 
-class Coefficients(NamedTuple):
+class Coefficients(eqx.Module):
     """The field frozen at one time, in the layout of a batch (`fourier`).
 
     `gain` takes modes to angles ωφ, `kernel` features to velocities, `slopes` is D.
+    `components` are those of a value of φ, behind time in the layout of a batch: gains
+    are (L₀, *ones, *space), kernels (L₀, channels, *ones, *space). At several times at
+    once, these are one more axis in front.
     """
 
-    gain: Float[Array, "time 1 *space"]
-    kernel: Float[Array, "time channels 1 *space"]
-    mixing: Float[Array, "channels features"]
-    slopes: Float[Array, " features"]
+    gain: Float[Array, "..."]
+    kernel: Float[Array, "..."]
+    mixing: Float[Array, "*times channels features"]
+    slopes: Float[Array, "*times features"]
+    components: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def n_batch_axes(self) -> int:
+        """Axes of modes between time and space: components, and the batch."""
+        return len(self.components) + 1
 
 
 class SineField(eqx.Module):
@@ -42,8 +52,14 @@ class SineField(eqx.Module):
     plus Σ_k Λ_k. Time runs over [0, 1]; K̂, Λ and W are Legendre series in it
     (`time_basis`).
 
+    Of N components sin(fωφ) is sin(fω|φ|) φ/|φ|, and one more term stands in the
+    divergence: (N - 1) Σ_f D_f sin(fω|φ|)/(fω|φ|). Components mix through |φ_x|, and
+    the flow commutes with all rotations and reflections of them, O(N), of which their
+    permutations are a part.
+
     **Source:** the construction of Gerdes et al., SciPost Phys. 15, 238 (2023),
-    arXiv:2207.00283, in momentum space and with mixed channels.
+    arXiv:2207.00283, in momentum space and with mixed channels; lengths times
+    directions, for distances of particles: Köhler et al., arXiv:2006.02425.
 
     **Arguments:**
 
@@ -52,6 +68,7 @@ class SineField(eqx.Module):
     - `n_features`, `n_channels`: F and the number of convolved mixtures.
     - `n_kernel_terms`, `n_mixing_terms`: Legendre terms of K̂ and Λ, and of W.
     - `key`: for the initial W; K̂ and Λ start at 0, so the flow starts as the identity.
+    - `components`: (N,), or none for a field of numbers.
     """
 
     kernel: Float[Array, "terms channels orbits"]
@@ -59,6 +76,7 @@ class SineField(eqx.Module):
     mixing: Float[Array, "mixing_terms channels features"]
     frequency: Float[Array, ""]
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    components: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -70,6 +88,7 @@ class SineField(eqx.Module):
         n_kernel_terms: int,
         n_mixing_terms: int,
         key: PRNGKeyArray,
+        components: tuple[int, ...] = (),
     ):
         for name, value in [
             ("frequency", frequency),
@@ -89,6 +108,7 @@ class SineField(eqx.Module):
         self.mixing = jnp.concatenate([leading, rest])
         self.frequency = jnp.asarray(frequency, jnp.float32)
         self.lattice_shape = lattice_shape
+        self.components = components
 
     def coefficients(self, times: Float[np.ndarray, " times"]) -> Coefficients:
         """The field at every one of `times`, stacked on a new first axis."""
@@ -110,18 +130,26 @@ class SineField(eqx.Module):
         slopes = jnp.einsum("tc,tcf,f->tf", at_origin, mixing, harmonics)
         per_mode = jnp.moveaxis((kernel / gain[:, None])[..., index], 1, 2)
         return Coefficients(
-            frequency * gain[:, index][:, :, None],
-            per_mode[:, :, :, None],
+            frequency * self._of_any_batch(gain[:, index]),
+            self._of_any_batch(per_mode),
             mixing,
             slopes,
+            self.components,
         )
 
-    def log_gain(self) -> Float[Array, "time 1 *space"]:
+    def log_gain(self) -> Float[Array, "time *ones_and_space"]:
         """∫₀¹ Λ_k dt; its sum over k is the log-determinant of the linear part."""
         index, _ = lattice.momentum_orbits(self.lattice_shape)
         integrals = time_basis_integrals(np.ones(1), len(self.linear))[0]
         log_gain = jnp.asarray(integrals, self.linear.dtype) @ self.linear
-        return log_gain[index][:, None]
+        return self._of_any_batch(log_gain[index])
+
+    def _of_any_batch(self, per_mode: Array) -> Array:
+        """Numbers of modes with an axis of extent 1 for each in a batch of them."""
+        n_space = len(self.lattice_shape) - 1
+        first = per_mode.ndim - n_space
+        axes = range(first, first + len(self.components) + 1)
+        return jnp.expand_dims(per_mode, tuple(axes))
 
 
 def time_basis(times: Float[np.ndarray, " t"], n: int) -> Float[np.ndarray, "t n"]:
@@ -146,42 +174,44 @@ def _legendre(times: Float[np.ndarray, " t"], n: int) -> Float[np.ndarray, "t n"
     return np.polynomial.legendre.legvander(2 * times - 1, n - 1)
 
 
-# Below, a batch of modes has shape (L₀, n, L₁, ...). Elementwise work is done on
-# (L₀, n L₁ ...), a layout that XLA vectorises whatever the innermost extent is.
+# Below, a batch of modes has shape (L₀, *components, n, L₁, ...). Elementwise work is
+# done on (L₀, *components, n L₁ ...), a layout that XLA vectorises whatever the
+# innermost extent is.
 
 
 @jax.custom_vjp
 def velocity(
-    modes: Float[Array, "time n *space"], at: Coefficients
-) -> Float[Array, "time n *space"]:
+    modes: Float[Array, "time *batch_and_space"], at: Coefficients
+) -> Float[Array, "time *batch_and_space"]:
     """dy/dt of a batch; differentiable without divergence."""
     return velocity_and_divergence(modes, at)[0]
 
 
 @jax.custom_vjp
 def velocity_and_divergence(
-    modes: Float[Array, "time n *space"], at: Coefficients
-) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    modes: Float[Array, "time *batch_and_space"], at: Coefficients
+) -> tuple[Float[Array, "time *batch_and_space"], Float[Array, " n"]]:
     """dy/dt and its divergence (float64), without the linear part's constant."""
-    sin, cos = _angles(modes, at.gain)
-    features_hat = _features_hat(sin, cos, at.mixing, modes.shape)
-    rate = sine.cosine_series(at.slopes, cos)
+    sites = _sites(modes, at)
+    features_hat = _features_hat(sites, modes.shape, at)
+    rate = sites.divergence(at.slopes)
     wide = jax.dtypes.canonicalize_dtype(jnp.float64)
-    per_column = jnp.sum(rate, axis=0, dtype=wide).reshape(modes.shape[1], -1)
+    n = modes.shape[at.n_batch_axes]
+    per_column = jnp.sum(rate, axis=0, dtype=wide).reshape(n, -1)
     return _convolve(at.kernel, features_hat), jnp.sum(per_column, axis=1)
 
 
 def pullback_modes(
-    modes: Float[Array, "time n *space"],
+    modes: Float[Array, "time *batch_and_space"],
     at: Coefficients,
-    velocity_bar: Float[Array, "time n *space"],
-) -> Float[Array, "time n *space"]:
+    velocity_bar: Float[Array, "time *batch_and_space"],
+) -> Float[Array, "time *batch_and_space"]:
     """∂/∂modes of ⟨velocity_bar, velocity⟩ + divergence."""
-    sin, cos = _angles(modes, at.gain)
-    features_bar = _features_bar(at.kernel, velocity_bar)
-    angle_bar = _angle_bar(sin, cos, features_bar, at.mixing)
-    angle_bar -= sine.sine_series(_harmonic(at.slopes), sin, cos)
-    return at.gain * fourier.to_modes(angle_bar.reshape(modes.shape))
+    sites = _sites(modes, at)
+    features_bar = _features_bar(velocity_bar, at)
+    angle_bar = _angle_bar(sites, features_bar, at.mixing)
+    angle_bar += sites.pull_divergence(at.slopes)
+    return at.gain * _to_modes(angle_bar.reshape(modes.shape), at)
 
 
 def _velocity_forward(modes, at):
@@ -207,52 +237,60 @@ velocity_and_divergence.defvjp(_both_forward, _both_backward)
 
 
 def _pullback(
-    modes: Float[Array, "time n *space"],
+    modes: Float[Array, "time *batch_and_space"],
     at: Coefficients,
-    velocity_bar: Float[Array, "time n *space"],
+    velocity_bar: Float[Array, "time *batch_and_space"],
     divergence_bar: Float[Array, " n"] | None,
-) -> tuple[Float[Array, "time n *space"], Coefficients]:
-    n_features = at.mixing.shape[1]
-    sin, cos = _angles(modes, at.gain)
-    features_hat = _features_hat(sin, cos, at.mixing, modes.shape)
-    features_bar = _features_bar(at.kernel, velocity_bar)
-    angle_bar = _angle_bar(sin, cos, features_bar, at.mixing)
+) -> tuple[Float[Array, "time *batch_and_space"], Coefficients]:
+    n_channels, n_features = at.mixing.shape
+    sites = _sites(modes, at)
+    features_hat = _features_hat(sites, modes.shape, at)
+    features_bar = _features_bar(velocity_bar, at)
+    angle_bar = _angle_bar(sites, features_bar, at.mixing)
 
-    flat_bar = jnp.moveaxis(features_bar, 1, 0).reshape(len(at.mixing), -1)
-    harmonics = jnp.stack(sine.sines(n_features, sin, cos)).reshape(n_features, -1)
-    mixing_bar = flat_bar @ harmonics.T
+    felt = jnp.stack([sites.along(features_bar[:, c]) for c in range(n_channels)])
+    terms = jnp.stack(sites.terms(n_features)).reshape(n_features, -1)
+    mixing_bar = felt.reshape(n_channels, -1) @ terms.T
     slopes_bar = jnp.zeros_like(at.slopes)
     if divergence_bar is not None:
-        space = modes.size // (modes.shape[0] * modes.shape[1])
-        rate_bar = jnp.repeat(divergence_bar.astype(modes.dtype), space)[None]
-        angle_bar -= rate_bar * sine.sine_series(_harmonic(at.slopes), sin, cos)
+        space = math.prod(modes.shape[at.n_batch_axes + 1 :])
+        rate_bar = jnp.repeat(divergence_bar.astype(modes.dtype), space)
+        slope = sites.pull_divergence(at.slopes)
+        angle_bar += jnp.expand_dims(rate_bar, tuple(range(slope.ndim - 1))) * slope
         # summed over time first: one vector reduction per harmonic
-        slopes_bar = jnp.stack(
-            [jnp.sum(c, axis=0) @ rate_bar[0] for c in sine.cosines(n_features, cos)]
-        )
-    phi_hat_bar = fourier.to_modes(angle_bar.reshape(modes.shape))
+        terms = sites.divergence_terms(n_features)
+        slopes_bar = jnp.stack([jnp.sum(term, axis=0) @ rate_bar for term in terms])
+    phi_hat_bar = _to_modes(angle_bar.reshape(modes.shape), at)
     return at.gain * phi_hat_bar, Coefficients(
-        gain=_sum_batch(modes[:, None] * phi_hat_bar[:, None])[:, 0],
-        kernel=_sum_batch(velocity_bar[:, None] * features_hat),
+        gain=_sum_batch(modes[:, None] * phi_hat_bar[:, None], at)[:, 0],
+        kernel=_sum_batch(velocity_bar[:, None] * features_hat, at),
         mixing=mixing_bar,
         slopes=slopes_bar,
+        components=at.components,
     )
 
 
-def _angles(modes: Array, gain: Array) -> tuple[Array, Array]:
-    angle = fourier.to_real(gain * modes)
-    return sine.sin_cos(angle.reshape(len(angle), -1))
+def _sites(modes: Array, at: Coefficients) -> AbstractSites:
+    angle = fourier.to_real(at.gain * modes, at.n_batch_axes)
+    columns = angle.reshape(len(angle), *at.components, -1)
+    return Vectors(columns) if at.components else Numbers(columns)
+
+
+def _to_modes(phi: Array, at: Coefficients) -> Array:
+    return fourier.to_modes(phi, at.n_batch_axes)
 
 
 def _features_hat(
-    sin: Array, cos: Array, mixing: Array, shape: tuple[int, ...]
-) -> Float[Array, "time channels n *space"]:
-    channels = [sine.sine_series(weights, sin, cos) for weights in mixing]
-    stacked = jnp.stack(channels, axis=1)
-    return fourier.to_modes(stacked.reshape(shape[0], -1, *shape[1:]), n_batch_axes=2)
+    sites: AbstractSites, shape: tuple[int, ...], at: Coefficients
+) -> Float[Array, "time channels *batch_and_space"]:
+    stacked = jnp.stack([sites.series(weights) for weights in at.mixing], axis=1)
+    features = stacked.reshape(shape[0], -1, *shape[1:])
+    return fourier.to_modes(features, at.n_batch_axes + 1)
 
 
-def _convolve(kernel: Array, features_hat: Array) -> Float[Array, "time n *space"]:
+def _convolve(
+    kernel: Array, features_hat: Array
+) -> Float[Array, "time *batch_and_space"]:
     # a sum of slices: a reduction over the middle axis is ten times slower on CPU
     n_channels = kernel.shape[1]
     return lattice.sum_arrays(
@@ -261,34 +299,31 @@ def _convolve(kernel: Array, features_hat: Array) -> Float[Array, "time n *space
 
 
 def _features_bar(
-    kernel: Array, velocity_bar: Array
-) -> Float[Array, "time channels columns"]:
-    bars = fourier.to_real(kernel * velocity_bar[:, None], n_batch_axes=2)
-    return bars.reshape(*bars.shape[:2], -1)
+    velocity_bar: Array, at: Coefficients
+) -> Float[Array, "time channels *components columns"]:
+    bars = fourier.to_real(at.kernel * velocity_bar[:, None], at.n_batch_axes + 1)
+    return bars.reshape(*bars.shape[:2], *at.components, -1)
 
 
-def _angle_bar(sin: Array, cos: Array, features_bar: Array, mixing: Array) -> Array:
-    del sin
+def _angle_bar(sites: AbstractSites, features_bar: Array, mixing: Array) -> Array:
     terms = [
-        features_bar[:, c] * sine.cosine_series(_harmonic(weights), cos)
+        sites.pull_series(weights, features_bar[:, c])
         for c, weights in enumerate(mixing)
     ]
     return lattice.sum_arrays(terms)
 
 
-def _harmonic(weights: Float[Array, " f"]) -> Float[Array, " f"]:
-    """f w_f: the derivative of a series in multiples of the angle."""
-    return weights * jnp.arange(1, len(weights) + 1, dtype=weights.dtype)
-
-
 def _sum_batch(
-    x: Float[Array, "time channels n *space"],
-) -> Float[Array, "time channels 1 *space"]:
-    """Sum over axis 2, by halves: contiguous additions where XLA would stride."""
-    time, channels, n, *space = x.shape
+    x: Float[Array, "time channels *batch_and_space"], at: Coefficients
+) -> Float[Array, "time channels *ones_and_space"]:
+    """Sum over a batch, by halves: contiguous additions where XLA would stride."""
+    first_of_space = 2 + at.n_batch_axes
+    time, channels, *batch = x.shape[:first_of_space]
+    space, n = x.shape[first_of_space:], math.prod(batch)
     x = x.reshape(time, channels, -1)
     while n % 2 == 0:
         n //= 2
         x = x.reshape(time, channels, 2, -1)
         x = x[:, :, 0] + x[:, :, 1]
-    return jnp.sum(x.reshape(time, channels, n, *space), axis=2, keepdims=True)
+    total = jnp.sum(x.reshape(time, channels, n, *space), axis=2)
+    return total.reshape(time, channels, *(1 for _ in batch), *space)

@@ -22,8 +22,7 @@ from genlat.schema import LISTED, AbstractSection, Count, Problem
 if TYPE_CHECKING:
     from jaxtyping import Array, Num, PRNGKeyArray
 
-    from genlat.actions.base import AbstractAction
-    from genlat.actions.path import AbstractPath
+    from genlat.actions.base import AbstractAction, AbstractPath
     from genlat.mcmc.base import AbstractKernel
 
 Shape = Annotated[
@@ -32,8 +31,14 @@ Shape = Annotated[
     Field(min_length=1, max_length=16, description="extents; axis 0 is Euclidean time"),
 ]
 
-Group = Literal["sign", "translations", "point_group"]
-ALL: tuple[Group, ...] = get_args(Group)
+Group = Literal["sign", "translations", "point_group", "permutations"]
+"""Finite, of which a mixture of images can be made."""
+
+Moves = Literal[Group, "rotations"]
+"""Of which an element can be drawn."""
+
+ALL: tuple[Moves, ...] = get_args(Moves)
+OF_NUMBERS: tuple[Moves, ...] = ("sign", "translations", "point_group")
 
 COMMON = {
     "mag": "m = (1/V) Σ φ",
@@ -157,10 +162,11 @@ class AbstractTheorySection(AbstractSection):
         return self.couplings
 
     @property
-    def symmetries(self) -> tuple[Group, ...]:
+    def symmetries(self) -> tuple[Moves, ...]:
         """Those that its action declares."""
+        every = ALL if self.SPACE.has_components else OF_NUMBERS
         is_odd = any(getattr(self, name) for name in self.ODD)
-        return tuple(x for x in ALL if x != "sign") if is_odd else ALL
+        return tuple(x for x in every if x != "sign") if is_odd else every
 
     @property
     def observables(self) -> tuple[str, ...]:

@@ -20,7 +20,9 @@ from genlat.theories.base import (
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray
 
-    from genlat.actions.on import AbstractVectorAction, On, VectorHoppingPath
+    from genlat.actions.base import AbstractVectorAction
+    from genlat.actions.on import On
+    from genlat.actions.path import VectorHoppingPath
     from genlat.mcmc.hmc import HMC
 
 
@@ -91,7 +93,7 @@ class OnLine(AbstractLine):
         self.slope = Slope("hopping", -2 * self.end * math.prod(action.lattice_shape))
 
     def at(self, t: float) -> "tuple[VectorHoppingPath, Theory]":
-        from genlat.actions.on import VectorHoppingPath
+        from genlat.actions.path import VectorHoppingPath
 
         action = VectorHoppingPath(self._end, t)
         return action, _served(action, None)

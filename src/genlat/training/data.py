@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key, Num, PRNGKeyArray
 
-from genlat import lattice
+from genlat import symmetry
 
 Data = Num[np.ndarray, "size *lattice"] | Num[Array, "size *lattice"]
 
@@ -57,8 +57,9 @@ def checked_symmetries(augment: tuple[str, ...]) -> tuple[str, ...]:
 
     **Raises:** `ValueError`.
     """
-    if unknown := [name for name in augment if name not in lattice.SYMMETRIES]:
-        known = ", ".join(lattice.SYMMETRIES)
+    every = (*symmetry.LATTICE, *symmetry.INTERNAL)
+    if unknown := [name for name in augment if name not in every]:
+        known = ", ".join(every)
         raise ValueError(f"augment knows {known}; got {unknown}")
     if len(set(augment)) < len(augment):
         raise ValueError(f"every symmetry may be named once, got {augment}")
@@ -69,22 +70,32 @@ def draw_batch(
     data: Num[Array, "size *lattice"],
     keys: Key[Array, " n"],
     augment: tuple[str, ...],
-) -> Num[Array, "n *lattice"]:
+    components: tuple[int, ...] = (),
+) -> Num[Array, "n *field"]:
     """One configuration of `data` per key, with replacement, each moved at random.
 
     "sign" multiplies by ±1, "translations" shifts by any vector, "point_group" reflects
-    axes and permutes those of equal extent; uniform over each. A target with these
-    symmetries stays what it is.
+    axes and permutes those of equal extent; "permutations" reorders components, the
+    last axis, and "rotations" turns and reflects them; uniform over each. A target with
+    these symmetries stays what it is.
     """
-    shape = data.shape[1:]
+    shape = data.shape[1 : data.ndim - len(components)]
     sites = _point_group_sites(shape)
 
-    def draw(key: PRNGKeyArray) -> Num[Array, "*lattice"]:
+    def draw(key: PRNGKeyArray) -> Num[Array, "*field"]:
         key_index, key_sign, key_shift, key_point = jr.split(key, 4)
         phi = data[jr.randint(key_index, (), 0, len(data))]
         if "point_group" in augment:
             element = jr.randint(key_point, (), 0, len(sites))
-            phi = phi.ravel()[jnp.asarray(sites)[element]]
+            columns = phi.reshape(-1, *components)
+            phi = columns[jnp.asarray(sites)[element]].reshape(phi.shape)
+        # streams of their own beside those that are split from the key
+        if "permutations" in augment:
+            phi = jr.permutation(jr.fold_in(key, 1), phi, axis=-1)
+        if "rotations" in augment:
+            phi = phi @ jr.orthogonal(
+                jr.fold_in(key, 2), phi.shape[-1], dtype=phi.dtype
+            )
         if "translations" in augment:
             shift = jr.randint(key_shift, (len(shape),), 0, jnp.array(shape))
             phi = jnp.roll(phi, shift, range(len(shape)))
@@ -99,7 +110,7 @@ def _point_group_sites(shape: tuple[int, ...]) -> np.ndarray:
     """For every element, the site that each site of the image is read from."""
     index = np.arange(math.prod(shape)).reshape(shape)
     images = []
-    for permutation, flips in lattice.point_group(shape):
+    for permutation, flips in symmetry.point_group(shape):
         image = index.transpose(permutation)
         for axis, flip in enumerate(flips):
             image = np.roll(np.flip(image, axis), 1, axis) if flip else image

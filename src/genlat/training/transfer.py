@@ -9,14 +9,11 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from genlat import lattice
+from genlat import lattice, symmetry
 from genlat.models.autoregressive.blocks import AbstractBlock, Learned
 from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
 from genlat.models.cnf import CNF
 from genlat.models.flow import Flow
-from genlat.models.gaussian import GaussianPair
-from genlat.models.phase_mixture import PhaseMixture
-from genlat.models.prior import AbstractPrior
 from genlat.models.vector_field import SineField
 
 
@@ -44,6 +41,7 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
         n_kernel_terms=len(field.kernel),
         n_mixing_terms=n_mixing_terms,
         key=jr.key(0),
+        components=field.components,
     )
     new_field = eqx.tree_at(
         lambda field: (field.kernel, field.linear, field.mixing),
@@ -54,28 +52,8 @@ def enlarge(source: CNF, lattice_shape: tuple[int, ...]) -> CNF:
             field.mixing,
         ),
     )
-    prior: AbstractPrior
-    if isinstance(source.prior, PhaseMixture):
-        prior = PhaseMixture(
-            _enlarged(source.prior.broken, lattice_shape),
-            _enlarged(source.prior.symmetric, lattice_shape),
-            share=0.5,
-        )
-        prior = eqx.tree_at(lambda prior: prior.logit, prior, source.prior.logit)
-    else:
-        assert isinstance(source.prior, GaussianPair)
-        prior = _enlarged(source.prior, lattice_shape)
+    prior = source.prior.on(lattice_shape, lambda x: pad_kernel(x, old, lattice_shape))
     return CNF(prior, new_field, n_steps=source.n_steps)
-
-
-def _enlarged(prior: GaussianPair, lattice_shape: tuple[int, ...]) -> GaussianPair:
-    mean = 0.0 if prior.mean is None else 1.0
-    return eqx.tree_at(
-        lambda prior: (prior.log_std, prior.mean),
-        GaussianPair(np.ones(lattice_shape), mean, prior.wells),
-        (pad_kernel(prior.log_std, prior.lattice_shape, lattice_shape), prior.mean),
-        is_leaf=lambda leaf: leaf is None,
-    )
 
 
 def enlarge_couplings(source: Flow, blank: Flow) -> Flow:
@@ -141,7 +119,7 @@ def _found(
 def _check_larger(old: tuple[int, ...], new: tuple[int, ...]) -> None:
     if len(old) != len(new) or any(b < a for a, b in zip(old, new, strict=True)):
         raise ValueError(f"cannot carry a flow from {old} to {new}")
-    if len(lattice.point_group(new)) > len(lattice.point_group(old)):
+    if len(symmetry.point_group(new)) > len(symmetry.point_group(old)):
         raise ValueError(f"{new} has symmetries that {old} lacks")
 
 

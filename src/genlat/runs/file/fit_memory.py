@@ -27,9 +27,10 @@ def problems(
 
     `integration` is None where it is not asked for.
     """
-    volume, available = math.prod(theory.shape), memory.available_bytes()
+    n_components, available = theory.n_components, memory.available_bytes()
+    numbers = n_components * math.prod(theory.shape)  # of a configuration
     if model is not None and train is not None:
-        one = memory.training_bytes(theory.shape, model, batch=1)
+        one = memory.training_bytes(theory.shape, model, 1, n_components)
         size = slices.length(model, train, theory)
         field = "train.batch" if size is None else "train.micro_batch"
         count = train.batch if size is None else size
@@ -39,22 +40,21 @@ def problems(
     if model is not None:
         yield from _weights(theory.shape, model, available)
     if train is not None and train.on_own_draws:
-        one = memory.replay_bytes(volume, train.generations)
+        one = memory.replay_bytes(numbers, train.generations)
         yield from _batch("train.draws", train.draws, one, available)
     if model is not None and estimate is not None:
-        one = memory.sampling_bytes(theory.shape, model, batch=1)
+        one = memory.sampling_bytes(theory.shape, model, 1, n_components)
         count = slices.draws_at_once(model, estimate, theory)
         yield from _batch("estimate.batch", count, one, available)
         one = memory.measurement_bytes(theory.shape)
         yield from _batch("estimate.samples", estimate.samples, one, available)
     if mcmc is not None:
-        one = memory.chain_bytes(theory.shape, mcmc.samples)
+        one = memory.chain_bytes(theory.shape, mcmc.samples, n_components)
         yield from _batch("mcmc.chains", mcmc.chains, one, available)
-        each = theory.n_components * theory.SPACE.dtype.itemsize
-        one = memory.snapshot_bytes(volume, each)
+        one = memory.snapshot_bytes(numbers, theory.SPACE.dtype.itemsize)
         yield from _batch("mcmc.keep", mcmc.keep, one, available)
     if integration is not None:
-        each = memory.chain_bytes((1,), integration.samples) + 24 * volume
+        each = memory.chain_bytes((1,), integration.samples) + 24 * numbers
         one = integration.chains * each
         yield from _batch(
             "integration.couplings", integration.couplings, one, available

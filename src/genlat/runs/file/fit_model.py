@@ -8,7 +8,7 @@ from genlat.errors import DamagedError
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import memory, source
 from genlat.schema import Problem
-from genlat.theories.base import AbstractTheorySection, Group
+from genlat.theories.base import AbstractTheorySection, Moves
 
 
 def problems(
@@ -29,7 +29,7 @@ def problems(
             yield "model.init", model.init, reason
     if len(set(model.symmetrize)) < len(model.symmetrize):
         yield "model.symmetrize", list(model.symmetrize), "names a group twice"
-    elif model.symmetrize and memory.group_order(theory.shape, model.symmetrize) == 1:
+    elif model.symmetrize and _order(theory, model) == 1:
         allowed = f"changes nothing on the shape {list(theory.shape)}: leave it out"
         yield "model.symmetrize", list(model.symmetrize), allowed
     yield from model.problems(theory)
@@ -37,8 +37,12 @@ def problems(
     yield from _nodes(theory, model)
 
 
+def _order(theory: AbstractTheorySection, model: AbstractModelSection) -> int:
+    return memory.group_order(theory.shape, model.symmetrize, theory.n_components)
+
+
 def asymmetric(
-    theory: AbstractTheorySection, field: str, names: tuple[Group, ...]
+    theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare."""
     if broken := [name for name in names if name not in theory.symmetries]:

@@ -26,24 +26,30 @@ def available_bytes() -> int:
 
 
 def training_bytes(
-    lattice_shape: Shape, model: AbstractModelSection, batch: int
+    lattice_shape: Shape, model: AbstractModelSection, batch: int, n_components: int = 1
 ) -> int:
     """One training step; images of a symmetrised model pass through side by side."""
-    order = group_order(lattice_shape, model.symmetrize)
-    return batch * order * model.training_numbers(lattice_shape) * _SINGLE
+    order = group_order(lattice_shape, model.symmetrize, n_components)
+    numbers = n_components * model.training_numbers(lattice_shape)
+    return batch * order * numbers * _SINGLE
 
 
 def sampling_bytes(
-    lattice_shape: Shape, model: AbstractModelSection, batch: int
+    lattice_shape: Shape, model: AbstractModelSection, batch: int, n_components: int = 1
 ) -> int:
     """One batch of samples."""
-    order = group_order(lattice_shape, model.symmetrize)
-    return batch * order * model.sampling_numbers(lattice_shape) * _SINGLE
+    order = group_order(lattice_shape, model.symmetrize, n_components)
+    numbers = n_components * model.sampling_numbers(lattice_shape)
+    return batch * order * numbers * _SINGLE
 
 
-def group_order(lattice_shape: Shape, names: Collection[str]) -> int:
-    """Elements of `genlat.lattice.symmetry_group`."""
+def group_order(
+    lattice_shape: Shape, names: Collection[str], n_components: int = 1
+) -> int:
+    """Elements of `genlat.symmetry.group`."""
     order = 2 if "sign" in names else 1
+    if "permutations" in names:
+        order *= math.factorial(n_components)
     if "translations" in names:
         order *= math.prod(lattice_shape)
     if "point_group" in names:
@@ -66,20 +72,20 @@ def measurement_bytes(lattice_shape: Shape) -> int:
     return (2 * (13 + lattice_shape[0] // 2) + 8) * _DOUBLE
 
 
-def chain_bytes(lattice_shape: Shape, samples: int) -> int:
+def chain_bytes(lattice_shape: Shape, samples: int, n_components: int = 1) -> int:
     """One chain: its measurements, and the work of one step."""
-    state = 12 * math.prod(lattice_shape) * _DOUBLE
+    state = 12 * n_components * math.prod(lattice_shape) * _DOUBLE
     return samples * measurement_bytes(lattice_shape) + state
 
 
-def snapshot_bytes(volume: int, each: int) -> int:
+def snapshot_bytes(numbers: int, each: int) -> int:
     """One stored configuration of a chain, twice: in its block and joined."""
-    return 2 * volume * each
+    return 2 * numbers * each
 
 
-def replay_bytes(volume: int, generations: int) -> int:
+def replay_bytes(numbers: int, generations: int) -> int:
     """One draw of every generation: a generation's fields, those chosen, weights."""
-    return 4 * volume * _SINGLE + generations * 4 * _DOUBLE
+    return 4 * numbers * _SINGLE + generations * 4 * _DOUBLE
 
 
 def spelt(n_bytes: int) -> str:

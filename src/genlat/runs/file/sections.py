@@ -22,7 +22,7 @@ from genlat.schema import (
     SampleSource,
     TrainingSource,
 )
-from genlat.theories.base import Group
+from genlat.theories.base import Moves
 from genlat.theories.named import THEORIES, AnyTheory
 from genlat.training import admissible
 
@@ -141,10 +141,11 @@ class TrainSection(AbstractSection):
         description="share of their chains that training never sees: only these are "
         "used where p_samples names the same ensemble",
     )
-    augment: Annotated[tuple[Group, ...], LISTED] = Field(
+    augment: Annotated[tuple[Moves, ...], LISTED] = Field(
         default=(),
         description="symmetries by which they are moved at random: "
-        '"sign", "translations", "point_group"',
+        '"sign", "translations", "point_group"; of components "permutations", '
+        '"rotations"',
     )
 
     @property

@@ -1,11 +1,12 @@
 """The model of a run: fresh, from an earlier run, or read back from its directory."""
 
+import math
 from pathlib import Path
 
 import jax
 import jax.random as jr
 
-from genlat import lattice
+from genlat import symmetry
 from genlat.actions.base import AbstractAction
 from genlat.actions.declared import require
 from genlat.errors import RequestError
@@ -154,7 +155,8 @@ def _nodes(config: RunConfig) -> dict[str, tuple[float, ...]]:
 def _symmetrized(model: AbstractModel, section: AbstractModelSection) -> AbstractModel:
     if not section.symmetrize:
         return model
-    group = lattice.symmetry_group(model.lattice_shape, section.symmetrize)
+    n_components = math.prod(model.components)
+    group = symmetry.group(model.lattice_shape, section.symmetrize, n_components)
     if isinstance(model, AbstractFlow):
         return Symmetrized(model, group)
     return SymmetrizedSpins(model, group)

@@ -17,7 +17,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from genlat.actions.path import AbstractPath
+from genlat.actions.base import AbstractPath
 from genlat.estimators import integration
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel

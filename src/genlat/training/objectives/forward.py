@@ -32,9 +32,9 @@ class ForwardKL(AbstractObjective):
 
     **Arguments:**
 
-    - `data`: configurations `(n, *lattice)`, kept in single precision, spins in int8.
-    - `augment`: any of "sign", "translations", "point_group"; they must be symmetries
-      of the theory.
+    - `data`: configurations `(n, *field)`, kept in single precision, spins in int8.
+    - `augment`: names of `symmetry.LATTICE` and, of several components,
+      `symmetry.INTERNAL`; they must be symmetries of the theory.
 
     **Raises:** `ValueError` for no configurations, values that are not finite or an
     unknown symmetry.
@@ -52,7 +52,7 @@ class ForwardKL(AbstractObjective):
     def __call__(
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
-        phis = draw_batch(self.data, keys, self.augment)
+        phis = draw_batch(self.data, keys, self.augment, model.components)
         log_q = model.log_prob_batch(phis)
         log_w = -jax.vmap(action)(phis) - log_q
         return -jnp.mean(log_q), log_w
@@ -108,7 +108,7 @@ class PathForwardKL(AbstractObjective):
         self, model: AbstractModel, action: AbstractAction, keys: Key[Array, " n"]
     ) -> LossAndWeights:
         assert isinstance(action, AbstractContinuousAction)  # so is all that pulls back
-        phis = draw_batch(self.data, keys, self.augment)
+        phis = draw_batch(self.data, keys, self.augment, model.components)
         score = jax.vmap(action.force)(phis)
         assert isinstance(model, PullsBack)  # `why_unfit` has been asked
         zs, log_q, mismatch = model.pull_back_batch(phis, score)
@@ -184,6 +184,6 @@ class SymmetricKL(AbstractObjective):
 
 
 def _other_lattice(model: AbstractModel, data: Array) -> str | None:
-    if data.shape[1:] == model.lattice_shape:
+    if data.shape[1:] == model.field_shape:
         return None
-    return f"data on {data.shape[1:]}, model on {model.lattice_shape}"
+    return f"data on {data.shape[1:]}, model on {model.field_shape}"
