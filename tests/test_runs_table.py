@@ -131,11 +131,19 @@ def test_errors_that_nothing_rests_on_say_so(capsys):
 
 def test_numbers_that_others_check_less_sharply_say_so(capsys):
     loose = copy.deepcopy(results())
-    loose["estimates"]["mag"]["nis"] = {"value": 0.3, "error": 0.01, "checked_to": 0.05}
+    found = {"value": 0.3, "error": 0.01, "checked_to": 0.05, "is_checked": False}
+    loose["estimates"]["mag"]["nis"] = found
+    loose["diagnostics"]["unchecked"] = [
+        {"observable": "mag", "method": "nis", "errors": 5.0},
+        {"observable": "mag2", "method": "nis", "errors": None},
+    ]
     text = " ".join(shown(loose, capsys).split())
-    assert "nis: 1 of 1 numbers are checked by others to 5 to 5 of their errors" in text
-    page = tables.estimates({"mag": {"nis": loose["estimates"]["mag"]["nis"]}})
+    assert "nis: 1 numbers are checked by others to 5 to 5 of their errors" in text
+    assert "nis: 1 numbers are checked by nothing" in text
+    page = tables.estimates({"mag": {"nis": found}})
     assert "<small>checked to 5 errors</small>" in page
+    alone = {"value": 0.3, "error": 0.01, "is_checked": False}
+    assert "<small>not checked</small>" in tables.estimates({"mag": {"nis": alone}})
     close = {"value": 0.3, "error": 0.01, "checked_to": 0.012}
     assert "checked to" not in tables.estimates({"mag": {"nis": close}})
 

@@ -5,8 +5,8 @@ does its mean still move with time (`drift`), and do chains remember where they 
 (`memory`)? The answers are probabilities under a stationary, ergodic chain. Both are
 blind unless the chains start in different places, and to what no chain has visited.
 
-All contrasts are odd under a reversal of time, under which a chain in detailed balance
-does not change: their law is symmetric however skew the observable is.
+Drifts are odd under a reversal of time, under which a chain in detailed balance does
+not change: their law is symmetric however skew the observable is.
 
 **Source:** first against last part: Geweke, in Bayesian Statistics 4 (1992), 169; here
 with many chains, whose scatter replaces the spectral density. Dispersed starts: Gelman
@@ -26,6 +26,7 @@ ENOUGH = 8
 BLOCKS = 16
 SHORTEST_BLOCK = 6.0  # τ_int of a block whose mean is independent of its neighbours'
 MOST_HALVINGS = 6
+_ROUNDING = 64 * float(np.finfo(float).eps)  # of a contrast of numbers up to 1
 
 
 def drift(values: Real[np.ndarray, "chains n"]) -> float | None:
@@ -51,10 +52,10 @@ def drift(values: Real[np.ndarray, "chains n"]) -> float | None:
         own = blocks - np.mean(blocks, axis=1, keepdims=True)
         variance = np.sum(own**2) / freedom
         error = np.sqrt(variance * np.sum(contrasts**2, axis=1) / n_chains)
-    means = np.mean(found, axis=0)
-    pulls = np.divide(means, error, out=np.zeros_like(means), where=error > 0)
-    is_certain = (error == 0) & (means != 0)
-    p_value = np.where(is_certain, 0.0, 2 * special.stdtr(freedom, -np.abs(pulls)))
+    # rare events can leave all chains alike, and no scatter but that of rounding
+    error = np.maximum(error, _ROUNDING * np.sum(np.abs(contrasts), axis=1))
+    pulls = np.mean(found, axis=0) / error
+    p_value = 2 * special.stdtr(freedom, -np.abs(pulls))
     return float(min(1.0, len(contrasts) * np.min(p_value)))
 
 
@@ -88,6 +89,28 @@ def memory(values: Real[np.ndarray, "chains n"]) -> float | None:
         )
     series = _series(values)
     return None if series is None else float(stats.f_oneway(*series[0]).pvalue)
+
+
+def fades(values: Real[np.ndarray, "chains n"]) -> bool:
+    """Whether chains forget: their last third is less like the first than the middle.
+
+    A chain that moves slowly remembers where it was, less and less; one that is stuck
+    does not forget. By normal scores, beyond two deviations of the difference of two
+    correlations; of fewer than eight chains, or thirds of one value, it is not known
+    to.
+    """
+    n_chains, n = values.shape
+    if n_chains < ENOUGH or n < 9:
+        return False
+    x = _finite(values)
+    first, last = _thirds(n)
+    parts = [first, slice(first.stop, last.start), last]
+    means = [np.mean(x[:, part], axis=1) for part in parts]
+    if any(np.all(mean == mean[0]) for mean in means):
+        return False
+    scores = [stats.rankdata(mean) for mean in means]
+    near, far = (float(np.corrcoef(scores[0], other)[0, 1]) for other in scores[1:])
+    return far < near - 2 * math.sqrt(2 / n_chains)
 
 
 def _thirds(n: int) -> tuple[slice, slice]:

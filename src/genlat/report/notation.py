@@ -15,7 +15,6 @@ CAUTION = "caution"  # why an error is not relied upon
 SMALL = 1e-3  # below, numbers are written with a power of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FAR = 3.0  # a pull beyond this is highlighted
-LOOSE = 1.5  # checks that are noisier than the error by more are said
 
 COUPLINGS = catalogue.SYMBOLS
 

@@ -120,11 +120,11 @@ def _cell(estimate: Json | None, reasons: Sequence[str]) -> str:
 
 def _checked(estimate: Json) -> str:
     """Where no other method was as sharp: to how many of its errors it is checked."""
+    if estimate.get("is_checked", True):
+        return ""
     error, checked = estimate.get("error"), estimate.get("checked_to")
     if not (isinstance(error, float) and isinstance(checked, float) and error > 0):
-        return ""
-    if checked <= notation.LOOSE * error:
-        return ""
+        return " <small>not checked</small>"
     return f" <small>checked to {checked / error:.2g} errors</small>"
 
 
@@ -173,8 +173,13 @@ def _components(estimate: Json, reasons: Sequence[str]) -> list[str]:
     errors = np.ravel(estimate["error"]).tolist()
     if len(errors) < len(values):  # one null for all
         errors = errors * len(values)
-    pairs = zip(values, errors, strict=True)
-    return [_cell({**estimate, "value": v, "error": e}, reasons) for v, e in pairs]
+    checked = np.ravel(estimate.get("checked_to", [None])).tolist()
+    if len(checked) < len(values):
+        checked = [None] * len(values)
+    return [
+        _cell({**estimate, "value": v, "error": e, "checked_to": c}, reasons)
+        for v, e, c in zip(values, errors, checked, strict=True)
+    ]
 
 
 def _reasons(found: Json) -> list[str]:

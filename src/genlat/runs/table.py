@@ -12,7 +12,6 @@ from genlat.estimators.estimate import Estimate
 WIDTH = 120  # of output that no terminal limits
 
 FAR = 3.0  # errors: pulls beyond are named
-LOOSE = 1.5  # checks that are noisier than an error by more are said
 NAMED = 5  # of them, the largest
 FREE_ENERGY = ("log_z", "free_energy_density", "entropy_density")
 BOUNDS = {
@@ -41,7 +40,7 @@ def show(results: Json) -> None:
             console.print(table)
     for line in (
         *_reasons(results["estimates"]),
-        *_loose(results["estimates"]),
+        *_loose(results["diagnostics"].get("unchecked", [])),
         *_pulls(diagnostics.get("pulls", {})),
         *_diagnostics(diagnostics),
     ):
@@ -182,21 +181,20 @@ def _reasons(found: Json) -> list[str]:
     return lines
 
 
-def _loose(found: Json) -> list[str]:
+def _loose(unchecked: list[Json]) -> list[str]:
     """By method: how many of its numbers no other method has checked as sharply."""
-    ratios: dict[str, list[float]] = {}
-    for by_method in found.values():
-        for method, estimate in by_method.items():
-            error, checked = estimate.get("error"), estimate.get("checked_to")
-            if isinstance(checked, float) and isinstance(error, float) and error > 0:
-                ratios.setdefault(method, []).append(checked / error)
+    ratios: dict[str, list[float | None]] = {}
+    for entry in unchecked:
+        ratios.setdefault(entry["method"], []).append(entry["errors"])
     lines = []
     for method, every in ratios.items():
-        if loose := [ratio for ratio in every if ratio > LOOSE]:
+        if loose := [ratio for ratio in every if ratio is not None]:
             lines.append(
-                f"{method}: {len(loose)} of {len(every)} numbers are checked by others "
-                f"to {min(loose):.2g} to {max(loose):.2g} of their errors only"
+                f"{method}: {len(loose)} numbers are checked by others to "
+                f"{min(loose):.2g} to {max(loose):.2g} of their errors only"
             )
+        if n_alone := every.count(None):
+            lines.append(f"{method}: {n_alone} numbers are checked by nothing")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 from genlat.verdict import checks
@@ -16,6 +17,8 @@ SHARING = (ON_DRAWS, frozenset({"p_estimator", "bar"}))
 TOTALS = frozenset({"log_z", "free_energy_density", "entropy_density"})
 """No averages: they are held against each other by the coverage tests."""
 SAME = {"free_energy_density": "log_z"}  # the same number again
+ONE_SIDED = frozenset({"free_energy_density_upper", "free_energy_density_lower"})
+"""Bounds, which one method gives: they are held against each other."""
 FROM_P = frozenset({"nis", "p_estimator", "bar"})
 """Methods whose ln Z is compared on the same samples of p."""
 FLOAT64 = 2.0**-50  # rounding of a value that was computed in a few steps
@@ -26,12 +29,15 @@ LIE = 5.0
 def pulls(by_method: Mapping[str, Json]) -> dict[str, float]:
     """(a - b) / √(error_a² + error_b²) for every pair of methods of one observable.
 
-    Methods that share their draws are closer than this says: a large pull counts, a
-    small one proves nothing. Observables with several components are left out, and
-    methods without a finite error or, as averages over q itself, with a bias.
+    Of several components the largest. Methods that share their draws are closer than
+    this says: a large pull counts, a small one proves nothing. Methods without a finite
+    error or, as averages over q itself, with a bias are left out.
     """
     return {
-        f"{first} - {second}": _pull(by_method[first], by_method[second])
+        f"{first} - {second}": max(
+            (_pull(a, b) for a, b in _components(by_method[first], by_method[second])),
+            key=_size,
+        )
         for first, second in _pairs(by_method)
     }
 
@@ -41,10 +47,11 @@ def tests(
 ) -> Iterator[Check]:
     """Every pull between two numbers whose errors are relied upon, once.
 
-    Marked averages over draws are held against others with all the error that they can
-    have: leaving out a part δ of p moves an average by no more than its standard
-    deviation times √δ, by Schwarz's inequality, and an error that rests on few draws
-    has few degrees of freedom. No mark hides that two numbers are of two densities.
+    Of several components the least probable, times their number. Marked averages over
+    draws are held against others with all the error that they can have: leaving out a
+    part δ of p moves an average by no more than its standard deviation times
+    √(δ/(1 - δ)), by Schwarz's inequality, and an error that rests on few draws has few
+    degrees of freedom. No mark hides that two numbers are of two densities.
 
     **Arguments:** `lacking`: δ, the mass that draws may have missed.
     """
@@ -52,68 +59,150 @@ def tests(
         if SAME.get(observable) in estimates:
             continue
         for first, second in _pairs(by_method):
-            a, b = by_method[first], by_method[second]
-            sides, says = [checks.side(a), checks.side(b)], "errors"
-            if "caution" in a or "caution" in b:
-                if observable in TOTALS or not _is_bounded(first, second, by_method):
-                    continue
-                more = math.sqrt(lacking) * max(map(_deviation, (a, b)))
-                sides.append(checks.Side(more))
+            is_marked = "caution" in by_method[first] or "caution" in by_method[second]
+            if is_marked and (
+                observable in TOTALS or not _is_bounded(first, second, by_method)
+            ):
+                continue
+            pairs = _components(by_method[first], by_method[second])
+            found = [_compared(a, b, lacking if is_marked else 0.0) for a, b in pairs]
+            worst = min(range(len(found)), key=lambda k: found[k][1])
+            pull, p_value = found[worst]
+            says = "errors"
+            if is_marked:
                 says = "of the largest errors that marked numbers can have"
-            pull, pair = _pull(a, b, *sides[2:]), f"{first} - {second}"
+            what = observable if len(found) == 1 else f"{observable}[{worst}]"
+            pair = f"{first} - {second}"
             yield Check(
                 "agreement",
-                f"{observable}: {pair}",
-                f"{observable}: {pair} differ by {pull:+.1f} {says}",
-                checks.of_pull(pull, *sides),
-                all(_is_resolved(x) for x in (a, b)),
+                f"{what}: {pair}",
+                f"{what}: {pair} differ by {pull:+.1f} {says}",
+                min(1.0, len(found) * p_value),
+                all(_is_resolved(x) for x in pairs[worst]),
                 None if math.isnan(pull) else pull,
             )
 
 
-def checked_to(by_method: Mapping[str, Json]) -> dict[str, float]:
+def checked_to(by_method: Mapping[str, Json]) -> dict[str, float | list[float]]:
     """By method: error of its sharpest comparison with a method of other samples.
 
-    A number is known to be right to a few of these, whatever its own error.
+    A number is known to be right to a few of these, whatever its own error. Of several
+    components a list.
     """
-    found: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     for first, second in _pairs(by_method):
         if any({first, second} <= sharing for sharing in SHARING):
             continue
-        a, b = by_method[first], by_method[second]
-        error = _error(a, b)
-        if "caution" not in b:
-            found[first] = min(found.get(first, math.inf), error)
-        if "caution" not in a:
-            found[second] = min(found.get(second, math.inf), error)
+        pairs = _components(by_method[first], by_method[second])
+        errors = [_error(a, b) for a, b in pairs]
+        for method, other in ((first, second), (second, first)):
+            if "caution" not in by_method[other]:
+                before = found.get(method, [math.inf] * len(errors))
+                found[method] = list(map(min, before, errors))
     found.pop("exact", None)
-    return found
+    return {
+        name: errors if isinstance(by_method[name]["value"], list) else errors[0]
+        for name, errors in found.items()
+    }
 
 
 def is_checked(estimate: Json, bound: float) -> bool:
-    """Whether `LIE` errors of the estimate would have been seen as a disagreement.
+    """Whether `LIE` errors of the estimate are as far off as methods may be apart.
+
+    More would rather be seen as a disagreement than not. Of several components, of all.
 
     **Arguments:** `bound`: the pull from which on methods disagree.
     """
-    error, checked = estimate.get("error"), estimate.get("checked_to")
-    if not isinstance(error, float) or not isinstance(checked, float):
+    errors, checked = (_flat(estimate.get(key)) for key in ("error", "checked_to"))
+    if not errors or len(errors) != len(checked) or None in [*errors, *checked]:
         return False
-    return bound * checked <= LIE * error
+    return all(bound * b <= LIE * a for a, b in zip(errors, checked, strict=True))
+
+
+def unchecked(
+    estimates: Mapping[str, Mapping[str, Json]], bound: float
+) -> Iterator[tuple[str, str, float | None]]:
+    """Numbers that are relied upon and not checked to their error.
+
+    **Yields:** observable, method, and the errors that it is checked to, the most of
+    its components; None if nothing has checked it.
+
+    **Arguments:** as `is_checked`.
+    """
+    for observable, by_method in estimates.items():
+        if observable in ONE_SIDED:
+            continue
+        for method, estimate in by_method.items():
+            errors = _flat(estimate.get("error"))
+            is_quoted = method not in ("exact", *BIASED) and "caution" not in estimate
+            if not (is_quoted and errors and all(errors)):
+                continue
+            if is_checked(estimate, bound):
+                continue
+            checked = _flat(estimate.get("checked_to"))
+            if len(checked) == len(errors):
+                ratios = [b / a for a, b in zip(errors, checked, strict=True)]
+                yield observable, method, max(ratios)
+            else:
+                yield observable, method, None
 
 
 def _pairs(by_method: Mapping[str, Json]) -> list[tuple[str, str]]:
     methods = [
         name
         for name, estimate in by_method.items()
-        if name not in BIASED
-        # several components, or an error that is not finite
-        and all(isinstance(estimate[key], float) for key in ("value", "error"))
+        if name not in BIASED and _is_finite(estimate)
     ]
     return [
         (first, second)
-        for index, first in enumerate(methods)
-        for second in methods[index + 1 :]
+        for first, second in combinations(methods, 2)
+        if len({len(_flat(by_method[name]["value"])) for name in (first, second)}) == 1
     ]
+
+
+def _is_finite(estimate: Json) -> bool:
+    """Whether every component has a value and an error."""
+    values, errors = (_flat(estimate[key]) for key in ("value", "error"))
+    is_number = [isinstance(x, float) for x in [*values, *errors]]
+    return bool(values) and bool(errors) and all(is_number)
+
+
+def _flat(numbers: Any) -> list:
+    """A number as the list of one, null as none."""
+    if isinstance(numbers, list):
+        return numbers
+    return [] if numbers is None else [numbers]
+
+
+def _components(a: Json, b: Json) -> list[tuple[Json, Json]]:
+    """Two estimates of one length, component by component."""
+    return list(zip(_alone(a), _alone(b), strict=True))
+
+
+def _alone(estimate: Json) -> list[Json]:
+    values = _flat(estimate["value"])
+    columns = {"value": values}
+    for key in ("error", "n_eff"):
+        entries = _flat(estimate.get(key)) or [None]
+        columns[key] = entries if len(entries) == len(values) else entries * len(values)
+    return [
+        {**estimate, **{key: column[k] for key, column in columns.items()}}
+        for k in range(len(values))
+    ]
+
+
+def _compared(a: Json, b: Json, lacking: float) -> tuple[float, float]:
+    """The pull between two numbers, and its probability."""
+    sides = [checks.side(a), checks.side(b)]
+    if 0 < lacking < 1:
+        most = max(map(_deviation, (a, b)))
+        sides.append(checks.Side(math.sqrt(lacking / (1 - lacking)) * most))
+    pull = _pull(a, b, *sides[2:])
+    return pull, checks.of_pull(pull, *sides)
+
+
+def _size(pull: float) -> float:
+    return math.inf if math.isnan(pull) else abs(pull)
 
 
 def _is_bounded(first: str, second: str, by_method: Mapping[str, Json]) -> bool:

@@ -119,7 +119,7 @@ def from_p(samples: Samples, volume: int, floor: float) -> Found:
         "entropy_density": entropy.estimate("p_estimator"),
     }
     found = {name: settled(x, samples) for name, x in found.items()}
-    return with_floor(found, floor, volume)
+    return with_floor(_of_one_action(found, samples), floor, volume)
 
 
 def from_both(draws: Draws, samples: Samples, volume: int) -> Found:
@@ -131,7 +131,16 @@ def from_both(draws: Draws, samples: Samples, volume: int) -> Found:
         "entropy_density": entropy.estimate("bar"),
     }
     found = {name: settled(x, samples) for name, x in found.items()}
-    return with_floor(found, draws.floor(volume), volume)
+    return with_floor(_of_one_action(found, samples), draws.floor(volume), volume)
+
+
+def _of_one_action(found: Found, samples: Samples) -> Found:
+    """The entropy is marked where all samples have one S: another was not met."""
+    action = samples.measured["action_density"]
+    if np.any(action != action[0, 0]):
+        return found
+    reason = "all samples of p have the same S: how it fluctuates is not known"
+    return found | {"entropy_density": limits.marked(found["entropy_density"], reason)}
 
 
 def settled(estimate: Estimate, samples: Samples) -> Estimate:

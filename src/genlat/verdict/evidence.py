@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
+from genlat import observables
 from genlat.estimators import (
     autocorrelation,
     quantity,
@@ -109,7 +110,16 @@ def of_samples(
         for name, found in by_method.items()
         if name in methods
     }
-    return Findings(wanted, diagnostics, {}, tests, known)
+    there = tuple(name for name in names if _is_measured(name, samples, shape))
+    witness = estimates.chain(samples.measured, there, shape)
+    return Findings(wanted, diagnostics, {}, tests, known, {"samples of p": witness})
+
+
+def _is_measured(name: str, samples: Samples, shape: findings.Shape) -> bool:
+    inputs = (name,)
+    if name in observables.DERIVED:
+        inputs, _ = estimates.derivation(name, shape)
+    return all(key in samples.measured for key in inputs)
 
 
 def _own(
@@ -134,12 +144,11 @@ def _own(
     return limits.admitted(found, "nis", draws.likelihood)
 
 
-def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n"]]:
+def _watched(samples: Samples) -> dict[str, Float[np.ndarray, "chains n ..."]]:
     """All that samples were measured for; ln w is where a missing mode shows."""
-    scalars = estimates.scalars(samples.measured)
     if not np.all(np.isfinite(samples.log_w)):
-        return dict(scalars)
-    return {"log_w": samples.log_w, **scalars}
+        return dict(samples.measured)
+    return {"log_w": samples.log_w, **samples.measured}
 
 
 def slowest(samples: Samples) -> Json:
@@ -151,7 +160,7 @@ def slowest(samples: Samples) -> Json:
     """
     found = {
         name: quantity.mean(values, two_sided.P).estimate("")
-        for name, values in _watched(samples).items()
+        for name, values in estimates.scalars(_watched(samples)).items()
         if np.any(values != values[0, 0])
     }
     if not found:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from genlat.estimators import autocorrelation, stationarity, tails, weights
 from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate
-from genlat.verdict import estimates, limits
+from genlat.verdict import checks, estimates, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Arrays, Chain, Draws, Foreseen, Proposed
 
@@ -23,7 +23,8 @@ Shape = tuple[int, ...]
 class Findings(NamedTuple):
     """Estimates by method, entries of `diagnostics` and of `cost`, and tests.
 
-    `foreseen`: errors of estimates of other findings, by method and name.
+    `foreseen`: errors of estimates of other findings, by method and name. `witnesses`:
+    averages by other means, to hold estimates against and not to quote.
     """
 
     by_method: Mapping[str, estimates.Found]
@@ -31,6 +32,7 @@ class Findings(NamedTuple):
     cost: Json
     checks: tuple[Check, ...] = ()
     foreseen: Mapping[str, Mapping[str, Foreseen]] = MappingProxyType({})
+    witnesses: Mapping[str, estimates.Found] = MappingProxyType({})
 
     __repr__ = brief
 
@@ -140,8 +142,15 @@ def worst(tests: tuple[Check, ...]) -> Json:
 
 
 def _equilibrium(name: str, measured: Arrays) -> Iterator[Check]:
-    for observable, values in estimates.scalars(measured).items():
-        drift, memory = stationarity.drift(values), stationarity.memory(values)
+    """Of several components the least probable, times their number.
+
+    Chains whose memory fades are slow, and may be in equilibrium: no more than a doubt.
+    """
+    for observable, values in measured.items():
+        parts = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
+        drift = _least([stationarity.drift(x) for x in parts])
+        of_parts = [stationarity.memory(x) for x in parts]
+        memory = _least(of_parts)
         if drift is not None:
             yield Check(
                 "equilibrium",
@@ -157,7 +166,18 @@ def _equilibrium(name: str, measured: Arrays) -> Iterator[Check]:
                 f"{name}: its chains disagree about {observable} (p = {memory:.1g}): "
                 "stuck in different places, or too short",
                 memory,
+                not all(
+                    stationarity.fades(x)
+                    for x, p in zip(parts, of_parts, strict=True)
+                    if p is not None and p < checks.DOUBTED
+                ),
             )
+
+
+def _least(p_values: list[float | None]) -> float | None:
+    """Of tests of one kind: the least times their number; None where there is none."""
+    known = [p for p in p_values if p is not None]
+    return min(1.0, len(known) * min(known)) if known else None
 
 
 def _acceptance(accepted: Float[np.ndarray, "chains n"]) -> Json:

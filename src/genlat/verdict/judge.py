@@ -19,6 +19,7 @@ LARGEST_UNCERTAINTY = 0.1  # of ln Z from both sides: beyond, nothing is exclude
 PLENTY = 1000.0  # samples of p, some of which must lie where the model does
 COVERED = 0.01  # q < COVERED · p is not covered
 MOST_TESTS = 3  # of a family in words
+_LN_Z = ("log_z", "free_energy_density")  # the same number
 
 Json = Mapping[str, Any]
 
@@ -78,19 +79,34 @@ def _integrator_faults(diagnostics: Json) -> Iterator[str]:
     integrator = diagnostics.get("integrator")
     if integrator is None:
         return
-    shift, shift_error, expected = (
-        math.nan if integrator[name] is None else integrator[name]
-        for name in ("shift_log_z", "shift_error", "statistical_error")
-    )
+    shift, shift_error, expected = _shift(integrator)
     found = diagnostics.get("log_z", {}).get("nis", {}).get("error")
     error = expected if found is None else found
-    allowed = max(LARGEST_SHIFT * error, diagnostics.get("floor") or 0.0)
-    if not abs(shift) + 2 * shift_error <= allowed:
+    if not is_shift_hidden(integrator, error, diagnostics.get("floor")):
         yield (
             f"halving the integration step moves ln Z by {shift:.2g} ± "
             f"{shift_error:.1g}, which may be more than a third of its error "
             f"{error:.2g}: raise estimate.n_steps"
         )
+
+
+def is_shift_hidden(integrator: Json, error: float, floor: float | None) -> bool:
+    """Whether a finer integrator moves ln Z by less than what its error allows.
+
+    **Arguments:** `error`: of ln Z; `floor`: what rounding leaves of it.
+    """
+    shift, shift_error, _ = _shift(integrator)
+    allowed = max(LARGEST_SHIFT * error, floor or 0.0)
+    return bool(abs(shift) + 2 * shift_error <= allowed)
+
+
+def _shift(integrator: Json) -> tuple[float, float, float]:
+    """Of ln Z at twice the steps, its error, and that which ln Z was to have."""
+    shift, shift_error, expected = (
+        math.nan if integrator[name] is None else integrator[name]
+        for name in ("shift_log_z", "shift_error", "statistical_error")
+    )
+    return shift, shift_error, expected
 
 
 def _tests(diagnostics: Json) -> tuple[list[str], list[str]]:
@@ -279,6 +295,18 @@ def _rests_on(diagnostics: Json, bound: float) -> Iterator[str]:
     ]
     if loose:
         yield f"ln Z is not checked to its error: {', '.join(loose)}"
+    others = [
+        x for x in diagnostics.get("unchecked", []) if x["observable"] not in _LN_Z
+    ]
+    if ratios := [x["errors"] for x in others if x["errors"] is not None]:
+        yield (
+            f"{len(ratios)} other numbers are checked to {min(ratios):.2g} to "
+            f"{max(ratios):.2g} of their errors, and known to that: see the tables"
+        )
+    alone = [f"{x['observable']} by {x['method']}" for x in others if not x["errors"]]
+    if alone:
+        more = f" and {len(alone) - MOST_TESTS} more" * (len(alone) > MOST_TESTS)
+        yield f"nothing has checked {', '.join(alone[:MOST_TESTS])}{more}"
 
 
 def is_usable(estimate: Json | None) -> TypeGuard[Json]:

@@ -40,6 +40,7 @@ def assemble(
     cost: Json = {"ess_per_second": {}}
     by_method: dict[str, estimates.Found] = {}
     foreseen: dict[str, Mapping[str, Foreseen]] = {}
+    witnesses: dict[str, estimates.Found] = {}
     tests: list[Check] = []
     for part in parts:
         rows = [*every["consistency"], *part.diagnostics.get("consistency", [])]
@@ -48,6 +49,7 @@ def assemble(
         merge(cost, part.cost)
         by_method |= part.by_method
         foreseen |= part.foreseen
+        witnesses |= part.witnesses
         tests.extend(part.checks)
     if correct_bias:
         by_method = {name: estimates.corrected(x) for name, x in by_method.items()}
@@ -60,6 +62,8 @@ def assemble(
     for one in (own, found):
         merge(one, exact)
         _mark(one, every)
+        _mark_integrated(one, every)
+    _call(witnesses, own)
     _check(own, every)
     _copy_checks(own, found)
     every["pulls"] = {name: agreement.pulls(own[name]) for name in own}
@@ -69,6 +73,7 @@ def assemble(
     tests += _of_rows(every["consistency"])
     tests += _of_bounds(every["bounds"])
     every["checks"] = [test.to_json() for test in tests]
+    every["unchecked"] = _unchecked(found, every["checks"])
     every["log_z"] = _log_z(found)
     plain = without_nan({"estimates": found, "diagnostics": every, "cost": cost})
     verdict = judge.judge(plain["diagnostics"])
@@ -154,6 +159,56 @@ def _mark(found: Json, diagnostics: Mapping[str, Any]) -> None:
             by_method[method].setdefault("caution", reason)
 
 
+def _mark_integrated(found: Json, diagnostics: Mapping[str, Any]) -> None:
+    """What a finer integrator would move by more than a third of its error.
+
+    Draws and samples are integrated alike, so that no comparison of them sees it.
+    Importance sampling is left to the verdict, which refuses the run.
+    """
+    integrator = diagnostics.get("integrator")
+    if integrator is None:
+        return
+    volume = diagnostics["volume"]
+    for name in agreement.TOTALS & found.keys():
+        share = 1.0 if name == "log_z" else 1 / volume
+        for method in (agreement.FROM_P - {"nis"}) & found[name].keys():
+            estimate = found[name][method]
+            if not isinstance(estimate["error"], float):
+                continue
+            error = estimate["error"] / share
+            if not judge.is_shift_hidden(integrator, error, diagnostics.get("floor")):
+                estimate.setdefault(
+                    "caution",
+                    "a finer integrator may move it by more than a third of its error: "
+                    "raise estimate.n_steps",
+                )
+
+
+def _call(witnesses: Mapping[str, estimates.Found], own: Json) -> None:
+    """Averages over samples of p, where no other method is there to check draws."""
+    for method, found in witnesses.items():
+        for name, estimate in found.items():
+            others = own.get(name, {}).keys() - agreement.ON_DRAWS
+            if name in own and not others - {"exact", *agreement.BIASED}:
+                own[name][method] = estimate.to_json()
+
+
+def _unchecked(found: Json, tests: Sequence[Json]) -> list[Json]:
+    """Numbers that nothing has checked to their errors; noted with them, too.
+
+    Nothing is said where nothing was compared: a chain alone.
+    """
+    pulls = checks.family(tests, "agreement")
+    if not pulls:
+        return []
+    bound = checks.bound(len(pulls) * checks.n_kinds(tests), checks.DOUBTED)
+    entries = []
+    for observable, method, ratio in agreement.unchecked(found, bound):
+        found[observable][method]["is_checked"] = False
+        entries.append({"observable": observable, "method": method, "errors": ratio})
+    return entries
+
+
 def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
     """Note with every number how sharply others have checked it.
 
@@ -192,7 +247,7 @@ def _copy_checks(own: Json, found: Json) -> None:
     """What a number was checked to was so with its own error."""
     for name, by_method in own.items():
         for method, estimate in by_method.items():
-            if "checked_to" in estimate:
+            if "checked_to" in estimate and method in found[name]:
                 found[name][method]["checked_to"] = estimate["checked_to"]
 
 
