@@ -118,6 +118,7 @@ def from_draws(
     u = foreseen.ratio(draws.log_w - known.log_z)
     met = foreseen.met(known.log_z - draws.log_w, known.n_eff)
     here = _of_samples(u, met, actions[0], volume)
+    whole = _of_samples(u, 1 / u, actions[0], volume)
     theirs = _of_samples(known.whole, 1 / known.whole, actions[1], volume)
     found = {}
     for name in here.keys() & own.keys():
@@ -132,12 +133,13 @@ def from_draws(
             error=error_of.error * math.sqrt(times),
             skewness=error_of.skewness * math.sqrt(times),
         )
+        lacking = abs(factor * float(np.mean(u * (whole[name] - here[name]))))
         found[name] = Foreseen(
-            error_of.error,
+            math.hypot(error_of.error, lacking),
             error_of.freedom,
             foreseen.freedom_of_average(u, f, m) / times,
             error_of.skewness,
-            _caution(error_of, 0.0),
+            _caution(error_of, lacking),
         )
     return _with_floor(found, floor, volume)
 
@@ -212,13 +214,16 @@ def _foreseen(
     u: Weights,
     a: Float[np.ndarray, "chains m *component"],
 ) -> Foreseen:
-    """Of an influence, or of several; known if each is, with the fewest degrees."""
+    """Of an influence, or of several; known if each is, with the fewest degrees.
+
+    What draws lack is no scatter, but it is an error: in quadrature.
+    """
     columns = a.reshape(u.met.size, -1).T
     met = np.ravel(u.met)
     spreads = [of.error(met, column, u.n, u.n_eff) for column in columns]
     lacking = np.abs(columns @ (1 - met / np.ravel(u.whole))) / met.size
     return Foreseen(
-        plain(np.array([found.error for found in spreads]).reshape(a.shape[2:])),
+        plain(np.hypot([x.error for x in spreads], lacking).reshape(a.shape[2:])),
         min(found.freedom for found in spreads),
         min(of.freedom(met, column, u.n, u.n_eff) for column in columns),
         spreads[0].skewness if len(spreads) == 1 else 0.0,
