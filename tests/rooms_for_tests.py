@@ -8,7 +8,10 @@ import pathlib
 # What each room may import of ours; a file that lies in `runs` itself is of the room
 # `runs`. `observables` knows the interface of an action because S/V is an observable;
 # the report sees records, never what wrote them.
-LIBRARY = "lattice groups actions observables exact models mcmc nonequilibrium training"
+LIBRARY = (
+    "lattice symmetry groups actions observables exact models mcmc nonequilibrium "
+    "training"
+)
 MAY_IMPORT: dict[str, frozenset[str]] = {
     room: frozenset(allowed.split())
     for room, allowed in {
@@ -17,18 +20,20 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "groups": "",
         "likelihood": "",
         "lattice": "groups",
+        "symmetry": "lattice",
         "estimators": "likelihood",
-        "actions": "lattice groups",
+        "actions": "lattice symmetry groups",
         "observables": "lattice groups actions",
-        "exact": "lattice groups actions",
-        "models": "lattice groups likelihood",
+        "exact": "lattice symmetry groups actions",
+        "models": "lattice symmetry groups likelihood",
         "mcmc": "lattice groups actions",
         "nonequilibrium": "lattice groups actions models mcmc",
-        "training": "lattice groups actions observables exact models mcmc "
+        "training": "lattice symmetry groups actions observables exact models mcmc "
         "nonequilibrium estimators likelihood",
         "verdict": "lattice observables estimators likelihood",
         "theories": "schema errors lattice groups actions observables exact mcmc",
-        "families": "schema lattice groups likelihood actions models training theories",
+        "families": "schema lattice symmetry groups likelihood actions models "
+        "training theories",
         "runs.disk": "errors schema estimators.brief",
         "runs.file": "errors schema likelihood theories families training.admissible "
         "estimators.requirements runs.disk",

@@ -233,7 +233,7 @@ def test_an_action_of_its_own_is_refused():
         EmbeddedCluster(Tilted((4,), 2, 0.2, 0.3))
 
     class Declared(Tilted):
-        symmetries = ("sign",)
+        symmetries = ("rotations",)
 
     with pytest.raises(ValueError, match="an S of its own; use hmc"):
         EmbeddedCluster(Declared((4,), 2, 0.2, 0.3))
@@ -255,7 +255,7 @@ def test_what_does_not_go_is_said(tmp_path, change, says):
     assert any(says in line for line in lines)
 
 
-@pytest.mark.parametrize("name", catalogue.MODELS)
+@pytest.mark.parametrize("name", [x for x in catalogue.MODELS if x != "cnf"])
 def test_no_model_is_assumed_to_fit(tmp_path, name):
     lines = refusals(tmp_path, TEXT, [f"model.name={name}", "estimate.methods=['nis']"])
     assert any("on has a field of several real components" in line for line in lines)

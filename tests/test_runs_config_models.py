@@ -70,7 +70,7 @@ lam = 0.1
         (f"{MODEL}[train]\nheld_out = 1.0", "train.held_out = 1.0: should be less"),
         (
             f"{MODEL}[train]\naugment = ['signs']",
-            "train.augment = \"signs\": should be 'sign', 'translations' or",
+            "train.augment = \"signs\": should be 'sign', 'translations',",
         ),
         (
             f"{MODEL}[train]\nanneal = {{lam_b = 0.2}}",
@@ -122,7 +122,7 @@ lam = 0.1
             "train.micro_batch = 16: alpha with gradient total couples all",
         ),
         (f"{MODEL}layers = 3", "model.layers = 3: not a field of this model; it has"),
-        (f"{MODEL}symmetrize = 'sgn'", "should be 'sign', 'translations' or"),
+        (f"{MODEL}symmetrize = 'sgn'", "should be 'sign', 'translations',"),
         (f"{MODEL}symmetrize = ['sign', 'sign']", "names a group twice"),
         (
             f"{MODEL}name = 'realnvp'\nfeatures = 3",

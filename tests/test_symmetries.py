@@ -32,7 +32,6 @@ from genlat.models.gaussian import GaussianPair
 from genlat.runs.stages import flow_model
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
-from genlat.theories.base import ALL
 from genlat.theories.double_well import DoubleWellSection
 from genlat.theories.ising import IsingSection
 from genlat.training import loop
@@ -315,7 +314,6 @@ def test_a_run_mixes_over_declared_symmetries_only(tmp_path):
     ],
 )
 def test_run_files_know_what_actions_declare(section):
-    assert ALL == symmetry.LATTICE
     assert section.symmetries == section.theory().action.symmetries
 
 

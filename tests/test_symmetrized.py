@@ -147,7 +147,7 @@ def test_invalid_elements_are_refused(arguments, match):
 def test_invalid_groups_are_refused():
     group = symmetry_group((4, 6), ALL)
     with pytest.raises(
-        ValueError, match=r"sign, translations, point_group; got \['Z2'"
+        ValueError, match=r"sign, translations, point_group, permutations; got \['Z2'"
     ):
         symmetry_group((4, 6), ("sign", "Z2"))
     with pytest.raises(ValueError, match="may be named once"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from genlat.mcmc.sequence import Sequence
 from genlat.report import notation
 from genlat.runs.file import catalogue
 from genlat.theories import named
-from genlat.theories.base import ALL, Options
+from genlat.theories.base import ALL, OF_NUMBERS, Group, Options
 from genlat.theories.double_well import DoubleWellSection
 from genlat.theories.ising import IsingSection
 from genlat.theories.on import OnSection
@@ -93,15 +94,27 @@ def test_declared_symmetries_leave_the_action(section):
     action = section.theory().action
     assert section.symmetries == action.symmetries
     for phi, name in itertools.product(some(section), section.symmetries):
-        group = symmetry.group(section.shape, (name,))
-        found = [float(action(g.apply(phi))) for g in group]
+        if name in symmetry.FINITE:
+            group = symmetry.group(section.shape, (name,), section.n_components)
+            images = [g.apply(phi) for g in group]
+        else:
+            assert name == "rotations"
+            keys = jr.split(jr.key(2), 4)
+            images = [phi @ jr.orthogonal(key, section.n_components) for key in keys]
+        found = [float(action(image)) for image in images]
         np.testing.assert_allclose(found, float(action(phi)), rtol=1e-12, atol=1e-10)
+
+
+def test_names_of_symmetries_are_those_of_actions():
+    assert OF_NUMBERS == symmetry.LATTICE
+    assert (*symmetry.LATTICE, *symmetry.INTERNAL) == ALL
+    assert get_args(Group) == symmetry.FINITE
 
 
 def test_a_symmetry_that_is_not_there_is_none():
     """Negative control, and what run files say of it."""
     section = SECTIONS["ising in a field"]
-    assert section.symmetries == tuple(name for name in ALL if name != "sign")
+    assert section.symmetries == ("translations", "point_group")
     action, (phi, *_) = section.theory().action, some(section)
     assert abs(float(action(-phi) - action(phi))) > 0.1
 
