@@ -18,6 +18,7 @@ from genlat.models.base import AbstractFlow, AbstractIntegratedFlow
 from genlat.runs.disk import checkpoint
 from genlat.runs.file import catalogue
 from genlat.theories.ising import IsingSection
+from genlat.theories.on import OnSection
 from genlat.theories.phi4 import Phi4Section
 from genlat.training import loop
 from genlat.training.objectives import (
@@ -28,10 +29,13 @@ from genlat.training.objectives import (
 )
 
 FIELD = Phi4Section(name="phi4", shape=(4, 4), kappa=0.17, lam=0.4)
+VECTORS = OnSection(name="on", shape=(4, 4), components=2, kappa=0.1, lam=0)
 SPINS = IsingSection(name="ising", shape=(4, 4), beta=0.15)
+OF_VECTORS = CnfSection(n_steps=4, features=2, channels=2)
 LAYERS = {"layers": 2, "hidden": (4,)}
 SECTIONS = {
     "cnf": CnfSection(n_steps=4, features=3, channels=2),
+    "cnf of vectors": OF_VECTORS,
     "realnvp": CouplingSection(name="realnvp", **LAYERS),
     "nice": CouplingSection(name="nice", **LAYERS),
     "spline": CouplingSection(name="spline", **LAYERS),
@@ -46,6 +50,8 @@ every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 
 
 def theory_of(section):
+    if section is OF_VECTORS:
+        return VECTORS
     return FIELD if FIELD.SPACE in section.SPACES else SPINS
 
 
@@ -86,7 +92,7 @@ def test_facts_are_those_of_the_model(section):
     assert model.likelihood == section.LIKELIHOOD
     fields = type(section).model_fields.keys()
     assert {*section.ARCHITECTURE, *section.SIZES} <= fields
-    phis = np.ones((2, *model.lattice_shape), np.float32)
+    phis = np.ones((2, *model.field_shape), np.float32)
     reason = PathForwardKL(jnp.asarray(phis)).why_unfit(model)
     assert (reason is None) == section.PULLS_BACK
 
@@ -108,7 +114,8 @@ def test_both_directions_agree_and_q_is_normalised(section):
     action, model = theory_of(section).theory().action, built(section)
     keys = jr.split(jr.key(7), 4000)
     phis, log_q = jax.jit(lambda keys: model.sample_batch(keys))(keys)
-    assert phis.shape == (4000, *model.lattice_shape)
+    assert phis.shape == (4000, *model.field_shape)
+    assert model.field_shape == action.field_shape
     again = jax.jit(lambda phis: model.log_prob_batch(phis))(phis)
     np.testing.assert_allclose(again, log_q, atol=2e-3)
     log_w = -jax.vmap(action)(phis) - log_q

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from config_for_tests import load, refusals
 from genlat import cli, exact, observables
+from genlat.actions import gap
 from genlat.actions.on import On
 from genlat.actions.phi4 import Phi4
 from genlat.estimators import autocorrelation
@@ -21,6 +22,7 @@ from genlat.mcmc.cluster import SignCluster
 from genlat.mcmc.embedded import EmbeddedCluster
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.sequence import Sequence
+from genlat.models.gaussian_vectors import GaussianVectors
 from genlat.runs.file import catalogue
 
 SHAPE = (4, 3)
@@ -285,3 +287,91 @@ def test_a_run_from_file_to_page(tmp_path):
         assert abs(number["value"] - known[name].value) < 4 * number["error"]
     assert found["log_z"]["hmc_integration"]["error"] < 0.05
     assert "O(N) φ⁴ theory" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_best_gaussian_of_components(n):
+    """A bound of ln Z that no other width improves; φ⁴'s at N = 1, exact at λ = 0."""
+    free = On((4, 3), n, 0.15, 0)
+    found = gap.best_of_vectors(free)
+    assert found.free_energy == pytest.approx(-exact.known(free)["log_z"].value)
+    action = On((5,), n, 0.31, 0.4)
+    best = gap.best_of_vectors(action)
+    log_z = exact.known(action)["log_z"].value
+    assert -log_z < best.free_energy < -log_z + 0.5
+    assert best.mean == 0
+    if n == 1:
+        scalar = gap.best_symmetric(Phi4((5,), 0.31, 0.4))
+        np.testing.assert_allclose(best.variance, scalar.variance, rtol=1e-10)
+        assert best.free_energy == pytest.approx(scalar.free_energy)
+
+    def bound(factor):
+        """E_q[S + ln q] of the same noise, every width by a factor."""
+        prior = GaussianVectors(factor * best.variance, n)
+        phis, log_q = prior.sample_batch(jr.split(jr.key(7), 40_000))
+        total = np.asarray(jax.vmap(action)(phis) + log_q)
+        return total, total.mean(), total.std() / 200
+
+    (_, here, error), (wide, *_), (narrow, *_) = map(bound, (1.0, 1.04, 1 / 1.04))
+    assert abs(here - best.free_energy) < 5 * error
+    slope = wide - narrow
+    assert abs(slope.mean()) < 5 * slope.std() / 200  # stationary
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            "model.wells='both'",
+            'of several components the prior stands around 0: "auto"',
+        ),
+        ("model.nodes={kappa=[0.2,0.3,0.3,0.4]}", "around 0: each once"),
+        ("model.symmetrize='rotations'", "model.symmetrize"),
+        ("train.augment='spins'", "'rotations'"),
+    ],
+)
+def test_what_a_model_of_components_is_refused(tmp_path, change, says):
+    lines = refusals(tmp_path, TEXT + FLOW, [change])
+    assert any(says in line for line in lines), lines
+
+
+def test_numbers_have_no_components_to_move(tmp_path):
+    scalar = TEXT.replace('"on"', '"phi4"').replace("components = 2\n", "")
+    for field in ("train.augment", "model.symmetrize"):
+        lines = refusals(tmp_path, scalar + FLOW, [f"{field}='permutations'"])
+        assert any("permutations is no symmetry of this theory" in x for x in lines)
+
+
+FLOW = """
+[model]
+name = "cnf"
+features = 3
+channels = 2
+symmetrize = ["permutations"]
+[train]
+objective = "forward_kl"
+gradient = "total"
+augment = ["rotations", "translations"]
+steps = 40
+batch = 32
+"""
+
+
+def test_a_flow_of_components_from_file_to_verdict(tmp_path):
+    """Trained on turned samples, mixed over orders, checked against the exact ring."""
+    along = 'methods = ["hmc_integration"]\n[integration]\ncouplings = 5\n'
+    text = TEXT.replace(along + "target_error = 0.05\n", "samples = 4000\n")
+    load(tmp_path, text.replace("keep = 64", "keep = 1024") + FLOW)
+    out, file = tmp_path / "run", tmp_path / "run.toml"
+    arguments = ["run", str(file), "--out", str(out), "--quiet"]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads((out / "results.json").read_text())
+    estimates = found["estimates"]
+    assert found["diagnostics"]["ess"]["value"] > 0.5
+    for name in ("log_z", "phi2", "action_density"):
+        exact_value = estimates[name]["exact"]["value"]
+        number = estimates[name]["nis"]
+        assert abs(number["value"] - exact_value) < 4.5 * number["error"]
+    bar = estimates["log_z"]["bar"]
+    assert abs(bar["value"] - estimates["log_z"]["exact"]["value"]) < 4.5 * bar["error"]

@@ -6,6 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from genlat.actions.on import On
 from genlat.actions.phi4 import Phi4
 from genlat.training.data import draw_batch, split_chains
 
@@ -52,3 +53,27 @@ def test_draws_come_from_all_data():
     values, counts = np.unique(draw_batch(data, keys, ())[:, 0], return_counts=True)
     assert len(values) == 7
     assert np.all(abs(counts - 100) < 5 * np.sqrt(100 * 6 / 7))
+
+
+def test_components_are_permuted_and_turned():
+    """Of one configuration: every order as often as another; rotations by Haar."""
+    data = jr.normal(jr.key(0), (1, 3, 2, 3))
+    action = On((3, 2), 3, 0.2, 0.3)
+    keys = jr.split(jr.key(1), 1200)
+    draw = jax.jit(draw_batch, static_argnums=(2, 3))
+    phis = draw(data, keys, ("permutations",), (3,))
+    images, counts = np.unique(phis.reshape(1200, -1), axis=0, return_counts=True)
+    assert len(images) == 6
+    assert np.sum((counts - 200) ** 2 / 200) < 5 + 5 * np.sqrt(10)
+    turned = draw(data, keys, ("rotations", "point_group", "translations"), (3,))
+    for images in (phis, turned):
+        actions = jax.vmap(action)(images)
+        np.testing.assert_allclose(actions, action(data[0]), rtol=1e-12)
+    # ⟨φ_a φ_b⟩ of a site is δ_ab φ²/3, and no direction is preferred
+    only = draw(data, keys, ("rotations",), (3,))[:, 1, 1]
+    size = float(jnp.sum(data[0, 1, 1] ** 2))
+    np.testing.assert_allclose(jnp.mean(only, axis=0), 0, atol=5 * (size / 3600) ** 0.5)
+    second = jnp.mean(only[:, :, None] * only[:, None, :], axis=0)
+    np.testing.assert_allclose(second, size / 3 * np.eye(3), atol=5 * size / 1200**0.5)
+    determinant = jnp.linalg.det(draw(jnp.eye(3)[None], keys, ("rotations",), (3,)))
+    assert 500 < int(jnp.sum(determinant > 0)) < 700  # reflections, too
