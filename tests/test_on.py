@@ -347,7 +347,6 @@ FLOW = """
 name = "cnf"
 features = 3
 channels = 2
-symmetrize = ["permutations"]
 [train]
 objective = "forward_kl"
 gradient = "total"
@@ -358,7 +357,7 @@ batch = 32
 
 
 def test_a_flow_of_components_from_file_to_verdict(tmp_path):
-    """Trained on turned samples, mixed over orders, checked against the exact ring."""
+    """Trained on turned samples of p, checked against the exact ring."""
     along = 'methods = ["hmc_integration"]\n[integration]\ncouplings = 5\n'
     text = TEXT.replace(along + "target_error = 0.05\n", "samples = 4000\n")
     load(tmp_path, text.replace("keep = 64", "keep = 1024") + FLOW)
