@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genlat.estimators import autocorrelation, weights
+from genlat.estimators import weights
 from genlat.estimators.estimate import Estimate
 from genlat.likelihood import EXACT
 from genlat.verdict import evidence, foreseen, limits, results
@@ -172,9 +172,9 @@ def test_the_better_known_of_two_errors_stands_with_its_mark():
         assert limits.foreseen(one, wider).caution == ("" if error > 0.1 else "few")
     stuck = dataclasses.replace(one, flaw="flaw")
     assert limits.foreseen(stuck, known) == stuck
-    unresolved = dataclasses.replace(one, caution=autocorrelation.UNRESOLVED)
-    found = limits.foreseen(unresolved, known)
-    assert (found.error, found.caution) == (0.12, autocorrelation.UNRESOLVED)
+    for kept in ({"is_resolved": False}, {"is_biased": True}):
+        found = limits.foreseen(dataclasses.replace(one, caution="x", **kept), known)
+        assert (found.error, found.caution) == (0.12, "x")
     several = dataclasses.replace(one, value=np.ones(2), error=np.array([0.1, 0.3]))
     of_both = Foreseen(np.array([0.12, 0.12]), 200.0, 50.0, 0.0, "")
     found = limits.foreseen(several, of_both)

@@ -142,6 +142,7 @@ def analyse(
         short or few,
         freedom,
         skewness,
+        is_resolved=not short,
     )
     return Analysis(
         mean=mean,

@@ -27,6 +27,9 @@ class Estimate:
     rests on it. `freedom`: degrees of freedom of the error, so that pulls follow
     Student's t; of several components the fewest. `skewness`: of a single value, in
     units of its error: pulls are skew the other way (`estimators.spread`).
+
+    `is_resolved`: whether its autocorrelation time is; `is_biased`: whether it is of
+    another density. The caution of either is one that no better error takes away.
     """
 
     value: Number
@@ -39,6 +42,8 @@ class Estimate:
     caution: str = ""
     freedom: float = math.inf
     skewness: float = 0.0
+    is_resolved: bool = True
+    is_biased: bool = False
 
     __repr__ = brief
 

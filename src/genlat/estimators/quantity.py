@@ -52,7 +52,8 @@ class Quantity:
         """
         parts = [_part(influence) for influence in self.influences.values()]
         whole = spread.total([part.spread for part in parts])
-        caution = next((part.caution for part in parts if part.caution), "")
+        is_resolved = all(part.is_resolved for part in parts)
+        caution = "" if is_resolved else autocorrelation.UNRESOLVED
         return Estimate(
             value=self.value,
             error=whole.error,
@@ -64,6 +65,7 @@ class Quantity:
             caution=self.caution or caution or spread.caution(whole),
             freedom=whole.freedom,
             skewness=whole.skewness,
+            is_resolved=is_resolved,
         )
 
     def __add__(self, other: "Quantity | float | int") -> "Quantity":
@@ -162,7 +164,7 @@ class _Part(NamedTuple):
     spread: Spread
     n_eff: float
     flaw: str
-    caution: str = ""
+    is_resolved: bool = True
 
 
 def _part(influence: Float[np.ndarray, "..."]) -> _Part:
@@ -175,8 +177,7 @@ def _part(influence: Float[np.ndarray, "..."]) -> _Part:
         return _Part(spread.NONE, float(n), autocorrelation.STUCK)
     found = autocorrelation.analyse(influence)
     mean = found.mean
-    unresolved = "" if found.is_resolved else autocorrelation.UNRESOLVED
-    return _Part(found.spreads[0], float(mean.n_eff), mean.flaw, unresolved)
+    return _Part(found.spreads[0], float(mean.n_eff), mean.flaw, mean.is_resolved)
 
 
 def _added(

@@ -10,7 +10,6 @@ from scipy import special
 
 from genlat import observables
 from genlat.estimators import (
-    autocorrelation,
     quantity,
     resampling,
     tails,
@@ -173,9 +172,7 @@ def slowest(samples: Samples) -> Json:
         }
     least = {key: _least(x) for key, x in found.items()}
     name = min(least, key=lambda name: least[name])
-    is_resolved = all(
-        x.caution != autocorrelation.UNRESOLVED and not x.flaw for x in found.values()
-    )
+    is_resolved = all(x.is_resolved and not x.flaw for x in found.values())
     size = float(samples.log_w.size)
     return {
         "observable": name,

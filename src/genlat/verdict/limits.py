@@ -20,9 +20,6 @@ from genlat.verdict.data import Foreseen, Found
 NO_FOURTH = 1 / 4
 """Pareto shape k of w from which on w² has no variance."""
 
-_OF_THE_VALUE = (autocorrelation.UNRESOLVED, requirements.BIASED)
-"""Marks that no other error takes away."""
-
 FAR = 3
 """Standard deviations beyond which two errors of one number are not the same."""
 
@@ -54,8 +51,7 @@ def of_proposals(
     value[index.ravel()] = values.ravel()
     d, g = spread.shape(held * (value - np.mean(values)))
     reason = spread.caution(spread.Spread(0.0, math.inf, d, g))
-    is_resolved = estimate.caution != autocorrelation.UNRESOLVED
-    own = autocorrelation.UNRESOLVED if not is_resolved else reason
+    own = reason if estimate.is_resolved else estimate.caution
     return dataclasses.replace(estimate, caution=own, skewness=g)
 
 
@@ -70,7 +66,7 @@ def foreseen(estimate: Estimate, other: Foreseen) -> Estimate:
     is_theirs = _stands(own, theirs, other)
     if estimate.flaw or not np.any(is_theirs):
         return estimate
-    if np.all(is_theirs) and estimate.caution not in _OF_THE_VALUE:
+    if np.all(is_theirs) and estimate.is_resolved and not estimate.is_biased:
         caution, freedom = other.caution, other.freedom
     else:
         caution = estimate.caution or other.caution
@@ -131,7 +127,8 @@ def admitted(found: Found, method: str, likelihood: Likelihood) -> Found:
         quantity = requirements.of_estimate(method, name)
         answer = requirements.answer(quantity, likelihood)
         if answer.status == "biased":
-            kept[name] = marked(estimate, answer.reason)
+            biased = dataclasses.replace(estimate, is_biased=True)
+            kept[name] = marked(biased, answer.reason)
         elif answer.status == "unbiased":
             kept[name] = estimate
     return kept
