@@ -56,7 +56,7 @@ def test_defaults(tmp_path):
         ("theory.kappa=0.2", "theory.kappa = 0.2: not a field of this theory; it has"),
         ("theory.beta=nan", "theory.beta"),
         ("theory.shape=[4, 0]", "theory.shape = 0: should be greater than 0"),
-        ('model.name="cnf"', 'model.name = "cnf": is for a continuous field, ising'),
+        ('model.name="cnf"', 'model.name = "cnf": is for a continuous field or'),
         ('estimate.observables=["phi2"]', "phi2 is not an observable of ising"),
         ('estimate.methods=["hmc_integration"]', "no line of couplings leads from a s"),
         ("mcmc.n_leapfrog=5", "mcmc.n_leapfrog = 5: is of hmc, which is not among th"),
