@@ -80,6 +80,8 @@ def memory(values: Real[np.ndarray, "chains n"]) -> float | None:
         first, last = (np.mean(x[:, part], axis=1) for part in _thirds(n))
         if np.all(first == first[0]) or np.all(last == last[0]):
             return 1.0
+        if (p_value := _by_counts(first, last)) is not None:
+            return p_value
         scores = [
             special.ndtri(stats.rankdata(x) / (n_chains + 1)) for x in (first, last)
         ]
@@ -89,6 +91,26 @@ def memory(values: Real[np.ndarray, "chains n"]) -> float | None:
         )
     series = _series(values)
     return None if series is None else float(stats.f_oneway(*series[0]).pvalue)
+
+
+def _by_counts(
+    first: Float[np.ndarray, " chains"], last: Float[np.ndarray, " chains"]
+) -> float | None:
+    """Where most chains are alike: whether the others are so twice, too often.
+
+    Rare events are met by some chains early and by some late; that k of R are met both
+    times is hypergeometric. None where most chains differ.
+    """
+    others = []
+    for means in (first, last):
+        values, counts = np.unique(means, return_counts=True)
+        others.append(means != values[np.argmax(counts)])
+    a, b = (int(np.sum(x)) for x in others)
+    n = first.size
+    if 2 * min(a, b) > n:
+        return None
+    twice = int(np.sum(others[0] & others[1]))
+    return float(stats.hypergeom(n, a, b).sf(twice - 1))
 
 
 def fades(values: Real[np.ndarray, "chains n"]) -> bool:

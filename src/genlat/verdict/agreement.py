@@ -71,7 +71,9 @@ def tests(
             says = "errors"
             if is_marked:
                 says = "of the largest errors that marked numbers can have"
-            what = observable if len(found) == 1 else f"{observable}[{worst}]"
+            is_one = not isinstance(by_method[first]["value"], list)
+            place = pairs[worst][0]["place"]
+            what = observable if is_one else f"{observable}[{place}]"
             pair = f"{first} - {second}"
             yield Check(
                 "agreement",
@@ -94,7 +96,9 @@ def checked_to(by_method: Mapping[str, Json]) -> dict[str, float | list[float]]:
         if any({first, second} <= sharing for sharing in SHARING):
             continue
         pairs = _components(by_method[first], by_method[second])
-        errors = [_error(a, b) for a, b in pairs]
+        errors = [math.inf] * len(_flat(by_method[first]["value"]))
+        for a, b in pairs:
+            errors[a["place"]] = _error(a, b)
         for method, other in ((first, second), (second, first)):
             if "caution" not in by_method[other]:
                 before = found.get(method, [math.inf] * len(errors))
@@ -106,21 +110,23 @@ def checked_to(by_method: Mapping[str, Json]) -> dict[str, float | list[float]]:
     }
 
 
-def is_checked(estimate: Json, bound: float) -> bool:
+def is_checked(estimate: Json, n_tests: int) -> bool:
     """Whether `LIE` errors of the estimate are as far off as methods may be apart.
 
     More would rather be seen as a disagreement than not. Of several components, of all.
 
-    **Arguments:** `bound`: the pull from which on methods disagree.
+    **Arguments:** `n_tests`: of the run, one of which methods may fail by chance.
     """
     errors, checked = (_flat(estimate.get(key)) for key in ("error", "checked_to"))
     if not errors or len(errors) != len(checked) or None in [*errors, *checked]:
         return False
-    return all(bound * b <= LIE * a for a, b in zip(errors, checked, strict=True))
+    bound = checks.bound(n_tests * len(errors), checks.DOUBTED)
+    pairs = zip(errors, checked, strict=True)
+    return all(bound * b <= LIE * a for a, b in pairs if a)
 
 
 def unchecked(
-    estimates: Mapping[str, Mapping[str, Json]], bound: float
+    estimates: Mapping[str, Mapping[str, Json]], n_tests: int
 ) -> Iterator[tuple[str, str, float | None]]:
     """Numbers that are relied upon and not checked to their error.
 
@@ -135,36 +141,34 @@ def unchecked(
         for method, estimate in by_method.items():
             errors = _flat(estimate.get("error"))
             is_quoted = method not in ("exact", *BIASED) and "caution" not in estimate
-            if not (is_quoted and errors and all(errors)):
-                continue
-            if is_checked(estimate, bound):
+            if not (is_quoted and any(errors)) or is_checked(estimate, n_tests):
                 continue
             checked = _flat(estimate.get("checked_to"))
-            if len(checked) == len(errors):
-                ratios = [b / a for a, b in zip(errors, checked, strict=True)]
-                yield observable, method, max(ratios)
-            else:
-                yield observable, method, None
+            checked = checked if len(checked) == len(errors) else [None] * len(errors)
+            pairs = [(a, b) for a, b in zip(errors, checked, strict=True) if a]
+            ratios = [None if b is None else b / a for a, b in pairs]
+            known = [ratio for ratio in ratios if ratio is not None]
+            is_alone = len(known) < len(ratios) or math.inf in known
+            yield observable, method, None if is_alone else max(known)
 
 
 def _pairs(by_method: Mapping[str, Json]) -> list[tuple[str, str]]:
     methods = [
         name
         for name, estimate in by_method.items()
-        if name not in BIASED and _is_finite(estimate)
+        if name not in BIASED and any(map(_is_finite, _alone(estimate)))
     ]
     return [
         (first, second)
         for first, second in combinations(methods, 2)
-        if len({len(_flat(by_method[name]["value"])) for name in (first, second)}) == 1
+        if _components(by_method[first], by_method[second])
     ]
 
 
 def _is_finite(estimate: Json) -> bool:
-    """Whether every component has a value and an error."""
-    values, errors = (_flat(estimate[key]) for key in ("value", "error"))
-    is_number = [isinstance(x, float) for x in [*values, *errors]]
-    return bool(values) and bool(errors) and all(is_number)
+    """Whether a single number has a value and an error."""
+    numbers = estimate["value"], estimate["error"]
+    return all(isinstance(x, float | int) and math.isfinite(x) for x in numbers)
 
 
 def _flat(numbers: Any) -> list:
@@ -175,8 +179,12 @@ def _flat(numbers: Any) -> list:
 
 
 def _components(a: Json, b: Json) -> list[tuple[Json, Json]]:
-    """Two estimates of one length, component by component."""
-    return list(zip(_alone(a), _alone(b), strict=True))
+    """Two estimates of one length, where both have components that are numbers."""
+    ours, theirs = _alone(a), _alone(b)
+    if len(ours) != len(theirs):
+        return []
+    pairs = zip(ours, theirs, strict=True)
+    return [pair for pair in pairs if all(map(_is_finite, pair))]
 
 
 def _alone(estimate: Json) -> list[Json]:
@@ -186,7 +194,7 @@ def _alone(estimate: Json) -> list[Json]:
         entries = _flat(estimate.get(key)) or [None]
         columns[key] = entries if len(entries) == len(values) else entries * len(values)
     return [
-        {**estimate, **{key: column[k] for key, column in columns.items()}}
+        {**estimate, **{key: column[k] for key, column in columns.items()}, "place": k}
         for k in range(len(values))
     ]
 

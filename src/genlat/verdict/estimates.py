@@ -71,10 +71,23 @@ def nis(draws: Draws, names: tuple[str, ...], lattice_shape: tuple[int, ...]) ->
             series = {key: measured[key] for key in inputs}
             found[name] = weights.reweighted_derived(log_w, series, function)
         else:
-            found[name] = weights.reweighted_mean(log_w, measured[name])
+            found[name] = _seen_to_vary(
+                weights.reweighted_mean(log_w, measured[name]), measured[name]
+            )
     if flaw := two_sided.log_z_q(log_w).flaw:
         return {name: dataclasses.replace(x, flaw=flaw) for name, x in found.items()}
     return with_floor(found, draws.floor(volume), volume)
+
+
+def _seen_to_vary(
+    estimate: Estimate, values: Float[np.ndarray, "n *component"]
+) -> Estimate:
+    """Marked where all draws say the same: how it fluctuates was not met."""
+    is_constant = np.all(values == values[:1], axis=0)
+    if not np.all(is_constant):
+        return estimate
+    reason = "all draws have the same value: how it fluctuates is not known"
+    return limits.marked(estimate, reason)
 
 
 def variational(

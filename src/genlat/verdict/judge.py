@@ -268,7 +268,8 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
     )
     every = diagnostics.get("checks", [])
     tests = checks.family(every, "agreement")
-    bound = checks.bound(len(tests) * checks.n_kinds(every), checks.DOUBTED)
+    n_tests = len(tests) * checks.n_kinds(every)
+    bound = checks.bound(n_tests, checks.DOUBTED)
     pulls = [abs(x["pull"]) for x in tests if x["pull"] is not None]
     if pulls:
         yield (
@@ -276,10 +277,10 @@ def _grounds(diagnostics: Json) -> Iterator[str]:
             f"{max(pulls):.1f} errors, and {bound:.1f} are reached by chance in one "
             "run of a hundred"
         )
-    yield from _rests_on(diagnostics, bound)
+    yield from _rests_on(diagnostics, n_tests)
 
 
-def _rests_on(diagnostics: Json, bound: float) -> Iterator[str]:
+def _rests_on(diagnostics: Json, n_tests: int) -> Iterator[str]:
     """By what ln Z is known, and how well that was checked."""
     log_z = diagnostics.get("log_z", {})
     relied = [name for name, x in log_z.items() if x["is_relied_upon"]]
@@ -291,7 +292,7 @@ def _rests_on(diagnostics: Json, bound: float) -> Iterator[str]:
         f"{name} to {log_z[name]['checked_to']:.1g} (error {log_z[name]['error']:.1g})"
         for name in relied
         if log_z[name]["checked_to"] is not None
-        and not agreement.is_checked(log_z[name], bound)
+        and not agreement.is_checked(log_z[name], n_tests)
     ]
     if loose:
         yield f"ln Z is not checked to its error: {', '.join(loose)}"

@@ -163,7 +163,7 @@ def _mark_integrated(found: Json, diagnostics: Mapping[str, Any]) -> None:
     """What a finer integrator would move by more than a third of its error.
 
     Draws and samples are integrated alike, so that no comparison of them sees it.
-    Importance sampling is left to the verdict, which refuses the run.
+    ln Z by importance sampling is left to the verdict, which refuses the run.
     """
     integrator = diagnostics.get("integrator")
     if integrator is None:
@@ -171,7 +171,8 @@ def _mark_integrated(found: Json, diagnostics: Mapping[str, Any]) -> None:
     volume = diagnostics["volume"]
     for name in agreement.TOTALS & found.keys():
         share = 1.0 if name == "log_z" else 1 / volume
-        for method in (agreement.FROM_P - {"nis"}) & found[name].keys():
+        judged = {"nis"} if name != "entropy_density" else set()
+        for method in (agreement.FROM_P - judged) & found[name].keys():
             estimate = found[name][method]
             if not isinstance(estimate["error"], float):
                 continue
@@ -196,14 +197,14 @@ def _call(witnesses: Mapping[str, estimates.Found], own: Json) -> None:
 def _unchecked(found: Json, tests: Sequence[Json]) -> list[Json]:
     """Numbers that nothing has checked to their errors; noted with them, too.
 
-    Nothing is said where nothing was compared: a chain alone.
+    Nothing is said of a chain alone.
     """
-    pulls = checks.family(tests, "agreement")
-    if not pulls:
+    of_models = agreement.ON_DRAWS | agreement.FROM_P
+    if not any(of_models & by_method.keys() for by_method in found.values()):
         return []
-    bound = checks.bound(len(pulls) * checks.n_kinds(tests), checks.DOUBTED)
+    n_tests = len(checks.family(tests, "agreement")) * checks.n_kinds(tests)
     entries = []
-    for observable, method, ratio in agreement.unchecked(found, bound):
+    for observable, method, ratio in agreement.unchecked(found, n_tests):
         found[observable][method]["is_checked"] = False
         entries.append({"observable": observable, "method": method, "errors": ratio})
     return entries
