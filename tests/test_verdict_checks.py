@@ -184,9 +184,9 @@ def test_a_number_is_checked_by_the_sharpest_of_other_samples():
 
 
 def test_checked_means_that_five_errors_would_be_seen():
-    assert agreement.is_checked({"error": 0.1, "checked_to": 0.13}, 3.7)
-    assert not agreement.is_checked({"error": 0.1, "checked_to": 0.14}, 3.7)
-    assert not agreement.is_checked({"error": 0.1}, 3.7)
+    assert agreement.is_checked({"error": 0.1, "checked_to": 0.13}, 48)
+    assert not agreement.is_checked({"error": 0.1, "checked_to": 0.14}, 48)
+    assert not agreement.is_checked({"error": 0.1}, 48)
 
 
 # Rounding

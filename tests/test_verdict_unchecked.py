@@ -10,7 +10,7 @@ import pytest
 from scipy.signal import lfilter
 
 from genlat.estimators import nmcmc, stationarity
-from genlat.verdict import estimates, evidence, findings, results
+from genlat.verdict import agreement, checks, estimates, evidence, findings, results
 from genlat.verdict.data import Proposed
 
 FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
@@ -143,9 +143,10 @@ def test_what_an_integrator_shifts_is_held_against_the_sharper_errors():
     assert "finer integrator" not in found["nis"].get("caution", "")
     tiny = {**noted["integrator"], "shift_log_z": 1e-6, "shift_error": 1e-6}
     still = judged(made, noted={"integrator": tiny})
-    assert "caution" not in still.estimates["log_z"]["bar"]
-    entropy = judged(made, noted=noted).estimates["entropy_density"]["bar"]
-    assert "caution" in entropy
+    for name in ("log_z", "free_energy_density", "entropy_density"):
+        assert "finer" not in still.estimates[name]["bar"].get("caution", "")
+    per_site = judged(made, noted=noted).estimates
+    assert "finer" in per_site["free_energy_density"]["bar"]["caution"]
 
 
 def test_an_action_that_never_changed_says_nothing_of_the_entropy():
@@ -199,3 +200,67 @@ def test_slow_chains_remember_and_forget():
         assert memory.p_value < 1e-9
     assert not stationarity.fades(stuck[:5])
     assert not stationarity.fades(np.ones((64, 90)))
+
+
+def test_an_error_of_nothing_hides_nothing():
+    """Components without an error, or without a number, leave the others in view."""
+    by_method = {
+        "nis": {"value": [0.0, 1.0, 2.0], "error": [0.0, 0.1, None]},
+        "hmc": {"value": [0.0, 2.0, 5.0], "error": [0.0, 0.1, 0.1]},
+    }
+    (test,) = agreement.tests({"v": by_method}, 0.0)
+    pull = 1 / np.hypot(0.1, 0.1)
+    assert test.about == "v[1]: nis - hmc"
+    assert test.pull == pytest.approx(-pull)
+    assert test.p_value == pytest.approx(2 * checks.of_pull(pull), rel=1e-6)
+    alone = [*agreement.unchecked({"v": {"nis": {**by_method["nis"]}}}, 48)]
+    assert alone == [("v", "nis", None)]
+    # exact values may be whole numbers, and partly unknown
+    exact = {"value": [1, None], "error": [0, None]}
+    found = {"hmc": {"value": [1.5, 7.0], "error": [0.1, 0.1]}, "exact": exact}
+    (test,) = agreement.tests({"v": found}, 0.0)
+    assert test.pull == pytest.approx(5.0)
+    shorter = {"hmc": found["hmc"], "exact": {"value": [1.0], "error": [0.0]}}
+    assert [*agreement.tests({"v": shorter}, 0.0)] == []
+
+
+def test_more_components_are_checked_less_sharply():
+    ratio = 5 / checks.bound(48, checks.DOUBTED) * 0.99
+    one = {"error": 0.1, "checked_to": 0.1 * ratio}
+    many = {"error": [0.1] * 33, "checked_to": [0.1 * ratio] * 33}
+    assert agreement.is_checked(one, 48)
+    assert not agreement.is_checked(many, 48)
+
+
+def test_draws_that_are_all_alike_are_marked():
+    """A rare event that no draw met: 0 ± 0 is no estimate of its chance."""
+    made = made_of()
+    never = np.zeros_like(made.draws.log_w)
+    made.draws = with_measured(made.draws, event=never)
+    found = estimates.nis(made.draws, ("event", "mag"), SHAPE)
+    assert "all draws have the same value" in found["event"].caution
+    assert found["mag"].caution == ""
+
+
+def test_model_alone_is_checked_by_nothing():
+    made = made_of()
+    draws = findings.of_draws(made.draws, ("nis",), ("mag",), SHAPE, 1.0)
+    found = results.assemble([draws], {}, {"volume": VOLUME}).diagnostics["unchecked"]
+    assert {"observable": "mag", "method": "nis", "errors": None} in found
+
+
+def test_memory_of_rare_events_is_counted():
+    """Independent values: p-values are those that they say, to the counts' grain."""
+    rng = np.random.default_rng(4)
+    found = np.array(
+        [
+            stationarity.memory((rng.random((64, 60)) < 1e-3).astype(float))
+            for _ in range(1500)
+        ]
+    )
+    for level in (0.05, 0.01):
+        assert np.mean(found <= level) < level + 3 * np.sqrt(level / 1500)
+    assert np.min(found) > 1e-5
+    stuck = np.zeros((64, 60))
+    stuck[:6] = 1.0 + 1e-3 * rng.normal(size=(6, 60))
+    assert stationarity.memory(stuck) < 1e-6
