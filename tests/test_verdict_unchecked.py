@@ -181,6 +181,10 @@ def slow(rng, rho, chains=512, n=90):
     return lfilter([1.0], [1.0, -rho], noise, axis=1)
 
 
+def places(rng):
+    return rng.normal(size=(512, 1))
+
+
 def test_slow_chains_remember_and_forget():
     """They are a doubt at most; chains that are stuck are refused."""
     rng = np.random.default_rng(0)
@@ -191,13 +195,21 @@ def test_slow_chains_remember_and_forget():
         (drift, memory) = findings.equilibrium("hmc", {"mag": values})
         assert drift.p_value > 1e-3
         assert not memory.is_firm
-    places = rng.normal(size=(512, 1))
-    for fast in (rng.normal(size=(512, 90)), 0.1 * slow(rng, 0.9)):
-        stuck = places + fast
-        assert not stationarity.fades(stuck)
-        *_, memory = findings.equilibrium("hmc", {"mag": stuck})
-        assert memory.is_firm
-        assert memory.p_value < 1e-9
+    # few chains: nothing fades, and nothing is resolved
+    *_, memory = findings.equilibrium("hmc", {"mag": slow(rng, 0.99, 64)})
+    assert not memory.is_firm
+    # stuck, and hidden by noise so that the autocorrelation seems to be short
+    stuck = 0.1 * rng.normal(size=(512, 1)) + rng.normal(size=(512, 90))
+    assert not stationarity.fades(stuck)
+    *_, memory = findings.equilibrium("hmc", {"mag": stuck})
+    assert memory.is_firm
+    assert memory.p_value < 1e-9
+    # plainly stuck: the run says itself that it is not resolved
+    *_, memory = findings.equilibrium("hmc", {"mag": stuck + 9 * places(rng)})
+    assert memory.p_value < 1e-9
+    never = np.repeat(places(rng), 90, axis=1)
+    *_, memory = findings.equilibrium("hmc", {"mag": never})
+    assert memory.is_firm
     assert not stationarity.fades(stuck[:5])
     assert not stationarity.fades(np.ones((64, 90)))
 

@@ -144,7 +144,7 @@ def worst(tests: tuple[Check, ...]) -> Json:
 def _equilibrium(name: str, measured: Arrays) -> Iterator[Check]:
     """Of several components the least probable, times their number.
 
-    Chains whose memory fades are slow, and may be in equilibrium: no more than a doubt.
+    Memory that chains do not deny is no more than a doubt (`_contradicts`).
     """
     for observable, values in measured.items():
         parts = np.moveaxis(values.reshape(*values.shape[:2], -1), -1, 0)
@@ -166,12 +166,23 @@ def _equilibrium(name: str, measured: Arrays) -> Iterator[Check]:
                 f"{name}: its chains disagree about {observable} (p = {memory:.1g}): "
                 "stuck in different places, or too short",
                 memory,
-                not all(
-                    stationarity.fades(x)
+                any(
+                    _contradicts(x)
                     for x, p in zip(parts, of_parts, strict=True)
                     if p is not None and p < checks.DOUBTED
                 ),
             )
+
+
+def _contradicts(values: Float[np.ndarray, "chains n"]) -> bool:
+    """Whether chains that remember claim to have forgotten.
+
+    Slow chains, whose memory fades or whose autocorrelation is not resolved, say so by
+    themselves.
+    """
+    found = autocorrelation.mean(values)
+    claims = bool(found.flaw) or found.is_resolved
+    return claims and not stationarity.fades(values)
 
 
 def _least(p_values: list[float | None]) -> float | None:
