@@ -141,7 +141,7 @@ def test_what_an_integrator_shifts_is_held_against_the_sharper_errors():
     for method in ("bar", "p_estimator"):
         assert "finer integrator" in found[method]["caution"]
     assert "finer integrator" not in found["nis"].get("caution", "")
-    tiny = {**noted["integrator"], "shift_log_z": 1e-6, "shift_error": 1e-6}
+    tiny = {**noted["integrator"], "shift_log_z": 2e-5, "shift_error": 1e-6}
     still = judged(made, noted={"integrator": tiny})
     for name in ("log_z", "free_energy_density", "entropy_density"):
         assert "finer" not in still.estimates[name]["bar"].get("caution", "")
