@@ -9,6 +9,8 @@ CODE = """
 import jax
 from genlat.runs.stages import environment
 environment.prepare()
+assert jax.config.jax_enable_x64
+assert jax.config.jax_default_matmul_precision == "highest"  # else TF32 on GPUs
 print(jax.config.jax_compilation_cache_dir)
 jax.jit(lambda x: x * 2)(3.0)
 """

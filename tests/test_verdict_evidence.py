@@ -184,7 +184,7 @@ def test_the_better_known_of_two_errors_stands_with_its_mark():
 
 def test_draws_that_meet_what_samples_do_not_keep_their_error():
     """A chain that is stuck where q is right, and draws that know of the other well."""
-    wells = Law((Part(0.5, 0.5, 0.05), Part(0.5, 0.05, 0.05, 1.0)))
+    wells = Law((Part(0.5, 0.9, 0.05), Part(0.5, 0.1, 0.05, 1.0)))
     made = make(wells, SMALL, np.random.default_rng(3))
     draws = made.draws
     stuck = make(Law((Part(1, 1, 0.05),)), SMALL, np.random.default_rng(4)).samples

@@ -140,7 +140,8 @@ def dropped_rarely_visited(rng: np.random.Generator) -> Case:
 def thinned(rng: np.random.Generator) -> Case:
     """A region with so little of q that no draw of a few is to be expected there."""
     mass, expected = _log(rng, 0.001, 0.03), rng.choice([0.1, 0.5, 1.0, 2.0])
-    parts = (Part(1 - mass, 1.0, 0.05), Part(mass, expected / 100_000, 0.05, 2.0))
+    q = expected / 100_000
+    parts = (Part(1 - mass, 1 - q, 0.05), Part(mass, q, 0.05, 2.0))
     name = f"{mass:.4f} of p where {expected:g} draws come"
     return Case(name, "lie", Law(parts), Run())
 

@@ -26,7 +26,9 @@ LEVELS = ((1.0, 0.6827), (1.96, 0.95))
 def laws() -> dict[str, Law]:
     """Log-normal weights, and two with a part where they are large or small."""
     found = {f"ESS {ess:g}": Law((Part(1, 1, sigma_of(ess)),)) for ess in ESS}
-    found["thin .01"] = Law((Part(0.99, 1, 0.1), Part(0.01, 0.01 / 30, 0.1, 1.0)))
+    found["thin .01"] = Law(
+        (Part(0.99, 1 - 0.01 / 30, 0.1), Part(0.01, 0.01 / 30, 0.1, 1.0)),
+    )
     found["wasted .02"] = Law(
         (Part(1 - 2e-4, 0.98, 0.2), Part(2e-4, 0.02, 0.3, 1.0)),
     )
