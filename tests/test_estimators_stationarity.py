@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from genlat.estimators import stationarity
 from targets_for_tests import ar1
@@ -95,3 +96,19 @@ def test_what_cannot_be_told_is_not():
         stationarity.drift(np.full((20, 50), np.nan))
     with pytest.raises(ValueError, match="NaN"):
         stationarity.memory(np.where(np.arange(50) == 3, np.nan, rng.random((20, 50))))
+
+
+def test_chains_that_forget_nothing_seem_to_as_often_as_two_deviations_are_passed():
+    """Of independent values no third is nearer to the first: 2.3 % by chance."""
+    rng = np.random.default_rng(8)
+    n, expected = 3000, stats.norm.sf(2.0)
+    seen = sum(stationarity.fades(rng.normal(size=(64, 9))) for _ in range(n))
+    assert abs(seen - n * expected) < 4 * np.sqrt(n * expected)
+
+
+@pytest.mark.parametrize("alike", range(3))
+def test_a_third_of_one_value_says_nothing_of_forgetting(alike, recwarn):
+    values = np.random.default_rng(9).normal(size=(64, 9))
+    values[:, 3 * alike : 3 * alike + 3] = 0.0
+    assert not stationarity.fades(values)
+    assert not recwarn.list

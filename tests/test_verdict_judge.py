@@ -263,3 +263,12 @@ def test_nothing_at_all_is_unknown():
 def test_what_is_no_fault(changes):
     changes = {"integrator": None, **changes}
     assert judge.judge(case(**changes)).trust == "yes"
+
+
+def test_rounding_excuses_the_integrator_and_nothing_else_does():
+    """A shift below what float32 leaves of ln Z, where the error is smaller still."""
+    integrator = {"shift_log_z": 2e-6, "shift_error": 1e-7, "statistical_error": 1e-5}
+    assert judge.is_shift_hidden(integrator, 1e-7, 3e-6)
+    assert not judge.is_shift_hidden(integrator, 1e-7, 1e-6)
+    assert not judge.is_shift_hidden(integrator, 1e-7, None)
+    assert judge.is_shift_hidden(integrator, 1e-5, None)

@@ -210,6 +210,11 @@ def test_slow_chains_remember_and_forget():
     never = np.repeat(places(rng), 90, axis=1)
     *_, memory = findings.equilibrium("hmc", {"mag": never})
     assert memory.is_firm
+    # one stuck component of two is enough
+    both = np.stack([slow(rng, 0.97), stuck], axis=-1)
+    assert all(stationarity.memory(both[..., k]) < 1e-3 for k in range(2))
+    *_, memory = findings.equilibrium("hmc", {"vector": both})
+    assert memory.is_firm
     assert not stationarity.fades(stuck[:5])
     assert not stationarity.fades(np.ones((64, 90)))
 

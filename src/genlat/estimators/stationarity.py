@@ -117,7 +117,7 @@ def fades(values: Real[np.ndarray, "chains n"]) -> bool:
     """Whether chains forget: their last third is less like the first than the middle.
 
     A chain that moves slowly remembers where it was, less and less; one that is stuck
-    does not forget. By normal scores, beyond two deviations of the difference of two
+    does not forget. By ranks, beyond two deviations of the difference of two
     correlations; of fewer than eight chains, or thirds of one value, it is not known
     to.
     """
