@@ -49,8 +49,11 @@ def test_every_signal_to_end_says_how_to_continue(tmp_path, name, status):
         'seed = 1\n[theory]\nname = "ising"\nshape = [2]'
     )
     script = f"""
-        import pathlib, sys, time
+        import pathlib, signal, sys, time
         from genlat import cli
+        # whatever the tests themselves are run under, nohup or in the background
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         def begin(*_):
             pathlib.Path({str(tmp_path / "out")!r}).mkdir()
             print("begun", flush=True)

@@ -1,9 +1,11 @@
 """What every family of models must keep: a line in `SECTIONS` buys all of it."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from genlat import exact
@@ -20,7 +22,7 @@ from genlat.runs.file import catalogue
 from genlat.theories.ising import IsingSection
 from genlat.theories.on import OnSection
 from genlat.theories.phi4 import Phi4Section
-from genlat.training import loop
+from genlat.training import admissible, loop, objectives
 from genlat.training.objectives import (
     ForwardKL,
     PathForwardKL,
@@ -151,16 +153,50 @@ def test_a_trained_model_is_a_first_guess(section):
     assert section.carry(model, larger.theory().action).lattice_shape == (8, 8)
 
 
+@pytest.mark.slow  # ten gradients of every family are compiled
+@every
+def test_every_objective_that_fits_has_a_slope(section):
+    """Finite, and not 0 throughout; what does not fit says why."""
+    theory, model = theory_of(section).theory(), built(section)
+    phis = jnp.asarray(theory.start(jr.key(1), 8, jnp.dtype(float)))
+    given = {"data": phis, "augment": (), "alpha": 2.0}
+    fitting = {}
+    for pair, build in objectives.ADMISSIBLE.items():
+        if isinstance(build, str):
+            continue
+        needs = admissible.NEEDS[pair[0]]
+        objective = build(**{name: given[name] for name in needs})
+        if objective.why_unfit(model) is None:
+            fitting[pair] = objective
+    assert section.has_slope == (("reverse_kl", "path") in fitting)
+    assert ("forward_kl", "total") in fitting
+    assert ("reverse_kl", "reinforce") in fitting
+
+    @eqx.filter_jit
+    def slopes(model):
+        keys = jr.split(jr.key(2), 8)
+        return [
+            optax.tree.norm(
+                eqx.filter_grad(lambda q: x(q, theory.action, keys)[0])(model)  # noqa: B023
+            )
+            for x in fitting.values()
+        ]
+
+    found = np.array(slopes(model))
+    assert np.all(np.isfinite(found))
+    assert np.all(found > 0)
+
+
 @every
 def test_it_can_be_trained(section):
     """By what its draws allow: the gradient is finite, and some of it is not 0."""
     action, model = theory_of(section).theory().action, built(section)
     settings = loop.Settings(steps=1, batch=8)
-    objectives = [PathReverseKL() if section.has_slope else ReinforceReverseKL()]
+    kinds = [PathReverseKL() if section.has_slope else ReinforceReverseKL()]
     if not section.has_slope:
         phis = theory_of(section).theory().start(jr.key(1), 16, jnp.dtype(float))
-        objectives.append(ForwardKL(jnp.asarray(phis)))
-    for objective in objectives:
+        kinds.append(ForwardKL(jnp.asarray(phis)))
+    for objective in kinds:
         state = loop.init(model, settings, jr.key(2))
         _, found = loop.run_chunk(state, action, objective, settings, 1)
         assert np.all(np.isfinite(found["grad_norm"]))
