@@ -47,7 +47,7 @@ def all_spins(shape):
 
 
 @pytest.mark.parametrize("biased", [False, True])
-@pytest.mark.parametrize("shape", [(4, 4), (2, 6)])
+@pytest.mark.parametrize("shape", [(4, 4), (2, 6), (4, 2)])
 def test_the_density_is_normalised_and_odd_only_with_biases(shape, biased):
     log_q = np.asarray(log_prob(a_model(shape, biased=biased), all_spins(shape)))
     assert np.exp(log_q).sum() == pytest.approx(1, abs=1e-6)
@@ -56,7 +56,9 @@ def test_the_density_is_normalised_and_odd_only_with_biases(shape, biased):
     assert odd_part > 0.1 if biased else odd_part < 1e-6
 
 
-@pytest.mark.parametrize(("shape", "field"), [((4, 4), 0.21), ((2, 6), 0.0)])
+@pytest.mark.parametrize(
+    ("shape", "field"), [((4, 4), 0.21), ((2, 6), 0.0), ((4, 2), 0.1)]
+)
 def test_the_last_spins_follow_the_exact_conditional(shape, field):
     """Given those that are learned, from the enumerated distribution itself."""
     model, spins = a_model(shape, beta=0.37, field=field), all_spins(shape)
@@ -164,6 +166,19 @@ def test_on_a_larger_lattice_the_fine_levels_are_what_they_were():
     # and every class is one of the small one's: nothing of the blank is left
     leaves = {leaf.tobytes() for leaf in map(np.asarray, jax.tree.leaves(small))}
     assert all(np.asarray(leaf).tobytes() in leaves for leaf in jax.tree.leaves(large))
+
+
+def test_every_level_is_first_of_all_its_own():
+    """On the lattice of the source, where coarser levels see what finer ones see."""
+    source, blank = (
+        CoarseToFine((16, 16), 0.37, width=1, depth=1, reach=1.5, key=jr.key(seed))
+        for seed in (1, 8)
+    )
+    seen = [block.offsets for block in networks(source)]
+    assert len({*seen}) < len(seen)  # or there would be no other level to take
+    carried = transfer.refine(source, blank)
+    for here, there in zip(networks(carried), networks(source), strict=True):
+        np.testing.assert_array_equal(here.weights[0], there.weights[0])
 
 
 def test_a_field_is_turned_on_with_the_networks_of_the_symmetric_model():

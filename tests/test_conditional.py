@@ -85,7 +85,15 @@ def test_a_coupling_teaches_its_two_nodes_only(family):
 
 
 @pytest.mark.parametrize(
-    "nodes", [(0.1,), (0.2, 0.1), (0.1, 0.1), (0.1, 0.2, 0.2, 0.2, 0.3)]
+    "nodes",
+    [
+        (0.1,),
+        (0.2, 0.1),
+        (0.1, 0.1),
+        (0.1, 0.2, 0.2, 0.2, 0.3),
+        (0.1, 0.1, 0.2),
+        (0.1, 0.2, 0.2),
+    ],
 )
 def test_impossible_nodes_are_refused(nodes):
     with pytest.raises(ValueError, match="nodes must increase"):

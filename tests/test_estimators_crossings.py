@@ -66,3 +66,18 @@ def test_two_points_leave_the_whole_interval():
     # σ of a difference is 0.01√2, at equal distance from two ends 1/√2 of it
     assert row.error == pytest.approx(0.01 / (0.2 / 0.1))
     assert row.rule_error == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("x", [[0.2, 0.21, 0.25, 0.28], [-0.4, -0.1, 0.5, 0.7]])
+def test_a_cubic_is_found_exactly_by_one_more_point_on_either_side(x):
+    x = np.array(x)
+    root = x[1] + 0.3 * (x[2] - x[1])
+    rises = (x - root) * (1 + 3 * (x - root) + 7 * (x - root) ** 2)
+    for sign in (1, -1):
+        nothing, cubic = (Points(y, np.zeros(4)) for y in (0 * x, sign * rises))
+        (row,) = crossings(x, nothing, cubic)
+        assert (row.start, row.stop) == (x[1], x[2])
+        assert row.value == pytest.approx(root, abs=1e-12)
+        # of the straight line through the two nearest
+        line = x[1] - rises[1] * (x[2] - x[1]) / (rises[2] - rises[1])
+        assert row.rule_error == pytest.approx(abs(line - root), abs=1e-12)

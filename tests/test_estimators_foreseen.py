@@ -220,3 +220,21 @@ def test_draws_know_the_error_of_samples(ess):
     if ess > 0.8:
         assert freedom == pytest.approx(many.freedom * m / n, rel=0.2)
     assert 2 <= freedom <= 1.5 * many.freedom * m / n
+
+
+def test_samples_repeated_say_what_they_said_once():
+    """A chain that stays ten steps where it is: ten times the samples, worth the same.
+
+    Their mean of 1/u may be off 1 by two errors of 100 draws, six of 1000.
+    """
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=100)
+    u = np.exp(0.05 * (x - x.mean() + 0.2))
+    for a in (np.ones(100), x**2 - np.mean(x**2) + 1, 2 - u):
+        for of in (foreseen.importance, foreseen.freedom_of_draws):
+            once = of(u, a, 1000, 100)
+            often = of(np.repeat(u, 10), np.repeat(a, 10), 1000, 100)
+            assert often == pytest.approx(once, rel=1e-9)
+    # most of u - 1 cancels in ln Z, which E_p[1/u] = 1 takes out
+    error = foreseen.importance(np.repeat(u, 10), np.ones(1000), 1000, 100).error
+    assert error == pytest.approx(0.05 / np.sqrt(1000), rel=0.2)

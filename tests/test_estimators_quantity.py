@@ -79,6 +79,18 @@ def test_bias_of_a_function_is_that_of_its_curvature():
     assert measured > 5 * error
 
 
+def test_bias_of_a_function_knows_the_memory_of_its_chain():
+    """⟨x⟩² is too large by error², four times as large for sums of four steps."""
+    x, y = mean(X), mean(X**3)
+    square = quantity.propagate(lambda m: m["x"] ** 2, {"x": x})
+    assert square.bias == pytest.approx(float(x.estimate("").error) ** 2, rel=1e-6)
+    # ¼ [(x + y)² - (x - y)²], and of its correlation the bias of a product is made
+    product = quantity.propagate(lambda m: m["x"] * m["y"], {"x": x, "y": y})
+    plus, minus = (float(z.estimate("").error) ** 2 for z in (x + y, x - y))
+    assert product.bias == pytest.approx((plus - minus) / 4, rel=0.1)
+    assert square.bias == pytest.approx(4 * 0.3**2 * 4 / X.size, rel=0.2)
+
+
 def test_a_constant_is_free_of_error():
     total = (mean(Z, "draws") + constant(3.0)).estimate("")
     assert total.error == mean(Z, "draws").estimate("").error

@@ -240,3 +240,25 @@ def test_errors_of_the_equation_of_state_are_calibrated():
     # negative control: the shared vacuum makes the pressures move together
     shared = runs[0].pressure.covariance
     assert shared[0, 2] > 0.5 * math.sqrt(shared[0, 0] * shared[2, 2])
+
+
+def test_an_interval_is_as_sure_as_the_ones_beside_it():
+    """One point off a straight line is seen by the four intervals whose rule takes it,
+    and makes the next one on either side unsure as well.
+    """
+    x, f = np.linspace(0.1, 0.4, 13), np.zeros(13)
+    f[6] = 0.7
+    *rows, whole = thermodynamics.along_coupling(x, known(0 * x), known(f))
+    unsure = [k for k, row in enumerate(rows) if row.rule_error > 1e-12]
+    assert unsure == [3, 4, 5, 6, 7, 8]
+    assert whole.rule_error == pytest.approx(sum(row.rule_error for row in rows))
+
+
+def test_a_curve_and_its_mirror_image_miss_the_same():
+    rng = np.random.default_rng(4)
+    x, f = np.cumsum(rng.uniform(0.01, 0.03, 9)), rng.normal(size=9)
+    here, there = (
+        [row.rule_error for row in thermodynamics.along_coupling(*curve)[:-1]]
+        for curve in ((x, known(0 * x), known(f)), (-x, known(0 * x), known(f)))
+    )
+    assert here == pytest.approx(there[::-1], rel=1e-9)

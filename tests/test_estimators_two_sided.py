@@ -137,6 +137,16 @@ def test_neighbours_that_hardly_overlap_have_no_error():
         assert bool(path.log_z[-1].flaw) == is_flawed
 
 
+def test_the_side_with_fewer_draws_says_whether_they_overlap():
+    """An overlap of 0.12 is that of 240 draws of 2000, and of 7 of 60."""
+    many = [x.ravel() for x in _gaussians(3.5, 2000)]
+    assert not two_sided.bar(*many).log_z.flaw
+    for few in (0, 1):
+        sides = [x[:60] if k == few else x for k, x in enumerate(many)]
+        flaw = two_sided.bar(*sides).log_z.flaw
+        assert flaw.endswith("of 60 independent draws"), flaw
+
+
 @pytest.mark.parametrize("side", ["q", "p"])
 def test_influences_are_what_a_draw_more_would_do(side):
     """Of ratios of both sides: by leaving single draws out, sign included."""

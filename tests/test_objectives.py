@@ -23,6 +23,7 @@ from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.gaussian import GaussianPair
 from genlat.training import admissible, objectives
 from genlat.training.objectives import (
+    AbstractObjective,
     AlphaDivergence,
     ForwardKL,
     LogVariance,
@@ -341,6 +342,33 @@ def test_every_pair_is_built_or_refused():
         assert reason is None
     with pytest.raises(ValueError, match=r"must be one of path, .*'paht'"):
         admissible.refusal("alpha", "paht")
+
+
+class Noise(AbstractObjective):
+    """A loss that is nothing but the random numbers of its keys."""
+
+    side: ClassVar = "q"
+    is_additive: ClassVar = True
+
+    def __call__(self, model, action, keys):
+        return jnp.mean(jax.vmap(jr.uniform)(keys)), jnp.zeros(len(keys))
+
+    def why_unfit(self, model):
+        return None
+
+
+class NoiseOfP(Noise):
+    side: ClassVar = "p"
+
+
+def test_the_two_sides_of_the_symmetric_loss_share_no_noise():
+    """Variances of two uniform numbers add, 1/6; of one number twice it is 1/3."""
+    objective = SymmetricKL(Noise(), NoiseOfP())
+    model, action = GaussianPair(np.ones(4)), Phi4((4,), 0.1, 0.1)
+    keys = jr.split(jr.key(4), (4000, 1))
+    losses = jax.vmap(lambda keys: objective(model, action, keys)[0])(keys)
+    # a variance of 4000 numbers is known to 2 %
+    assert np.var(losses) == pytest.approx(1 / 6, rel=0.1)
 
 
 def test_names_and_reasons_need_no_jax():

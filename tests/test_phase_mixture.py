@@ -84,6 +84,9 @@ def test_draws_are_of_both_phases():
     found = jnp.mean(modes**2, axis=1)
     error = jnp.std(modes**2, axis=1) / math.sqrt(n)
     assert jnp.max(jnp.abs(found - expected) / error) < 4.5  # of 24 modes
+    # both signs are as likely whatever the phase: no choice is made by another's bits
+    odd = modes / jnp.sqrt(expected)[:, None]
+    assert jnp.max(jnp.abs(jnp.mean(odd, axis=1))) * math.sqrt(n) < 4.5
     # E_q[1/q · q_symmetric] = 1, the phases being drawn as often as their shares say
     of_symmetric = jnp.exp(mixture.symmetric.log_prob_modes(modes) - log_q)
     pull = (jnp.mean(of_symmetric) - 1) / (jnp.std(of_symmetric) / math.sqrt(n))

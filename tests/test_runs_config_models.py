@@ -67,6 +67,13 @@ lam = 0.1
             ),
             "mcmc.keep = 120: leaves 84 configurations to train on, held_out = 0.3",
         ),
+        (  # chains are stored alike: 13 of each
+            (
+                f"{MODEL}[mcmc]\nchains = 10\nkeep = 121\n[train]\nheld_out = 0.3\n"
+                "objective = 'forward_kl'"
+            ),
+            "mcmc.keep = 121: leaves 91 configurations to train on, held_out = 0.3",
+        ),
         (f"{MODEL}[train]\nheld_out = 1.0", "train.held_out = 1.0: should be less"),
         (
             f"{MODEL}[train]\naugment = ['signs']",
@@ -262,6 +269,10 @@ def test_group_orders_are_those_of_the_lattice():
         for chosen in [(), *((name,) for name in names), names]:
             order = len(symmetry.group(shape, chosen))
             assert memory.group_order(shape, chosen) == order, (shape, chosen)
+    for n in (1, 2, 3, 4):
+        for chosen in [("permutations",), ("sign", "permutations")]:
+            order = len(symmetry.group((2, 3), chosen, n))
+            assert memory.group_order((2, 3), chosen, n) == order, (chosen, n)
 
 
 def test_a_theory_that_is_not_known_has_one_line_whatever_the_model(tmp_path):

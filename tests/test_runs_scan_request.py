@@ -236,6 +236,11 @@ def test_the_slope_of_every_coupling(tmp_path, over, theory, slope):
     assert len(found["consistency"]) == 3
     for row in found["consistency"]:
         assert row["pull"] == pytest.approx(0, abs=1e-9)
+    derivative = found["thermodynamics"]["derivative"]
+    assert derivative["value"] == pytest.approx([slope] * 3)
+    measured = {"hopping": 0.3, "phi2": 0.7}[derivative["observable"]]
+    error = abs(slope) * 0.01 / measured  # positive where the slope is not
+    assert derivative["error"] == pytest.approx([error] * 3)
     # negative control: a coupling whose derivative is not measured has no row
     other = {"name": "phi4", "shape": [6, 4], "kappa": 0.1, "lam": 0.02}
     found = fake_scan(

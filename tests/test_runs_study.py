@@ -301,6 +301,24 @@ def test_where_binder_cumulants_cross(run_file, tmp_path, capsys):
     assert names == {"binder"}  # of mag2 only what is exact is known
 
 
+def test_two_points_that_both_lattices_have_are_enough_to_cross(run_file, tmp_path):
+    """Half-way between them; a point that one lattice lacks is left out of both."""
+    kappas = [0.2, 0.24, 0.3]
+    overs = ["theory.shape=4x4,8x8", "theory.kappa=0.2,0.24,0.3"]
+    asked = study_request.plan(run_file, overs, [], None)
+    for name, curve in zip(
+        asked.names, ([0.3, None, 0.4], [0.2, 0.25, 0.5]), strict=True
+    ):
+        place = tmp_path / "scans" / name
+        place.mkdir(parents=True)
+        binder = {"nis": {"value": curve, "error": [0.01] * 3}}
+        content = {"values": kappas, "estimates": {"binder": binder}}
+        files.write_json(place / "scan.json", content)
+    (row,) = study_results.collect(tmp_path, asked)["crossings"]
+    assert (row["start"], row["stop"]) == (0.2, 0.3)
+    assert row["value"] == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize("n_done", [(0, 0), (4, 0), (9, 1)])
 def test_the_page_of_a_study_that_is_under_way(run_file, tmp_path, n_done):
     found = fabricated(tmp_path, run_file, n_done)

@@ -13,7 +13,7 @@ from genlat.training.data import draw_batch, split_chains
 
 def test_whole_chains_are_held_out():
     phis = np.arange(5 * 3 * 4, dtype=float).reshape(5, 3, 4)
-    for share, n_held_out in [(0.01, 1), (0.4, 2), (0.99, 4)]:
+    for share, n_held_out in [(0.01, 1), (0.35, 2), (0.4, 2), (0.99, 4)]:
         training, held_out = split_chains(phis, share)
         assert len(held_out) == n_held_out
         np.testing.assert_array_equal(np.concatenate([training, held_out]), phis)

@@ -179,6 +179,20 @@ def test_coverage_is_tested_with_the_skewness_of_its_number():
     assert test.p_value == pytest.approx(checks.of_pull(pull, checks.side(weight)))
 
 
+@pytest.mark.parametrize("sides", [(0.3, 0.2), (0.3, -0.2), (0.0, 0.2), (0.3, 0.3)])
+def test_the_mode_weight_is_as_skew_as_the_difference_of_its_sides(sides):
+    """Third cumulants add: of ln Z from draws, and of minus that from samples."""
+    one, other = (
+        Foreseen(error, 100.0, 50.0, skewness, "")
+        for error, skewness in zip((0.3, 0.4), sides, strict=True)
+    )
+    known = {"nis": {"log_z": one}, "p_estimator": {"log_z": other}}
+    found = foreseen.of_ratio(known, Estimate(0.8, 0.1, 0.0, 1000, 1000.0, ""))
+    third = 0.3**3 * sides[0] - 0.4**3 * sides[1]
+    assert found.skewness == pytest.approx(third / 0.5**3)
+    assert found.error == pytest.approx(0.8 * 0.5)
+
+
 def test_the_difference_of_two_numbers_alike_is_not_skew():
     one = checks.Side(1.0, 50.0, 0.2)
     for pull in (1.0, 4.0):

@@ -31,7 +31,8 @@ class Conditional(eqx.Module, Generic[M]):
     **Arguments:**
 
     - `models`: one for every node, equal but for the values of their arrays.
-    - `nodes`: couplings, at least two, in increasing order, none more than twice.
+    - `nodes`: couplings, at least two, in increasing order; those inside may come
+      twice. (Of one that came twice at an end, a model would never be asked.)
 
     **Raises:** `ValueError` for nodes or models that do not fit.
     """
@@ -42,9 +43,10 @@ class Conditional(eqx.Module, Generic[M]):
     def __init__(self, models: Sequence[M], nodes: Sequence[float]):
         steps = np.diff(nodes)
         is_triple = np.any((steps[1:] == 0) & (steps[:-1] == 0))
-        if len(nodes) < 2 or np.any(steps < 0) or is_triple or nodes[0] == nodes[-1]:
+        is_wrong = len(nodes) < 2 or np.any(steps < 0) or is_triple
+        if is_wrong or 0 in (steps[0], steps[-1]):
             raise ValueError(
-                f"nodes must increase, at least two, none more than twice: {nodes}"
+                f"nodes must increase, at least two; one inside may come twice: {nodes}"
             )
         structures = {jax.tree.structure(model) for model in models}
         if len(models) != len(nodes) or len(structures) != 1:
@@ -70,7 +72,7 @@ class Conditional(eqx.Module, Generic[M]):
         c = jnp.clip(jnp.asarray(coupling, nodes.dtype), nodes[0], nodes[-1])
         # the interval that holds c; never one of no length
         right = jnp.searchsorted(nodes, c, side="right")
-        right = jnp.minimum(right, int(np.searchsorted(self.nodes, self.nodes[-1])))
+        right = jnp.minimum(right, len(self.nodes) - 1)
         left = right - 1
         share = (c - nodes[left]) / (nodes[right] - nodes[left])
         index = jnp.arange(len(self.nodes))
