@@ -57,8 +57,7 @@ def best_gaussian(action: AnyScalar) -> GaussianApproximation:
     even = action.even if is_in_field(action) else action
     require_couplings(even, "the gap equation")
     assert isinstance(even, AbstractScalarAction)
-    base, b = _base(even)
-    return _lowest(lambda: [_symmetric(base, b), *_broken(base, b)])
+    return _lowest(even, lambda base, b: [_symmetric(base, b), *_broken(base, b)])
 
 
 def best_in_field(action: AbstractScalarInField) -> GaussianApproximation:
@@ -81,21 +80,23 @@ def best_in_field(action: AbstractScalarInField) -> GaussianApproximation:
     field = float(action.field)
     if field == 0:
         raise ValueError("best_in_field needs a field")
-    base, b = _base(action.even)
-    found = _lowest(lambda: _tilted(base, b, abs(field)))
+    found = _lowest(action.even, lambda base, b: _tilted(base, b, abs(field)))
     return found._replace(mean=math.copysign(found.mean, field))
 
 
 def _lowest(
-    solve: Callable[[], list[GaussianApproximation]],
+    action: AbstractScalarAction | AbstractVectorAction,
+    solve: Callable[
+        [Float[np.ndarray, "*lattice"], float], list[GaussianApproximation]
+    ],
 ) -> GaussianApproximation:
-    """Of the solutions the one with the lowest bound.
+    """Of the solutions, from base and b, the one with the lowest bound.
 
     **Raises:** `ValueError` where a bound is no number.
     """
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            candidates = solve()
+            candidates = solve(*_base(action))
     except (ArithmeticError, ValueError) as error:  # an infinity has no root
         raise ValueError(_BEYOND) from error
     bounds = [candidate.free_energy for candidate in candidates]
@@ -125,9 +126,9 @@ def best_of_vectors(action: AbstractVectorAction) -> GaussianApproximation:
 
     **Raises:** as `best_gaussian`.
     """
-    base, b = _base(action)
+    require_couplings(action, "the gap equation")
     n = math.prod(action.components)
-    one = _lowest(lambda: [_symmetric(base, b * (n + 2) / 3)])
+    one = _lowest(action, lambda base, b: [_symmetric(base, b * (n + 2) / 3)])
     return one._replace(free_energy=n * one.free_energy)
 
 
