@@ -28,6 +28,9 @@ SECTIONS = {
     "phi4, A": Phi4Section(name="phi4", shape=(2, 4), kappa=0.21, lam=0.31),
     "phi4, B": Phi4Section(name="phi4", shape=(4, 2), m2=-1.3, lam_b=2.1),
     "phi4, C": Phi4Section(name="phi4", shape=(6,), m2=0.4, g=1.7),
+    "phi4 in a field": Phi4Section(
+        name="phi4", shape=(6,), kappa=0.31, lam=0.4, field=-0.3
+    ),
     "double well": DoubleWellSection(
         name="double_well", shape=(6,), m0=1.2, mu2=-0.7, lam=0.5, spacing=0.8
     ),

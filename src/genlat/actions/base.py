@@ -187,6 +187,44 @@ class AbstractScalarAction(AbstractHoppingAction):
         return symmetry.LATTICE
 
 
+class AbstractScalarInField(AbstractContinuousAction):
+    r"""A scalar theory in a uniform field: S(φ) - h Σ_x φ_x.
+
+    It has no couplings of its own but h: whoever computes S from those of `even` has to
+    know of the field.
+    """
+
+    even: eqx.AbstractVar[AbstractScalarAction]
+    field: eqx.AbstractVar[Float[Array, ""]]
+
+    @property
+    def lattice_shape(self) -> tuple[int, ...]:
+        return self.even.lattice_shape
+
+    @property
+    def symmetries(self) -> tuple[str, ...]:
+        """Those of the theory without field but for φ → -φ: h is that of every site."""
+        return tuple(name for name in self.even.symmetries if name != "sign")
+
+    def __call__(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+        total = jax.dtypes.canonicalize_dtype(jnp.float64)
+        return self.even(phi) - self.field * jnp.sum(phi, dtype=total)
+
+    def observables(self, phi: Float[Array, "*lattice"]) -> dict[str, Float[Array, ""]]:
+        """Those without field, and φ·∂S/∂φ of the whole S, which averages to 1."""
+        total = jax.dtypes.canonicalize_dtype(jnp.float64)
+        found = self.even.observables(phi)
+        pull = self.field * jnp.mean(phi, dtype=total)
+        return found | {"schwinger_dyson": found["schwinger_dyson"] - pull}
+
+    def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
+        return self.even.force(phi) + self.field.astype(phi.dtype)
+
+
+AnyScalar = AbstractScalarAction | AbstractScalarInField
+"""One number at every site, in a field or not."""
+
+
 class AbstractVectorAction(AbstractHoppingAction):
     """N real components, invariant under rotations and reflections of all φ_x at once.
 

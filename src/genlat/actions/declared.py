@@ -6,6 +6,7 @@ from genlat import symmetry
 from genlat.actions.base import (
     AbstractAction,
     AbstractScalarAction,
+    AbstractScalarInField,
     AbstractVectorAction,
 )
 from genlat.actions.ising import Ising
@@ -52,6 +53,23 @@ def is_scalar(action: AbstractAction) -> TypeGuard[AbstractScalarAction]:
         isinstance(action, AbstractScalarAction)
         and type(action).__call__ is AbstractScalarAction.__call__
     )
+
+
+def is_in_field(action: AbstractAction) -> TypeGuard[AbstractScalarInField]:
+    """Whether S is that of three couplings and a field, without other terms."""
+    return (
+        isinstance(action, AbstractScalarInField)
+        and type(action).__call__ is AbstractScalarInField.__call__
+        and is_scalar(action.even)
+    )
+
+
+def without_field(action: AbstractAction) -> AbstractAction:
+    """The theory that a field is added to; itself where there is none, or more.
+
+    For whoever computes S from the couplings and takes care of the field.
+    """
+    return action.even if is_in_field(action) else action
 
 
 def is_vector(action: AbstractAction) -> TypeGuard[AbstractVectorAction]:

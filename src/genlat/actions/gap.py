@@ -1,6 +1,7 @@
 """The best Gaussian approximation of a scalar theory: the gap (Hartree) equation."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,8 +9,13 @@ from jaxtyping import Float
 from scipy import optimize
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction, AbstractVectorAction
-from genlat.actions.declared import require_couplings
+from genlat.actions.base import (
+    AbstractScalarAction,
+    AbstractScalarInField,
+    AbstractVectorAction,
+    AnyScalar,
+)
+from genlat.actions.declared import is_in_field, require_couplings
 
 
 class GaussianApproximation(NamedTuple):
@@ -17,7 +23,8 @@ class GaussianApproximation(NamedTuple):
 
     - `variance`: ⟨|χ̃|²⟩ of every real Fourier mode (rows of
       `lattice.real_fourier_matrix` on each axis, orthonormal).
-    - `mean`: v ≥ 0; 0 in the symmetric phase. For v > 0 both signs weigh one half.
+    - `mean`: v ≥ 0; 0 in the symmetric phase. For v > 0 both signs weigh one half. In a
+      field there is v alone, of the field's sign.
     - `free_energy`: the variational bound E_q[S + ln q] ≥ -ln Z that it minimises.
     """
 
@@ -26,7 +33,7 @@ class GaussianApproximation(NamedTuple):
     free_energy: float
 
 
-def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
+def best_gaussian(action: AnyScalar) -> GaussianApproximation:
     r"""Minimise E_q[S + ln q] over all translation-invariant Gaussian pairs ±v.
 
     With S = Σ [-2h φφ' + aφ² + bφ⁴], c = ⟨χ²⟩ and base_p = a - 2h Σ_μ cos p_μ, the mode
@@ -37,7 +44,7 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
 
     and v = 0 or v² = -(base_0 + 6bc)/(2b), where base_0 + m = 4bv². Both phases are
     solved and the one with the lower bound is returned; the bound of the pair contains
-    its overlap exactly.
+    its overlap exactly. In a field: `best_in_field`.
 
     **Raises:** `ValueError` where the bound is no number, or for an S that is not that
     of the couplings alone.
@@ -45,14 +52,55 @@ def best_gaussian(action: AbstractScalarAction) -> GaussianApproximation:
     **Source:** the Gaussian variational principle, e.g. Stevenson, Phys. Rev. D 32,
     1389 (1985), on the lattice in a finite volume.
     """
-    require_couplings(action, "the gap equation")
+    if is_in_field(action) and float(action.field) != 0:
+        return best_in_field(action)
+    even = action.even if is_in_field(action) else action
+    require_couplings(even, "the gap equation")
+    assert isinstance(even, AbstractScalarAction)
+    return _lowest(even, lambda base, b: [_symmetric(base, b), *_broken(base, b)])
+
+
+def best_in_field(action: AbstractScalarInField) -> GaussianApproximation:
+    r"""Minimise E_q[S + ln q] over all translation-invariant Gaussians around any v.
+
+    Per site the bound of `best_gaussian` has -Hv more, H the field, which the noise
+    does not see: the gap equation stays, and v solves
+
+    $$v\,(\mathrm{base}_0 + m - 4bv^2) = H/2, \qquad m = 6b\,(c + v^2).$$
+
+    v has the sign of H. There may be two minima, as around 0 and in the well: the
+    lower one is returned. No pair: ±v weigh differently, by e^{-2VHv}.
+
+    **Raises:** as `best_gaussian`; for a field that is 0.
+
+    **Source:** as `best_gaussian`; v is the stationary point of the same bound.
+    """
+    if not is_in_field(action):
+        require_couplings(action, "the gap equation")
+    field = float(action.field)
+    if field == 0:
+        raise ValueError("best_in_field needs a field")
+    found = _lowest(action.even, lambda base, b: _tilted(base, b, abs(field)))
+    return found._replace(mean=math.copysign(found.mean, field))
+
+
+def _lowest(
+    action: AbstractScalarAction | AbstractVectorAction,
+    solve: Callable[
+        [Float[np.ndarray, "*lattice"], float], list[GaussianApproximation]
+    ],
+) -> GaussianApproximation:
+    """Of the solutions, from base and b, the one with the lowest bound.
+
+    **Raises:** `ValueError` where a bound is no number.
+    """
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            base, b = _base(action)
-            candidates = [_symmetric(base, b), *_broken(base, b)]
+            candidates = solve(*_base(action))
     except (ArithmeticError, ValueError) as error:  # an infinity has no root
         raise ValueError(_BEYOND) from error
-    if not all(math.isfinite(candidate.free_energy) for candidate in candidates):
+    bounds = [candidate.free_energy for candidate in candidates]
+    if not bounds or not all(map(math.isfinite, bounds)):
         raise ValueError(_BEYOND)
     return min(candidates, key=lambda candidate: candidate.free_energy)
 
@@ -78,15 +126,9 @@ def best_of_vectors(action: AbstractVectorAction) -> GaussianApproximation:
 
     **Raises:** as `best_gaussian`.
     """
-    base, b = _base(action)
+    require_couplings(action, "the gap equation")
     n = math.prod(action.components)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            one = _symmetric(base, b * (n + 2) / 3)
-    except (ArithmeticError, ValueError) as error:
-        raise ValueError(_BEYOND) from error
-    if not math.isfinite(one.free_energy):
-        raise ValueError(_BEYOND)
+    one = _lowest(action, lambda base, b: [_symmetric(base, b * (n + 2) / 3)])
     return one._replace(free_energy=n * one.free_energy)
 
 
@@ -109,9 +151,16 @@ def _base(
 
 
 def _symmetric(base: Float[np.ndarray, "*lattice"], b: float) -> GaussianApproximation:
+    return _approximation(base, b, curvature=_curvature(base, b), mean=0.0)
+
+
+def _curvature(
+    base: Float[np.ndarray, "*lattice"], b: float
+) -> Float[np.ndarray, "*lattice"]:
+    """base + m of every mode, around 0."""
     excess = base - base.min()
     if b == 0:
-        return _approximation(base, b, curvature=base, mean=0.0)
+        return base
 
     def gap(log_mass: float) -> float:
         mass = math.exp(log_mass)  # curvature of the softest mode
@@ -121,7 +170,7 @@ def _symmetric(base: Float[np.ndarray, "*lattice"], b: float) -> GaussianApproxi
     # that of all modes as soft, a margin for rounding around
     lower, upper = (_of_equal_modes(base.min(), 3 * b / n) for n in (base.size, 1))
     mass = math.exp(_solve(gap, math.log(lower) - 1e-6, math.log(upper) + 1e-6))
-    return _approximation(base, b, curvature=excess + mass, mean=0.0)
+    return excess + mass
 
 
 def _of_equal_modes(base: float, strength: float) -> float:
@@ -158,6 +207,42 @@ def _broken(
     mass = math.exp(_solve(gap, lowest, upper))
     mean = math.sqrt(mass / (4 * b))
     return [_approximation(base, b, curvature=excess + mass, mean=mean)]
+
+
+def _tilted(
+    base: Float[np.ndarray, "*lattice"], b: float, field: float
+) -> list[GaussianApproximation]:
+    """The minima in a field > 0, all at v > 0."""
+    base_0, volume = float(base.flat[0]), base.size
+
+    def around(mean: float) -> Float[np.ndarray, "*lattice"]:
+        """Curvatures of the best noise around `mean`."""
+        return _curvature(base + 6 * b * mean**2, b)
+
+    def pull(mean: float) -> float:
+        """Half of the slope of the bound per site."""
+        return mean * (float(around(mean).flat[0]) - 4 * b * mean**2) - field / 2
+
+    def solution(mean: float) -> GaussianApproximation:
+        variance = 0.5 / around(mean)
+        bound = _bound(variance, base, b, mean) - volume * field * mean
+        return GaussianApproximation(variance, mean, bound)
+
+    if b == 0:
+        return [solution(field / (2 * base_0))]
+    # m ≥ 6bv², so that v (base_0 + 2bv²) ≤ H/2; and m is below that at the upper end
+    upper = max(math.cbrt(field / (2 * b)), math.sqrt(max(-base_0, 0.0) / b)) * _MARGIN
+    lower = field / 2 / float(around(upper).flat[0]) / _MARGIN
+    grid = np.union1d(np.geomspace(lower, upper, 32), np.linspace(lower, upper, 32))
+    pulls = [pull(mean) for mean in grid.tolist()]
+    return [
+        solution(_solve(pull, grid[k], grid[k + 1]))
+        for k in range(len(grid) - 1)
+        if pulls[k] < 0 <= pulls[k + 1]
+    ]
+
+
+_MARGIN = 1 + 1e-6  # for rounding
 
 
 def _solve(function, lower: float, upper: float) -> float:

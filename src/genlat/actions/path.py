@@ -9,9 +9,10 @@ from genlat.actions.base import (
     AbstractHoppingAction,
     AbstractPath,
     AbstractScalarAction,
+    AbstractScalarInField,
     AbstractVectorAction,
 )
-from genlat.actions.declared import require_couplings
+from genlat.actions.declared import require_couplings, without_field
 
 
 class AbstractHoppingPath(AbstractHoppingAction, AbstractPath):
@@ -74,6 +75,22 @@ class HoppingPath(AbstractHoppingPath, AbstractScalarAction):
     def __init__(self, end: AbstractScalarAction, fraction: ScalarLike):
         self.end = end
         self.fraction = jnp.asarray(fraction, dtype=float)
+
+
+class HoppingPathInField(AbstractScalarInField, AbstractPath):
+    """In a field, which stays as it is: `AbstractHoppingPath`."""
+
+    even: HoppingPath
+    field: Float[Array, ""]
+
+    def __init__(self, end: AbstractScalarInField, fraction: ScalarLike):
+        require_couplings(without_field(end), type(self).__name__)
+        self.even = HoppingPath(end.even, fraction)
+        self.field = end.field
+
+    def energy(self, phi: Float[Array, "*lattice"]) -> Float[Array, ""]:
+        """That of the hopping."""
+        return self.even.energy(phi)
 
 
 class VectorHoppingPath(AbstractHoppingPath, AbstractVectorAction):

@@ -1,13 +1,17 @@
 """φ⁴ theory in its three usual parametrisations."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, ScalarLike
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction, is_traced
+from genlat.actions.base import (
+    AbstractScalarAction,
+    AbstractScalarInField,
+    is_traced,
+)
 
 Form = Literal["A", "B", "C"]
 
@@ -97,6 +101,33 @@ class Phi4(AbstractScalarAction):
     @property
     def quartic(self) -> Float[Array, ""]:
         return self.lam / self.field_scale**4
+
+
+class Phi4InField(AbstractScalarInField):
+    """φ⁴ theory in a field: S(φ) - h Σ φ, φ that of the form of `even`.
+
+    **Arguments:** `even`: the theory without field; `field`: h, of either sign.
+
+    **Raises:** `ValueError` for a field that is not finite.
+    """
+
+    even: Phi4
+    field: Float[Array, ""]
+
+    def __init__(self, even: Phi4, field: ScalarLike):
+        self.even = even
+        self.field = jnp.asarray(field, dtype=float)
+        if not is_traced(self.field) and not jnp.isfinite(self.field):
+            raise ValueError(f"couplings must be finite, got field = {field}")
+
+    # arrays; stand-ins while `eqx.tree_at` looks for the place of one
+    @property
+    def kappa(self) -> Any:
+        return self.even.kappa
+
+    @property
+    def lam(self) -> Any:
+        return self.even.lam
 
 
 def _kappa(m2: ScalarLike, lam_b: ScalarLike, d: int) -> ScalarLike:

@@ -6,8 +6,9 @@ import numpy as np
 
 from genlat import lattice
 from genlat.actions.base import AbstractAction
-from genlat.actions.declared import is_ising, is_scalar, is_vector
+from genlat.actions.declared import is_in_field, is_ising, is_scalar, is_vector
 from genlat.actions.double_well import DoubleWell
+from genlat.exact.in_field import in_field
 from genlat.exact.ising import ising
 from genlat.exact.scalar import scalar
 from genlat.exact.value import Known, UnknownError
@@ -26,10 +27,10 @@ def known(action: AbstractAction) -> dict[str, Known]:
 
     Scalar theories: the free field in any dimension, sites that hop little or not at
     all, chains and strips up to four sites wide by transfer matrix, and else the table
-    in `genlat.exact.reference`. Ising models: `genlat.exact.ising`. Symmetries
-    everywhere. What cannot be computed is left out. Values are those of the action's
-    own field. Milliseconds, a few seconds for strips of three and four, or slices of
-    ten spins.
+    in `genlat.exact.reference`; in a field `genlat.exact.in_field`. Ising models:
+    `genlat.exact.ising`. Symmetries everywhere. What cannot be computed is left out.
+    Values are those of the action's own field. Milliseconds, a few seconds for strips
+    of three and four, or slices of ten spins.
 
     **Arguments:** `action` with concrete couplings, not traced ones.
     """
@@ -63,6 +64,8 @@ def _computed(action: AbstractAction) -> dict[str, Known]:
         return ising(action)
     if is_scalar(action):
         return scalar(action)
+    if is_in_field(action):
+        return in_field(action)
     if is_vector(action):
         return vector(action)
     raise UnknownError("the action is one of its own, of which no method here knows")

@@ -1,5 +1,6 @@
 """Continuous flows."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -7,7 +8,8 @@ from pydantic import Field
 from genlat.families.base import Shape, Static, volume
 from genlat.families.flows import AbstractFlowSection
 from genlat.groups import REAL, VECTORS, Space
-from genlat.schema import Count, Int
+from genlat.schema import Count, Int, Problem
+from genlat.theories.base import AbstractTheorySection
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -49,6 +51,12 @@ class CnfSection(AbstractFlowSection):
     @property
     def passes(self) -> int:
         return self.n_steps
+
+    def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
+        yield from super().problems(theory)
+        if cause := theory.breaks_sign:
+            allowed = f"is odd, and {cause} breaks φ → -φ: use realnvp, nice or spline"
+            yield "model.name", self.name, allowed
 
     def training_numbers(self, shape: Shape) -> int:
         """A state per Runge-Kutta step; the harmonics, channels and derivatives of the

@@ -90,6 +90,9 @@ class CouplingSection(AbstractFlowSection):
         if self.prior == "normal" and self.wells in ("one", "none", "mixed"):
             allowed = 'prior = "normal" has no wells: leave it out'
             yield "model.wells", self.wells, allowed
+        if self.equivariant and (cause := theory.breaks_sign):
+            allowed = f"makes q even, and {cause} breaks φ → -φ: leave it out"
+            yield "model.equivariant", self.equivariant, allowed
         if volume(theory.shape) < 2:
             yield "model.name", self.name, "a coupling needs at least two sites"
         if self.splitting != "even_odd" and any(n % 2 and n > 1 for n in shape):

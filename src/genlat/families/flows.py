@@ -26,7 +26,8 @@ class AbstractFlowSection(AbstractModelSection):
         description='phases of the prior: "auto" all that the theory may contain; '
         '"both" the exact mixture of ±v in the broken phase; "none" one Gaussian '
         'around 0; "mixed" ±v and around 0 in shares that are learned, for domain '
-        'walls near the transition; "one" drops a mode on purpose',
+        'walls near the transition; "one" drops a mode on purpose. In a field there is '
+        "one Gaussian around its own mean, and nothing to choose",
     )
 
     @property
@@ -39,16 +40,21 @@ class AbstractFlowSection(AbstractModelSection):
         return self.wells == "mixed"
 
     def problems(self, theory: AbstractTheorySection) -> Iterator[Problem]:
-        if self.nodes and self.wells == "one":
+        if theory.SPACE.has_components:
+            where, known = "of several components the prior stands around 0", "none"
+        elif cause := theory.breaks_sign:
+            where, known = f"with {cause} the prior is one Gaussian", "auto"
+        elif self.nodes and self.wells == "one":
             yield "model.wells", self.wells, "a conditional model has no single well"
-        if not theory.SPACE.has_components:
             return
-        around_0 = "of several components the prior stands around 0"
-        if self.wells not in ("auto", "none"):
-            yield "model.wells", self.wells, f'{around_0}: "auto" or "none"'
+        else:
+            return
+        if self.wells not in ("auto", known):
+            allowed = " or ".join(f'"{x}"' for x in dict.fromkeys(("auto", known)))
+            yield "model.wells", self.wells, f"{where}: {allowed}"
         for name, nodes in self.nodes.items():
             if len({*nodes}) < len(nodes):
-                yield f"model.nodes.{name}", list(nodes), f"{around_0}: each once"
+                yield f"model.nodes.{name}", list(nodes), f"{where}: each once"
 
     def static(self, model: "AbstractModel") -> Static:
         from genlat.families import gaussian_prior

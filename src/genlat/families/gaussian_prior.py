@@ -8,8 +8,12 @@ from jaxtyping import Float
 
 from genlat import symmetry
 from genlat.actions import gap, phases
-from genlat.actions.base import AbstractAction, AbstractScalarAction
-from genlat.actions.declared import is_vector, require
+from genlat.actions.base import (
+    AbstractAction,
+    AbstractScalarAction,
+    AnyScalar,
+)
+from genlat.actions.declared import is_in_field, is_vector, require, without_field
 from genlat.families.base import AbstractModelSection, Shape, Static
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.gaussian import GaussianPair, Wells
@@ -54,20 +58,25 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     """The prior of an untrained flow of this theory.
 
     `prior = "normal"` has independent sites around 0 of the variance ⟨φ²⟩ that the best
-    Gaussian has in either phase: one wide mode where that one has two.
+    Gaussian has in either phase: one wide mode where that one has two. In a field the
+    best Gaussian stands around a mean of its own.
 
     **Raises:** `ValueError` for an action that does not declare the symmetries that
-    these densities have.
+    these densities have, but for the sign in a field.
     """
-    require(action, symmetry.LATTICE, "the Gaussian prior")
+    require(without_field(action), symmetry.LATTICE, "the Gaussian prior")
     if is_vector(action):
         best = gap.best_of_vectors(action)
         return Prior(best.variance, best.mean, "both", components=action.components)
-    assert isinstance(action, AbstractScalarAction)  # flows are of no other fields
+    assert isinstance(action, AnyScalar)  # flows are of no other fields
     if section.has_normal_prior:
         best = gap.best_gaussian(action)
         total = float(np.mean(best.variance)) + best.mean**2
         return Prior(np.full(action.lattice_shape, total), 0.0, "both")
+    if is_in_field(action):
+        best = gap.best_gaussian(action)
+        return Prior(best.variance, best.mean, "one")
+    assert isinstance(action, AbstractScalarAction)
     if section.wells == "auto":
         derived = section.model_copy(update={"wells": _derived([action])})
         return choose(derived, action)._replace(is_derived=True)
@@ -90,7 +99,7 @@ def settled(
     """
     if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
         return section
-    if is_vector(action):  # around 0 at every coupling
+    if is_vector(action) or is_in_field(action):  # one Gaussian at every coupling
         return section
     actions = []
     for couplings in itertools.product(*section.nodes.values()):
@@ -125,7 +134,7 @@ _MINOR_SHARE = 0.1
 
 
 def carried(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
-    """The prior of a trained model, or `prior` if that is in other phases.
+    """The prior of a trained model, or `prior` if that is in another phase or well.
 
     Both phases at once are good for any, unless the run file names another prior.
     """
@@ -137,7 +146,8 @@ def carried(trained: AbstractPrior, prior: Prior) -> AbstractPrior:
     if prior.symmetric is not None:
         return prior.model()
     assert isinstance(trained, GaussianPair)
-    if (trained.mean is not None) == (prior.mean > 0):
+    mean = 0.0 if trained.mean is None else float(trained.mean)
+    if np.sign(mean) == np.sign(prior.mean):
         return trained.in_wells(prior.wells)
     return prior.model()
 

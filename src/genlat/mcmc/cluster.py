@@ -2,13 +2,19 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from genlat.actions.base import AbstractScalarAction
-from genlat.actions.declared import require, require_couplings
+from genlat.actions.base import AbstractScalarAction, AnyScalar
+from genlat.actions.declared import (
+    is_in_field,
+    require,
+    require_couplings,
+    without_field,
+)
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 from genlat.mcmc.noise import uniform
 
@@ -19,8 +25,10 @@ class SignCluster(AbstractKernel):
     At fixed |φ| the signs are an Ising model with couplings 2h|φ_x||φ_{x+μ}|: a bond
     that is content (hφ_xφ_{x+μ} > 0) is frozen with probability
     $1 - e^{-4h\phi_x\phi_{x+\mu}}$, and every cluster of frozen bonds is reflected with
-    probability one half. Both bonds of a side of extent 2 have their own chance; the
-    bond of an extent of 1 ties a site to itself. Never rejects.
+    probability one half; in a field H with probability $1/(1 + e^{2HM})$, M the sum of
+    φ over the cluster, whose weight given the frozen bonds is $e^{HM}$. Both bonds of a
+    side of extent 2 have their own chance; the bond of an extent of 1 ties a site to
+    itself. Never rejects.
 
     The unit of Monte Carlo time is one cluster decomposition. Not ergodic on its own:
     combine it with a kernel that changes |φ|.
@@ -28,21 +36,23 @@ class SignCluster(AbstractKernel):
     **Source:** Brower and Tamayo, Phys. Rev. Lett. 62, 1087 (1989); Swendsen and Wang,
     Phys. Rev. Lett. 58, 86 (1987).
 
-    **Arguments:** `action`, a scalar theory with nearest-neighbour hopping.
+    **Arguments:** `action`, a scalar theory with nearest-neighbour hopping, in a field
+    or without.
 
-    **Raises:** `ValueError` for an action that does not declare the symmetry "sign", or
-    whose S is not that of its couplings alone: a cluster knows of bonds only.
+    **Raises:** `ValueError` for an action that does not declare the symmetry "sign" but
+    for a field, or whose S is not that of its couplings alone: a cluster knows of bonds
+    and the field only.
     """
 
-    action: AbstractScalarAction
+    action: AnyScalar
 
     def __check_init__(self):
-        require(self.action, ("sign",), "SignCluster")
-        require_couplings(self.action, "SignCluster")
+        require(without_field(self.action), ("sign",), "SignCluster")
+        require_couplings(without_field(self.action), "SignCluster")
 
     @property
     def visits_every_mode(self) -> bool:
-        return "sign" in self.action.symmetries
+        return "sign" in without_field(self.action).symmetries
 
     def init(self, phi: Float[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))
@@ -53,8 +63,9 @@ class SignCluster(AbstractKernel):
         key_bonds, key_flips = jr.split(key)
         bonds = self.draw_bonds(key_bonds, state.phi)
         # a coin per site, of which every cluster uses one
-        coins = uniform(key_flips, (state.phi.size,), state.phi.dtype) < 0.5
-        is_flipped = coins[cluster_minima(bonds)]
+        u = uniform(key_flips, (state.phi.size,), state.phi.dtype)
+        labels = cluster_minima(bonds)
+        is_flipped = (u < self._chance(state.phi, labels))[labels]
         phi = jnp.where(is_flipped, -state.phi, state.phi)
         new_state = self.init(phi)
         one = jnp.ones_like(new_state.action)
@@ -64,7 +75,18 @@ class SignCluster(AbstractKernel):
         self, key: PRNGKeyArray, phi: Float[Array, "*lattice"]
     ) -> Bool[Array, "d *lattice"]:
         """Whether the bond from x to x+μ is frozen, for every direction μ."""
-        return frozen_bonds(key, phi, self.action.hopping)
+        even = without_field(self.action)
+        assert isinstance(even, AbstractScalarAction)  # asked for at construction
+        return frozen_bonds(key, phi, even.hopping)
+
+    def _chance(
+        self, phi: Float[Array, "*lattice"], labels: Int[Array, "*lattice"]
+    ) -> Float[Array, "..."]:
+        """Of the cluster that a label stands for to be reflected."""
+        if not is_in_field(self.action):
+            return jnp.asarray(0.5, phi.dtype)
+        sums = jnp.zeros(phi.size, self.action.field.dtype).at[labels].add(phi)
+        return jax.nn.sigmoid(-2 * self.action.field * sums).astype(phi.dtype)
 
 
 def frozen_bonds(

@@ -8,8 +8,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, ScalarLike
 
 from genlat import lattice
-from genlat.actions.base import AbstractScalarAction
-from genlat.actions.declared import require_couplings
+from genlat.actions.base import AbstractScalarInField, AnyScalar
+from genlat.actions.declared import require_couplings, without_field
 from genlat.mcmc.base import AbstractTunableKernel, ChainInfo, ChainState
 from genlat.mcmc.loops import repeat
 from genlat.mcmc.noise import uniform
@@ -25,7 +25,8 @@ class Metropolis(AbstractTunableKernel):
 
     **Arguments:**
 
-    - `action`: a scalar theory with nearest-neighbour hopping; extents even or 1.
+    - `action`: a scalar theory with nearest-neighbour hopping, in a field or not;
+      extents even or 1.
     - `step_size`: half width of the proposal, > 0. The default is a start for tuning.
     - `target_acceptance`: what thermalisation tunes `step_size` to, in (0, 1); 0.5 is
       near the optimum of one-dimensional random walks and the optimum is flat.
@@ -34,17 +35,17 @@ class Metropolis(AbstractTunableKernel):
     that is not that of the couplings alone.
     """
 
-    action: AbstractScalarAction
+    action: AnyScalar
     step_size: Float[Array, ""]
     target_acceptance: float = eqx.field(static=True)
 
     def __init__(
         self,
-        action: AbstractScalarAction,
+        action: AnyScalar,
         step_size: ScalarLike = 1.0,
         target_acceptance: float = 0.5,
     ):
-        require_couplings(action, "Metropolis")
+        require_couplings(without_field(action), "Metropolis")
         lattice.checkerboard_mask(action.lattice_shape, 0)  # raises for odd extents
         if not isinstance(step_size, Tracer) and not np.asarray(step_size) > 0:
             raise ValueError(f"step_size must be positive, got {step_size}")
@@ -80,9 +81,7 @@ class Metropolis(AbstractTunableKernel):
 
 def _update_half(
     carry: tuple[Float[Array, "*lattice"], Float[Array, "*lattice"]],
-    parameters: tuple[
-        AbstractScalarAction, Float[Array, "*lattice"], Float[Array, "*lattice"]
-    ],
+    parameters: tuple[AnyScalar, Float[Array, "*lattice"], Float[Array, "*lattice"]],
     mask: Bool[Array, "*lattice"],
 ) -> tuple[Float[Array, "*lattice"], Float[Array, "*lattice"]]:
     """Propose at the sites of `mask`, whose neighbours are all outside it."""
@@ -99,7 +98,7 @@ def _update_half(
 
 
 def local_change(
-    action: AbstractScalarAction,
+    action: AnyScalar,
     phi: Float[Array, "*lattice"],
     proposal: Float[Array, "*lattice"],
 ) -> Float[Array, "*lattice"]:
@@ -107,6 +106,9 @@ def local_change(
 
     The two neighbours along an axis of extent 1 are the site itself and move with it.
     """
+    if isinstance(action, AbstractScalarInField):
+        gain = action.field.astype(phi.dtype) * (proposal - phi)
+        return local_change(action.even, phi, proposal) - gain
     h, a, b = (
         coupling.astype(phi.dtype)
         for coupling in (action.hopping, action.quadratic, action.quartic)

@@ -30,8 +30,9 @@ class GaussianPair(AbstractPrior):
 
     - `variance`: variance of every mode (rows of `lattice.real_fourier_matrix`), equal
       on each symmetry orbit, > 0. Its logarithm is trainable, one number per orbit.
-    - `mean`: v > 0, trainable; 0 for a single Gaussian.
-    - `wells`: `"one"` keeps the sign + only, and so drops a mode on purpose.
+    - `mean`: v, trainable; 0 for a single Gaussian around 0.
+    - `wells`: `"one"` keeps the sign + only, a single Gaussian around v: what a theory
+      in a field wants, and drops a mode on purpose of one without.
     """
 
     log_std: Float[Array, " orbits"]
@@ -50,7 +51,7 @@ class GaussianPair(AbstractPrior):
         log_std = np.zeros(len(orbits))
         log_std[index] = 0.5 * np.log(variance)
         self.log_std = jnp.asarray(log_std, jnp.float32)
-        self.mean = jnp.asarray(mean, jnp.float32) if mean > 0 else None
+        self.mean = jnp.asarray(mean, jnp.float32) if mean != 0 else None
         self.lattice_shape = tuple(variance.shape)
         self.wells = wells
 

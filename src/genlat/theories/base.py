@@ -165,8 +165,15 @@ class AbstractTheorySection(AbstractSection):
     def symmetries(self) -> tuple[Moves, ...]:
         """Those that its action declares."""
         every = ALL if self.SPACE.has_components else OF_NUMBERS
-        is_odd = any(getattr(self, name) for name in self.ODD)
+        is_odd = self.breaks_sign is not None
         return tuple(x for x in every if x != "sign") if is_odd else every
+
+    @property
+    def breaks_sign(self) -> str | None:
+        """The coupling that breaks φ → -φ, and its value, where one does."""
+        values = {name: getattr(self, name) for name in self.ODD}
+        odd = [f"{name} = {value:g}" for name, value in values.items() if value]
+        return " and ".join(odd) or None
 
     @property
     def observables(self) -> tuple[str, ...]:

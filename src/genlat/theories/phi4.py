@@ -1,10 +1,10 @@
 """φ⁴ theory in any dimension, in its three usual forms."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from genlat.schema import ABSENT, Problem
 from genlat.theories.base import Slope, Theory
@@ -19,8 +19,9 @@ class Phi4Section(AbstractScalarSection):
         "real scalar φ⁴ in any dimension: form A, B or C by its couplings"
     )
     SYMBOLS: ClassVar = {
-        "kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "g": "g"
+        "kappa": "κ", "lam": "λ", "m2": "m²", "lam_b": "λ_B", "g": "g", "field": "h"
     }  # fmt: skip
+    ODD: ClassVar = ("field",)
     # couplings that make a form; the quartic one last
     FORMS: ClassVar[dict[str, tuple[str, str]]] = {
         "A": ("kappa", "lam"),
@@ -40,10 +41,18 @@ class Phi4Section(AbstractScalarSection):
     g: float | None = Field(
         default=None, ge=0, description="form C: quartic coupling g"
     )
+    field: float = Field(
+        default=0.0, description="external field h: S - h Σ φ, φ that of the form"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_field(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        """A field of 0 is none, and is not written."""
+        return {k: v for k, v in write(self).items() if k != "field" or v != 0}
 
     @classmethod
     def missing(cls, given: Mapping[str, Any]) -> Iterator[Problem]:
-        """The couplings given must be those of one form."""
+        """The couplings given, but for the field, must be those of one form."""
         known = {name for form in cls.FORMS.values() for name in form}
         named = known & given.keys()
         fitting = [form for form in cls.FORMS.values() if named <= set(form)]
@@ -68,11 +77,12 @@ class Phi4Section(AbstractScalarSection):
 
     @property
     def couplings(self) -> tuple[str, ...]:
-        return self.FORMS[self.form]
+        return (*self.FORMS[self.form], *self.ODD)
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        return self.couplings if self.form == "A" else ()
+        of_form = self.FORMS["A"] if self.form == "A" else ()
+        return (*of_form, *self.ODD) if self.field else of_form
 
     def problems(self) -> Iterator[Problem]:
         """Without a quartic term the quadratic one has to hold the field."""
@@ -92,12 +102,13 @@ class Phi4Section(AbstractScalarSection):
             return Slope("hopping", 2.0 * volume)
         if coupling == "m2":
             return Slope("phi2", -volume * (1.0 if self.form == "B" else 0.5))
-        return None
+        return Slope("mag", float(volume)) if coupling == "field" else None
 
     def _theory(self) -> Theory:
-        from genlat.actions.phi4 import Phi4
+        from genlat.actions.phi4 import Phi4, Phi4InField
 
-        first, quartic = (getattr(self, name) for name in self.couplings)
+        first, quartic = (getattr(self, name) for name in self.FORMS[self.form])
         build = {"A": Phi4, "B": Phi4.form_b, "C": Phi4.form_c}[self.form]
-        action = build(self.shape, first, quartic)
-        return theory_of(action, "kappa", float(action.kappa))
+        even = build(self.shape, first, quartic)
+        action = Phi4InField(even, self.field) if self.field else even
+        return theory_of(action, "kappa", float(even.kappa))

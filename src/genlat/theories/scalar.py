@@ -18,8 +18,8 @@ from genlat.theories.base import (
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray
 
-    from genlat.actions.base import AbstractScalarAction
-    from genlat.actions.path import HoppingPath
+    from genlat.actions.base import AbstractScalarAction, AnyScalar
+    from genlat.actions.path import HoppingPath, HoppingPathInField
     from genlat.mcmc.base import AbstractKernel
 
 
@@ -44,15 +44,17 @@ class AbstractScalarSection(AbstractTheorySection):
     def why_no_kernel(self, kernels: list[str]) -> str | None:
         if "metropolis" in kernels and any(n % 2 and n > 1 for n in self.shape):
             return f"metropolis needs even extents, shape is {list(self.shape)}"
+        if "reflection" in kernels and (cause := self.breaks_sign):
+            return f"reflection carries φ to -φ, which {cause} breaks: use cluster"
         if not {"hmc", "metropolis"} & set(kernels):
             return "only signs change: add hmc"
         return None
 
 
 def theory_of(
-    action: "AbstractScalarAction", coupling: str = "hopping", end: float | None = None
+    action: "AnyScalar", coupling: str = "hopping", end: float | None = None
 ) -> Theory:
-    """The theory of an action.
+    """The theory of an action, in a field or not.
 
     **Arguments:** `coupling`, `end`: what a report calls the hopping, and its value.
 
@@ -62,48 +64,67 @@ def theory_of(
     from genlat.actions import gap
 
     gap.best_gaussian(action)
-    last = float(action.hopping) if end is None else end
+    even, _ = _parts(action)
+    last = float(even.hopping) if end is None else end
     return _served(action, HoppingLine(action, coupling, last))
 
 
-def _served(action: "AbstractScalarAction", line: AbstractLine | None) -> Theory:
+def _parts(action: "AnyScalar") -> "tuple[AbstractScalarAction, float]":
+    """The theory without field, and the field."""
+    from genlat.actions.base import AbstractScalarAction
+
+    if isinstance(action, AbstractScalarAction):
+        return action, 0.0
+    return action.even, float(action.field)
+
+
+def _served(action: "AnyScalar", line: AbstractLine | None) -> Theory:
+    even, field = _parts(action)
     return Theory(
         action,
         kernels=_kernels(action),
         start=functools.partial(_start, action),
-        sign_is_all=has_two_modes(action.lattice_shape, float(action.hopping), 0.0),
+        sign_is_all=has_two_modes(action.lattice_shape, float(even.hopping), field),
         line=line,
     )
 
 
 class HoppingLine(AbstractLine):
-    """From independent sites: the hopping times t."""
+    """From independent sites, in the same field: the hopping times t."""
 
     kernels = ("hmc", "cluster")
 
-    def __init__(self, action: "AbstractScalarAction", coupling: str, end: float):
+    def __init__(self, action: "AnyScalar", coupling: str, end: float):
+        even, _ = _parts(action)
         volume = math.prod(action.lattice_shape)
         self._end = action
         self.coupling, self.end = coupling, end
-        self.slope = Slope("hopping", -2 * float(action.hopping) * volume)
+        self.slope = Slope("hopping", -2 * float(even.hopping) * volume)
         self.says = "2⟨H⟩ dκ" if coupling == "kappa" else "the slope"
 
-    def at(self, t: float) -> "tuple[HoppingPath, Theory]":
-        from genlat.actions.path import HoppingPath
+    def at(self, t: float) -> "tuple[HoppingPath | HoppingPathInField, Theory]":
+        from genlat.actions.base import AbstractScalarAction
+        from genlat.actions.path import HoppingPath, HoppingPathInField
 
-        action = HoppingPath(self._end, t)
+        if isinstance(self._end, AbstractScalarAction):
+            action = HoppingPath(self._end, t)
+        else:
+            action = HoppingPathInField(self._end, t)
         return action, _served(action, None)
 
     def log_z_start(self) -> float:
-        from genlat.exact import single_site
+        from genlat.exact import in_field, single_site
 
-        volume = math.prod(self._end.lattice_shape)
-        quadratic, quartic = float(self._end.quadratic), float(self._end.quartic)
-        return volume * single_site.log_z(quadratic, quartic)
+        even, field = _parts(self._end)
+        volume = math.prod(even.lattice_shape)
+        quadratic, quartic = float(even.quadratic), float(even.quartic)
+        if field == 0:
+            return volume * single_site.log_z(quadratic, quartic)
+        return volume * in_field.log_z_of_site(quadratic, quartic, field)
 
 
 def _kernels(
-    action: "AbstractScalarAction",
+    action: "AnyScalar",
 ) -> "dict[str, Callable[[Options], AbstractKernel]]":
     from genlat.mcmc.cluster import SignCluster
     from genlat.mcmc.hmc import HMC
@@ -123,7 +144,7 @@ def _kernels(
 
 
 def _start(
-    action: "AbstractScalarAction", key: "PRNGKeyArray", n_chains: int, dtype: Any
+    action: "AnyScalar", key: "PRNGKeyArray", n_chains: int, dtype: Any
 ) -> "Float[Array, 'chains *lattice']":
     """Of the size that the best Gaussian says, in both wells."""
     import numpy as np

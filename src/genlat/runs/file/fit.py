@@ -119,6 +119,9 @@ def _anneal(theory: AbstractTheorySection, train: TrainSection) -> Iterator[Prob
             name, message = detail["loc"][0], detail["msg"].replace("Input", "it")
             yield f"train.anneal.{name}", detail["input"], message
         return
+    for name in set(theory.arrays) - set(start.arrays):
+        allowed = f"starts without {name}, which the theory has: start near 0"
+        yield f"train.anneal.{name}", train.anneal[name], allowed
     if train.anneal:
         for field, value, allowed in start.problems():
             yield field.replace("theory", "train.anneal"), value, allowed

@@ -93,8 +93,9 @@ def collect(path: Path, request: Request) -> Json:
 
 
 def _scanned(config: Mapping[str, Any], field: str) -> Any:
+    """What a point has; a coupling that is not written is 0."""
     section, name, *entry = field.split(".")
-    value = config.get(section, {}).get(name)
+    value = config.get(section, {}).get(name, 0.0 if section == "theory" else None)
     return value[int(entry[0])] if entry else scan_values.plain(value)
 
 
