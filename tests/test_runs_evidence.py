@@ -28,6 +28,7 @@ from genlat.runs.stages import (
 from genlat.runs.stages.screen import Screen
 from genlat.verdict import checks, estimates, findings, judge, results
 from genlat.verdict.data import Draws, Samples
+from genlat.verdict.diagnostics import Diagnostics
 from models_for_tests import a_model
 
 PATH = """
@@ -275,7 +276,7 @@ def test_chains_that_never_moved():
     measured = {"mag": np.full((5, 40), 0.7), "mag2": np.full((5, 40), 0.49)}
     is_marked(estimates.chain(measured, ("mag", "mag2"), (4, 2)))
     stuck = {"acceptance": {"hmc": {"value": 0.0}}}
-    assert judge.judge(stuck).trust == "no"
+    assert judge.judge(Diagnostics.of(stuck)).trust == "no"
 
 
 def test_a_perfect_model_is_not_called_stuck():
