@@ -28,6 +28,7 @@ from genlat.runs.stages import (
 from genlat.runs.stages.screen import Screen
 from genlat.verdict import checks, estimates, findings, judge, results
 from genlat.verdict.data import Draws, Samples
+from genlat.verdict.diagnostics import Diagnostics
 from models_for_tests import a_model
 
 PATH = """
@@ -130,7 +131,7 @@ def test_integration_refines_until_the_target_is_met(tmp_path):
     other = exact.known(Phi4((8, 2), 0.145, 0.022))["log_z"].value
     assert abs(half.value - other) < 5 * half.error < 0.3
 
-    diagnostics = evidence.path(a).diagnostics
+    diagnostics = evidence.path(a, None).diagnostics
     assert diagnostics["integration"]["couplings"][-1] == pytest.approx(0.29)
     (row,) = diagnostics["consistency"]
     assert abs(row["pull"]) < 5
@@ -142,13 +143,13 @@ def test_integration_refines_until_the_target_is_met(tmp_path):
     again = integration_stage.read(a)
     for block, before in zip(again, blocks, strict=True):
         np.testing.assert_array_equal(block.arrays["energy"], before.arrays["energy"])
-    assert evidence.path(a).diagnostics["integration"]["is_converged"]
+    assert evidence.path(a, None).diagnostics["integration"]["is_converged"]
 
 
 def test_integration_that_stops_early_says_so(tmp_path):
     a = a_job(tmp_path, PATH + "rounds = 1\n")
     integration_stage.run(a)
-    found = evidence.path(a)
+    found = evidence.path(a, None)
     assert not found.diagnostics["integration"]["is_converged"]
     # two couplings: no rule to integrate the slope by
     assert found.diagnostics["consistency"] == []
@@ -157,7 +158,7 @@ def test_integration_that_stops_early_says_so(tmp_path):
 def test_without_hopping_the_integral_is_exact(tmp_path):
     a = a_job(tmp_path, PATH.replace("kappa = 0.29", "kappa = 0.0"))
     integration_stage.run(a)
-    (found,) = evidence.path(a).by_method.values()
+    (found,) = evidence.path(a, None).by_method.values()
     known = exact.known(a.action)["log_z"].value
     assert found["log_z"].value == pytest.approx(known, rel=1e-12)
     assert found["log_z"].error == 0
@@ -275,7 +276,7 @@ def test_chains_that_never_moved():
     measured = {"mag": np.full((5, 40), 0.7), "mag2": np.full((5, 40), 0.49)}
     is_marked(estimates.chain(measured, ("mag", "mag2"), (4, 2)))
     stuck = {"acceptance": {"hmc": {"value": 0.0}}}
-    assert judge.judge(stuck).trust == "no"
+    assert judge.judge(Diagnostics.of(stuck)).trust == "no"
 
 
 def test_a_perfect_model_is_not_called_stuck():

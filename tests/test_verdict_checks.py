@@ -24,15 +24,15 @@ def test_bounds_of_the_documentation():
 
 def test_a_family_counts_its_tests_and_the_families():
     every = [
-        Check("agreement", "a", "", 0.004).to_json(),
-        Check("agreement", "b", "", 0.0001).to_json(),
-        Check("coverage", "c", "", 0.5).to_json(),
+        Check("agreement", "a", "", 0.004),
+        Check("agreement", "b", "", 0.0001),
+        Check("coverage", "c", "", 0.5),
     ]
     first, second = checks.family(every, "agreement")
-    assert (first["about"], second["about"]) == ("b", "a")
-    assert first["p_run"] == pytest.approx(0.0001 * 2 * 2)
+    assert (first.check.about, second.check.about) == ("b", "a")
+    assert first.p_run == pytest.approx(0.0001 * 2 * 2)
     (alone,) = checks.family(every, "coverage")
-    assert alone["p_run"] == 1.0
+    assert alone.p_run == 1.0
     assert checks.family(every, "equilibrium") == []
 
 

@@ -5,6 +5,8 @@ import copy
 import pytest
 
 from genlat.verdict import judge
+from genlat.verdict.diagnostics import Diagnostics
+from genlat.verdict.integrator import Choice
 
 LOG_Z = {"is_relied_upon": True, "error": 2e-4, "checked_to": 2e-3}
 
@@ -55,6 +57,7 @@ FINE = {
         "statistical_error": 5e-4,
     },
     "log_z": {"nis": LOG_Z, "bar": {**LOG_Z, "checked_to": 2e-4}},
+    "unchecked": [],
     "checks": [
         check("agreement", 0.2, pull=1.3),
         check("agreement", 0.9, pull=-0.1),
@@ -79,12 +82,16 @@ def case(**changes):
     return content
 
 
+def verdict(content):
+    return judge.judge(Diagnostics.of(content))
+
+
 def with_check(*args, **kwargs):
     return {"checks": [*FINE["checks"], check(*args, **kwargs)]}
 
 
 def test_yes_needs_everything_and_says_what():
-    trust, reasons = judge.judge(FINE)
+    trust, reasons = verdict(FINE)
     assert trust == "yes"
     text = " ".join(reasons)
     # 3/6000, of what was seen and no more
@@ -109,10 +116,10 @@ def test_a_test_that_a_right_run_fails_once_in_a_thousand_is_a_no(kind):
     for factor, expected in ((0.9, "no"), (1.1, "unknown"), (11.0, "yes")):
         p_value = factor * 1e-3 / n_tests
         content = case(**with_check(kind, p_value, log_ratio=-0.1))
-        assert judge.judge(content).trust == expected
+        assert verdict(content).trust == expected
         soft = case(**with_check(kind, p_value, log_ratio=-0.1, is_firm=False))
         softened = "unknown" if expected == "no" else expected
-        assert judge.judge(soft).trust == softened
+        assert verdict(soft).trust == softened
 
 
 MISSED = [{"threshold": 0.01, "value": 0.5, "error": 0.2}]
@@ -120,23 +127,23 @@ MISSED = [{"threshold": 0.01, "value": 0.5, "error": 0.2}]
 
 def test_a_mode_that_is_missing_is_named():
     content = case(**with_check("coverage", 1e-30, log_ratio=-0.693), uncovered=MISSED)
-    trust, reasons = judge.judge(content)
+    trust, reasons = verdict(content)
     assert trust == "no"
     assert "not 1: the model covers 50% of p and misses the rest" in reasons[0]
     # p lies where q does: it is the other way round
-    _, reasons = judge.judge(case(**with_check("coverage", 1e-30, log_ratio=-0.693)))
+    _, reasons = verdict(case(**with_check("coverage", 1e-30, log_ratio=-0.693)))
     assert "q has mass where samples of p do not go" in reasons[0]
     above = with_check("coverage", 1e-30, log_ratio=0.2, pull=9.0)
-    _, reasons = judge.judge(case(**above))
+    _, reasons = verdict(case(**above))
     assert "contradict each other" in reasons[0]
     # a chain that is no proof of absence is still proof of presence
     content["p_samples"]["visits_every_mode"] = False
-    assert judge.judge(content).trust == "no"
+    assert verdict(content).trust == "no"
 
 
 def test_many_failures_are_counted():
     failed = [check("agreement", 1e-9 * (k + 1)) for k in range(7)]
-    trust, reasons = judge.judge(case(checks=[*FINE["checks"], *failed]))
+    trust, reasons = verdict(case(checks=[*FINE["checks"], *failed]))
     assert trust == "no"
     assert len(reasons) == 4
     assert reasons[3] == "4 more of 9 tests of agreement fail"
@@ -158,14 +165,14 @@ def test_many_failures_are_counted():
     ],
 )
 def test_each_fault_is_a_no_with_its_reason(changes, words):
-    trust, reasons = judge.judge(case(**changes))
+    trust, reasons = verdict(case(**changes))
     assert trust == "no"
     assert len(reasons) == 1
     assert words in reasons[0]
 
 
 def test_faults_add_up():
-    trust, reasons = judge.judge(case(non_finite=1, excluded=2))
+    trust, reasons = verdict(case(non_finite=1, excluded=2))
     assert trust == "no"
     assert len(reasons) == 2
 
@@ -211,14 +218,14 @@ SLOWEST = FINE["p_samples"]["slowest"]
     ],
 )
 def test_each_gap_is_an_unknown_with_its_reason(changes, words):
-    trust, reasons = judge.judge(case(**changes))
+    trust, reasons = verdict(case(**changes))
     assert trust == "unknown"
     assert len(reasons) == 1
     assert words in reasons[0]
 
 
 def test_a_chain_alone_is_unknown():
-    trust, reasons = judge.judge({"acceptance": {"hmc": {"value": 0.8}}})
+    trust, reasons = verdict({"acceptance": {"hmc": {"value": 0.8}}})
     assert trust == "unknown"
     assert "chain only" in reasons[0]
 
@@ -228,11 +235,11 @@ def test_a_chain_alone_that_drifts_is_a_no():
         "acceptance": {"hmc": {"value": 0.8}},
         "checks": [check("equilibrium", 0.0)],
     }
-    assert judge.judge(content).trust == "no"
+    assert verdict(content).trust == "no"
 
 
 def test_nothing_at_all_is_unknown():
-    trust, reasons = judge.judge({})
+    trust, reasons = verdict({})
     assert trust == "unknown"
     assert "neither a chain nor a model" in reasons[0]
 
@@ -262,12 +269,12 @@ def test_nothing_at_all_is_unknown():
 )
 def test_what_is_no_fault(changes):
     changes = {"integrator": None, **changes}
-    assert judge.judge(case(**changes)).trust == "yes"
+    assert verdict(case(**changes)).trust == "yes"
 
 
 def test_rounding_excuses_the_integrator_and_nothing_else_does():
     """A shift below what float32 leaves of ln Z, where the error is smaller still."""
-    integrator = {"shift_log_z": 2e-6, "shift_error": 1e-7, "statistical_error": 1e-5}
+    integrator = Choice(8, 2e-6, 1e-7, 1e-5)
     assert judge.is_shift_hidden(integrator, 1e-7, 3e-6)
     assert not judge.is_shift_hidden(integrator, 1e-7, 1e-6)
     assert not judge.is_shift_hidden(integrator, 1e-7, None)

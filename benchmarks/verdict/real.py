@@ -37,7 +37,6 @@ from genlat import errors, exact, observables
 from genlat.actions.base import AbstractScalarAction
 from genlat.runs import findings, pipeline, reference
 from genlat.runs.disk import directory as directories
-from genlat.runs.disk import store
 from genlat.runs.file import config
 from genlat.runs.stages import chain_stage, environment, integration_stage
 from genlat.runs.stages.job import Job
@@ -172,9 +171,8 @@ def make_references(directory: Path) -> None:
 def _by_chains(work: Job) -> Json:
     """Value and error of every scalar observable, without a look at the verdict."""
     chain_stage.run(work)
-    arrays = store.joined(chain_stage.read(work), sample_axis=1)
     names, shape = work.config.observable_names, work.config.theory.shape
-    by_name = estimates.chain(findings.measured(arrays), names, shape)
+    by_name = estimates.chain(findings.history(work).measured, names, shape)
     if "log_z" not in exact.known(work.action):
         integration_stage.run(work)
         nodes = integration_stage.assemble(integration_stage.read(work))

@@ -262,7 +262,7 @@ def disturbed(size: float) -> Change:
         np.savez(buffer, allow_pickle=False, **arrays)
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()
         path.write_bytes(f"{digest}\n".encode() + buffer.getvalue())
-        inventory.note(run)
+        inventory.note(run, store.look_into)
 
     return change
 

@@ -10,37 +10,35 @@ from jaxtyping import Float
 from genlat import lattice
 from genlat.estimators import integration, quantity, stationarity
 from genlat.estimators.quantity import Quantity, constant
-from genlat.models.base import AbstractModel
-from genlat.runs import findings
 from genlat.runs.disk import store
 from genlat.runs.findings import measured
-from genlat.runs.stages import chain_stage, integration_stage, target_stage
+from genlat.runs.stages import integration_stage, target_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
 from genlat.theories.base import AbstractLine
 from genlat.verdict import checks, estimates
-from genlat.verdict.data import Samples
+from genlat.verdict.data import Chain, Draws, Samples
 from genlat.verdict.evidence import of_samples
 from genlat.verdict.findings import Findings
 
 Json = dict[str, Any]
 
 
-def target(job: Job, model: AbstractModel) -> Findings:
-    """The model held against samples of p."""
+def target(job: Job, draws: Draws) -> Findings:
+    """The draws of the model held against samples of p."""
     blocks = target_stage.read(job)
-    arrays = store.joined(blocks, sample_axis=1)
+    arrays = store.joined(blocks, sample_axis=1, names=("action", "log_q"))
     label, volume = target_stage.label(blocks), lattice.volume(job.config.theory.shape)
     density = {"action_density": arrays["action"] / volume}
     samples = Samples(
         -arrays["action"] - arrays["log_q"],
-        {**measured(arrays), **density},
+        {**measured(blocks, sample_axis=1), **density},
         label.kernel,
         label.visits_every_mode,
     )
     rng = np.random.default_rng([job.config.seed, Purpose.RESAMPLING])
     found = of_samples(
-        findings.draws(job, model),
+        draws,
         samples,
         job.config.methods,
         job.config.observable_names,
@@ -51,8 +49,11 @@ def target(job: Job, model: AbstractModel) -> Findings:
     return found
 
 
-def path(job: Job) -> Findings:
-    """ln Z by chains along the hopping, with the checks that the chains allow."""
+def path(job: Job, chain: Chain | None) -> Findings:
+    """ln Z by chains along the hopping, with the checks that the chains allow.
+
+    **Arguments:** `chain`: the baseline, where there is one.
+    """
     blocks = integration_stage.read(job)
     volume = lattice.volume(job.config.theory.shape)
     line = integration_stage.line_of(job)
@@ -73,9 +74,8 @@ def path(job: Job) -> Findings:
         along.log_z[-1], caution=_caution(energies, is_converged)
     )
     found = estimates.free_energy(log_z, volume, "hmc_integration")
-    if job.config.mcmc is not None:
-        arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
-        action = quantity.mean(arrays["action_density"], "chain")
+    if chain is not None:
+        action = quantity.mean(chain.measured["action_density"], "chain")
         entropy = action + log_z / volume
         found["entropy_density"] = entropy.estimate("hmc_integration")
     curve = [quantity_.estimate("") for quantity_ in along.log_z]
@@ -98,7 +98,7 @@ def path(job: Job) -> Findings:
         },
         "consistency": [
             *_integral_row(line, fractions, energies, log_z),
-            *_slope_row(job, line, energies[-1]),
+            *_slope_row(chain, line, energies[-1]),
         ],
     }
     return Findings({"hmc_integration": found}, diagnostics, {})
@@ -150,15 +150,14 @@ def _integral_row(
 
 
 def _slope_row(
-    job: Job, line: AbstractLine, energy: Float[np.ndarray, "chains n"]
+    chain: Chain | None, line: AbstractLine, energy: Float[np.ndarray, "chains n"]
 ) -> list[Json]:
     """∂S/∂t at the end of the line: of its own chains against the baseline's."""
-    if job.config.mcmc is None:
+    if chain is None:
         return []
     name, scale = line.slope
     ours = quantity.mean(energy / scale, "path").estimate("hmc_integration")
-    arrays = measured(store.joined(chain_stage.read(job), sample_axis=1))
-    theirs = quantity.mean(arrays[name], "chain").estimate(chain_stage.name(job))
+    theirs = quantity.mean(chain.measured[name], "chain").estimate(chain.name)
     error = math.hypot(float(ours.error), float(theirs.error))
     if ours.flaw or theirs.flaw or not error > 0:
         return []

@@ -1,13 +1,11 @@
 """What each ensemble of a run contributes: read here, judged in `verdict`."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from genlat.models.base import AbstractModel
 from genlat.runs.disk import store
@@ -18,22 +16,37 @@ from genlat.verdict.data import Arrays, Chain, Draws, Proposed
 from genlat.verdict.findings import NOTHING, Findings
 
 Json = dict[str, Any]
+PREFIX = "observables/"
 
 
-def chain(job: Job) -> Findings:
+def history(job: Job) -> Chain:
     """The baseline chain."""
     blocks = chain_stage.read(job)
-    arrays = store.joined(blocks, sample_axis=1)
-    history = Chain(chain_stage.name(job), measured(arrays), arrays["acceptance"])
+    steps = store.joined(blocks, sample_axis=1, names=["acceptance"])
+    series = measured(blocks, sample_axis=1)
+    return Chain(chain_stage.name(job), series, steps["acceptance"])
+
+
+def draws(job: Job, model: AbstractModel) -> Draws:
+    """The draws of the model."""
+    blocks = sample_stage.read_flow(job)
+    log_w = sample_stage.log_weights(blocks)
+    series = measured(blocks, sample_axis=0)
+    return Draws(log_w, series, roundoff(model), model.likelihood)
+
+
+def chain(job: Job, history: Chain) -> Findings:
+    """What the baseline chain says."""
+    seconds = ledger.spent_on(chain_stage.read(job)).running
     names, shape = job.config.observable_names, job.config.theory.shape
-    return findings.of_chain(history, names, shape, ledger.spent_on(blocks).running)
+    return findings.of_chain(history, names, shape, seconds)
 
 
-def flow(job: Job, model: AbstractModel) -> Findings:
+def flow(job: Job, model: AbstractModel, draws: Draws) -> Findings:
     """Draws of the model: their weights, and importance sampling."""
     config = job.config
     found = findings.of_draws(
-        draws(job, model),
+        draws,
         config.methods,
         config.observable_names,
         config.theory.shape,
@@ -43,24 +56,16 @@ def flow(job: Job, model: AbstractModel) -> Findings:
     return found._replace(cost={**found.cost, **cost})
 
 
-def nmcmc(job: Job, model: AbstractModel) -> Findings:
+def nmcmc(job: Job, draws: Draws) -> Findings:
     """The neural Markov chain, where there is one."""
-    blocks = store.read_all(job.directory, "nmcmc", sample_stage.fingerprint(job))
+    blocks = job.blocks("nmcmc", sample_stage.fingerprint(job))
     if not blocks:
         return NOTHING
     arrays = store.joined(blocks, sample_axis=1)
     proposed = Proposed(arrays["index"], arrays["accepted"].astype(np.float64))
     spent = ledger.spent_on(blocks).running + seconds_of_draws(job)
     names, shape = job.config.observable_names, job.config.theory.shape
-    return findings.of_proposed(draws(job, model), proposed, names, shape, spent)
-
-
-def draws(job: Job, model: AbstractModel) -> Draws:
-    """The draws of the model."""
-    blocks = sample_stage.read_flow(job)
-    arrays = store.joined(blocks, sample_axis=0)
-    log_w = sample_stage.log_weights(blocks)
-    return Draws(log_w, measured(arrays), roundoff(model), model.likelihood)
+    return findings.of_proposed(draws, proposed, names, shape, spent)
 
 
 def roundoff(model: AbstractModel) -> float:
@@ -69,14 +74,12 @@ def roundoff(model: AbstractModel) -> float:
     return max((float(jnp.finfo(t).eps) / 2 for t in types), default=0.0)
 
 
-def measured(arrays: Mapping[str, Float[np.ndarray, "..."]]) -> Arrays:
-    """The observables among the arrays of an ensemble, by their own names."""
-    prefix = "observables/"
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+def measured(blocks: list[store.Block], sample_axis: int) -> Arrays:
+    """The observables of an ensemble, by their own names; nothing else is read."""
+    first = blocks[0].arrays if blocks else {}
+    names = [name for name in first if name.startswith(PREFIX)]
+    found = store.joined(blocks, sample_axis=sample_axis, names=names)
+    return {name.removeprefix(PREFIX): array for name, array in found.items()}
 
 
 def seconds_of_draws(job: Job) -> float:

@@ -103,7 +103,7 @@ def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
             _records(job)
             return finished
         model = _records(job)
-        inventory.note(path)
+        inventory.note(path, job.opened.look_into)
         found = results.write(job, model)
         own_draws.forget(path)
         return found

@@ -16,6 +16,7 @@ from genlat.runs.stages import (
     training_data,
 )
 from genlat.verdict import costs
+from genlat.verdict.findings import Findings
 from genlat.verdict.results import assemble, without_nan
 
 SCHEMA = "genlat.results/1"
@@ -25,18 +26,12 @@ Json = dict[str, Any]
 
 def write(run: job.Job, model: AbstractModel | None) -> Json:
     """Estimate everything, judge it, write `results.json` whole, and return it."""
-    stopwatch, parts = run.clock.start(), []
-    if run.config.mcmc is not None:
-        parts.append(findings.chain(run))
-    if model is not None:
-        parts.extend([findings.flow(run, model), findings.nmcmc(run, model)])
-        if target_stage.is_wanted(run):
-            parts.append(evidence.target(run, model))
-    if "hmc_integration" in run.config.methods:
-        parts.append(evidence.path(run))
+    stopwatch = run.clock.start()
+    of_chain, of_path = _of_chains(run)
+    of_model = [] if model is None else _of_model(run, model)
     notes = directory.notes(run.directory)
     found = assemble(
-        parts,
+        [*of_chain, *of_model, *of_path],
         reference.exactly(run.action),
         _noted(run, notes),
         correct_bias=run.config.estimate.correct_bias,
@@ -62,6 +57,25 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
     results = without_nan(results)
     files.write_json(run.directory / "results.json", results)
     return results
+
+
+def _of_chains(run: job.Job) -> tuple[list[Findings], list[Findings]]:
+    """What the baseline says, and the chains along the couplings.
+
+    Each ensemble is read once, and let go before the draws of the model are read.
+    """
+    chain = None if run.config.mcmc is None else findings.history(run)
+    of_chain = [] if chain is None else [findings.chain(run, chain)]
+    is_integrated = "hmc_integration" in run.config.methods
+    return of_chain, [evidence.path(run, chain)] if is_integrated else []
+
+
+def _of_model(run: job.Job, model: AbstractModel) -> list[Findings]:
+    draws = findings.draws(run, model)
+    found = [findings.flow(run, model, draws), findings.nmcmc(run, draws)]
+    return (
+        [*found, evidence.target(run, draws)] if target_stage.is_wanted(run) else found
+    )
 
 
 def _noted(run: job.Job, notes: Json) -> Json:

@@ -97,19 +97,25 @@ def bound(n_tests: int, level: float) -> float:
     return float(-special.ndtri(level / (2 * max(n_tests, 1))))
 
 
-def family(checks: Sequence[Mapping[str, Any]], kind: Kind) -> list[Json]:
-    """The tests of one kind, the least probable first.
+class OfFamily(NamedTuple):
+    """A test among those of its kind.
 
     `p_run` is the probability that some test of a right run is as bad: that of the test
     times the number of its kind, times the number of kinds.
     """
-    chosen = [dict(check) for check in checks if check["kind"] == kind]
-    for check in chosen:
-        n_tests = len(chosen) * n_kinds(checks)
-        check["p_run"] = min(1.0, check["p_value"] * n_tests)
-    return sorted(chosen, key=lambda check: check["p_value"])
+
+    check: Check
+    p_run: float
 
 
-def n_kinds(checks: Sequence[Mapping[str, Any]]) -> int:
+def family(checks: Sequence[Check], kind: Kind) -> list[OfFamily]:
+    """The tests of one kind, the least probable first."""
+    chosen = [check for check in checks if check.kind == kind]
+    n_tests = len(chosen) * n_kinds(checks)
+    chosen.sort(key=lambda check: check.p_value)
+    return [OfFamily(x, min(1.0, x.p_value * n_tests)) for x in chosen]
+
+
+def n_kinds(checks: Sequence[Check]) -> int:
     """The number of families that a run has."""
-    return len({check["kind"] for check in checks})
+    return len({check.kind for check in checks})

@@ -8,6 +8,7 @@ from genlat.estimators.brief import brief
 from genlat.verdict import agreement, checks, estimates, judge, limits
 from genlat.verdict.checks import Check
 from genlat.verdict.data import Foreseen
+from genlat.verdict.diagnostics import Diagnostics, number
 from genlat.verdict.findings import Findings
 
 Json = dict[str, Any]
@@ -59,24 +60,24 @@ def assemble(
     found = _by_observable(
         {key: _widened(x, foreseen.get(key, {})) for key, x in by_method.items()}
     )
+    known, volume = Diagnostics.of(every), every["volume"]
     for one in (own, found):
         merge(one, exact)
-        _mark(one, every)
-        _mark_integrated(one, every)
+        _mark(one, known)
+        _mark_integrated(one, known, volume)
     _call(witnesses, own)
-    _check(own, every)
+    _check(own, known, volume)
     _copy_checks(own, found)
     every["pulls"] = {name: agreement.pulls(own[name]) for name in own}
     every["bounds"] = _bounds(own)
-    missed = every.get("missed", {}).get("nis", {})
-    tests += agreement.tests(own, missed.get("mass", 0.0))
+    tests += agreement.tests(own, 0.0 if known.missed is None else known.missed.mass)
     tests += _of_rows(every["consistency"])
     tests += _of_bounds(every["bounds"])
     every["checks"] = [test.to_json() for test in tests]
-    every["unchecked"] = _unchecked(found, every["checks"])
+    every["unchecked"] = _unchecked(found, tests)
     every["log_z"] = _log_z(found)
     plain = without_nan({"estimates": found, "diagnostics": every, "cost": cost})
-    verdict = judge.judge(plain["diagnostics"])
+    verdict = judge.judge(Diagnostics.of(plain["diagnostics"]))
     return Results(plain["estimates"], plain["diagnostics"], plain["cost"], verdict)
 
 
@@ -144,31 +145,29 @@ def _widened(
     }
 
 
-def _mark(found: Json, diagnostics: Mapping[str, Any]) -> None:
+def _mark(found: Json, known: Diagnostics) -> None:
     """Draws of q that may have missed more of p than their error says are marked."""
-    missed = diagnostics.get("missed", {}).get("nis")
+    missed = known.missed
     error = found.get("log_z", {}).get("nis", {}).get("error")
-    if missed is None or error is None or not missed["shift"] > error:
+    if missed is None or error is None or not missed.shift > error:
         return
     reason = (
-        f"{missed['mass']:.1g} of p lies where {missed['expected']:.1g} draws of q are "
-        "to be expected: they may have missed it"
+        f"{missed.mass:.1g} of p lies where {missed.expected:.1g} draws of q are to be "
+        "expected: they may have missed it"
     )
     for by_method in found.values():
         for method in agreement.ON_DRAWS & by_method.keys():
             by_method[method].setdefault("caution", reason)
 
 
-def _mark_integrated(found: Json, diagnostics: Mapping[str, Any]) -> None:
+def _mark_integrated(found: Json, known: Diagnostics, volume: int) -> None:
     """What a finer integrator would move by more than a third of its error.
 
     Draws and samples are integrated alike, so that no comparison of them sees it.
     ln Z by importance sampling is left to the verdict, which refuses the run.
     """
-    integrator = diagnostics.get("integrator")
-    if integrator is None:
+    if known.integrator is None:
         return
-    volume = diagnostics["volume"]
     for name in agreement.TOTALS & found.keys():
         share = 1.0 if name == "log_z" else 1 / volume
         judged = {"nis"} if name != "entropy_density" else set()
@@ -177,7 +176,7 @@ def _mark_integrated(found: Json, diagnostics: Mapping[str, Any]) -> None:
             if not isinstance(estimate["error"], float):
                 continue
             error = estimate["error"] / share
-            if not judge.is_shift_hidden(integrator, error, diagnostics.get("floor")):
+            if not judge.is_shift_hidden(known.integrator, error, known.floor):
                 estimate.setdefault(
                     "caution",
                     "a finer integrator may move it by more than a third of its error: "
@@ -194,7 +193,7 @@ def _call(witnesses: Mapping[str, estimates.Found], own: Json) -> None:
                 own[name][method] = estimate.to_json()
 
 
-def _unchecked(found: Json, tests: Sequence[Json]) -> list[Json]:
+def _unchecked(found: Json, tests: Sequence[Check]) -> list[Json]:
     """Numbers that nothing has checked to their errors; noted with them, too.
 
     Nothing is said of a chain alone.
@@ -210,7 +209,7 @@ def _unchecked(found: Json, tests: Sequence[Json]) -> list[Json]:
     return entries
 
 
-def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
+def _check(found: Json, known: Diagnostics, volume: int) -> None:
     """Note with every number how sharply others have checked it.
 
     ln Z on the same draws and samples is checked by the two sides against each other,
@@ -221,19 +220,18 @@ def _check(found: Json, diagnostics: Mapping[str, Any]) -> None:
     for by_method in found.values():
         for method, error in agreement.checked_to(by_method).items():
             by_method[method]["checked_to"] = error
-    missed = diagnostics.get("missed")
-    if missed is None:
+    if known.samples is None:
         return
-    unseen = 1 / diagnostics["p_samples"]["slowest"]["n_eff_least"]
-    volume = diagnostics["volume"]
+    lost = math.inf if known.missed_of_q is None else known.missed_of_q.shift
+    unseen = 1 / known.samples.slowest.n_eff_least
     for name, factor in {"log_z": 1.0, "free_energy_density": 1 / volume}.items():
         by_method = found.get(name, {})
         sides = [by_method.get(method, {}) for method in ("nis", "p_estimator")]
-        if not all(judge.is_usable(side) for side in sides):
+        if not all(number(side).is_usable for side in sides):
             continue
         own = math.hypot(
             *(side["error"] for side in sides),
-            factor * missed["p_estimator"]["shift"],
+            factor * lost,
             factor * unseen,
         )
         outside = {
@@ -289,7 +287,7 @@ def _of_rows(rows: Sequence[Json]) -> Iterator[Check]:
 def _of_bounds(bounds: Json) -> Iterator[Check]:
     """The lower bound of the free energy may not lie above the upper one."""
     lower, upper = bounds.get("lower", {}), bounds.get("upper", {})
-    if not all(judge.is_usable(side) for side in (lower, upper)):
+    if not all(number(side).is_usable for side in (lower, upper)):
         return
     error = math.hypot(lower["error"], upper["error"])
     excess = lower["value"] - upper["value"]

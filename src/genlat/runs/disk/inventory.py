@@ -7,10 +7,13 @@ are. No JAX here.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genlat.errors import DamagedError
 from genlat.runs.disk import directory, files, metrics
+
+if TYPE_CHECKING:
+    from genlat.runs.disk.store import Look  # HDF5, which checks do without
 
 NOTE = "records"
 BLOCKS = ("chain", "flow", "nmcmc", "target", "path")
@@ -20,17 +23,15 @@ _PATTERNS = {  # of the records of each kind, in a run directory
 }
 
 
-def note(run_directory: Path) -> None:
+def note(run_directory: Path, look: "Look") -> None:
     """Note the records of a run all of whose stages are over."""
-    content = take(run_directory)
+    content = take(run_directory, look)
     if directory.notes(run_directory).get(NOTE) != content:
         directory.note(run_directory, NOTE, content)
 
 
-def take(run_directory: Path) -> dict[str, Any]:
+def take(run_directory: Path, look: "Look") -> dict[str, Any]:
     """The records that are there, by kind, and the number of logged steps."""
-    from genlat.runs.disk import store  # HDF5, which checks of run files do without
-
     found: dict[str, Any] = {
         kind: [
             str(path.relative_to(run_directory))
@@ -40,7 +41,7 @@ def take(run_directory: Path) -> dict[str, Any]:
     }
     found["checkpoint"] = found["checkpoint"][-1:]  # the others are for accidents
     whose = {
-        kind: store.look_into(run_directory / found[kind][0]).attributes["fingerprint"]
+        kind: look(run_directory / found[kind][0]).attributes["fingerprint"]
         for kind in BLOCKS
         if found[kind]
     }

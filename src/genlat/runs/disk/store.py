@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,8 @@ from genlat.estimators.brief import brief
 from genlat.runs.disk import files
 
 Attribute = str | int | float
+KEPT = frozenset({"log_q", "action", "fraction", "energy"})
+"""Arrays that several stages ask for, of a number or two a sample: kept once read."""
 
 
 class Block(NamedTuple):
@@ -25,6 +27,10 @@ class Block(NamedTuple):
     attributes: dict[str, Attribute]
 
     __repr__ = brief
+
+
+Look = Callable[[Path], Block]
+"""How a block is looked into: `look_into`, or that of `Opened`."""
 
 
 def path(directory: Path, name: str, index: int) -> Path:
@@ -78,6 +84,33 @@ def look_into(path: Path) -> Block:
 
     **Raises:** `DamagedError` if what is read differs from what was written.
     """
+    digests, attributes = _header(path)
+    return Block(_Stored(path, digests), attributes)
+
+
+class Opened:
+    """The blocks that a command has looked into: each once, as long as it is that file.
+
+    What a block says of itself and its arrays in `KEPT` are then read and hashed once,
+    however many stages ask. Of the others, configurations above all, none is kept.
+    """
+
+    def __init__(self):
+        self._known: dict[Path, tuple[tuple[int, int], Block]] = {}
+
+    def look_into(self, path: Path) -> Block:
+        """As the function of this name."""
+        with _reading(path):
+            status = path.stat()
+        file = status.st_ino, status.st_mtime_ns
+        known = self._known.get(path)
+        if known is None or known[0] != file:
+            known = self._known[path] = file, look_into(path)
+        return known[1]
+
+
+def _header(path: Path) -> tuple[dict[str, str], dict[str, Attribute]]:
+    """The digests of a block's arrays, and its attributes."""
     with _reading(path), h5py.File(path, "r") as file:
         attributes = {
             name: value.item() if isinstance(value, np.generic) else value
@@ -93,23 +126,22 @@ def look_into(path: Path) -> Block:
     record = attributes.pop(files.RECORD, path.stem)  # not noted before 2026-11-27
     if record != path.stem:
         raise DamagedError(_advice(path, f"is {record} under another name"))
-    return Block(_Stored(path, digests), attributes)
+    return digests, attributes
 
 
 class _Stored(Mapping[str, Shaped[np.ndarray, "..."]]):
-    """The arrays of a block on disk; none is kept in memory."""
+    """The arrays of a block on disk; in memory are those of `KEPT` that were read."""
 
     def __init__(self, path: Path, digests: dict[str, str]):
         self._path, self._digests = path, digests
+        self._kept: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
-        digest = self._digests[name]
-        with _reading(self._path), h5py.File(self._path, "r") as file:
-            dataset = file[name]
-            assert isinstance(dataset, h5py.Dataset)
-            array = dataset[()]
-        if _digest(array) != digest:
-            raise DamagedError(_advice(self._path))
+        if name in self._kept:
+            return self._kept[name]
+        array = _array(self._path, name, self._digests[name])
+        if name in KEPT:
+            self._kept[name] = array
         return array
 
     def __iter__(self) -> Iterator[str]:
@@ -117,6 +149,17 @@ class _Stored(Mapping[str, Shaped[np.ndarray, "..."]]):
 
     def __len__(self) -> int:
         return len(self._digests)
+
+
+def _array(path: Path, name: str, digest: str) -> Shaped[np.ndarray, "..."]:
+    """The only place where what a block holds is read, and hashed."""
+    with _reading(path), h5py.File(path, "r") as file:
+        dataset = file[name]
+        assert isinstance(dataset, h5py.Dataset)
+        array = dataset[()]
+    if _digest(array) != digest:
+        raise DamagedError(_advice(path))
+    return array
 
 
 @contextmanager
@@ -134,7 +177,11 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def read_all(
-    directory: Path, name: str, fingerprint: str | None = None, count: int | None = None
+    directory: Path,
+    name: str,
+    fingerprint: str | None = None,
+    count: int | None = None,
+    look: Look = look_into,
 ) -> list[Block]:
     """All blocks of an ensemble, in order: `count` of them, if that is given.
 
@@ -146,7 +193,7 @@ def read_all(
     found = paths(directory, name)
     if count is not None:
         _refuse_another_count(directory, name, found, count)
-    return [read_own(path, fingerprint) for path in found]
+    return [own(path, look(path), fingerprint) for path in found]
 
 
 def _refuse_another_count(
@@ -159,14 +206,11 @@ def _refuse_another_count(
         raise DamagedError(f"{foreign}: not of this run; remove it")
 
 
-def read_own(
-    path: Path, fingerprint: str | None, names: Collection[str] | None = None
-) -> Block:
-    """The named arrays of one block, or all when they are asked for.
+def own(path: Path, block: Block, fingerprint: str | None) -> Block:
+    """The block that was found at `path`, which is of this run.
 
     **Raises:** as `read_all`.
     """
-    block = look_into(path) if names is None else read(path, names)
     if fingerprint not in (None, block.attributes.get("fingerprint")):
         raise DamagedError(f"{path}: belongs to another run; remove it")
     return block

@@ -126,7 +126,8 @@ def _log_weights(path: Path) -> Float[np.ndarray, " n"]:
     names = ("action", "log_q")
     whose = inventory.fingerprint(path, "flow")
     blocks = [
-        store.read_own(block, whose, names) for block in store.paths(path, "flow")
+        store.own(block, store.read(block, names), whose)
+        for block in store.paths(path, "flow")
     ]
     flow = store.joined(blocks, sample_axis=0)
     if not all(name in flow for name in names):

@@ -38,7 +38,7 @@ def name_of(section: McmcSection) -> str:
 def read(job: Job) -> list[store.Block]:
     """The blocks of the chain, verified."""
     count = len(plan(_section(job)).lengths)
-    return store.read_all(job.directory, "chain", _fingerprint(job), count)
+    return job.blocks("chain", _fingerprint(job), count)
 
 
 def run(job: Job) -> None:
@@ -166,7 +166,8 @@ def _before(job: Job, index: int) -> tuple[AbstractKernel, ChainState]:
     """Kernel and states from which block `index` continues."""
     section = _section(job)
     if index > 0:
-        arrays = store.read(store.path(job.directory, "chain", index - 1)).arrays
+        before = store.path(job.directory, "chain", index - 1)
+        arrays = job.opened.look_into(before).arrays
         phis, actions = (
             jnp.asarray(arrays[name]) for name in ("state/phi", "state/action")
         )

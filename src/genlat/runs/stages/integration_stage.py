@@ -35,12 +35,20 @@ them costs less than the samples. Two Gaussians of equal width are 2.3 σ apart 
 
 
 class Node(NamedTuple):
-    """The chains at one coupling: t, E on them, and where they stand."""
+    """The chains at one coupling: t, and E on them."""
 
     fraction: float
     energies: Float[np.ndarray, "chains n"]
+
+
+class End(NamedTuple):
+    """Where the chains at one coupling stand, and their step size."""
+
     phis: Float[np.ndarray, "chains *lattice"]
     step_size: float
+
+
+Ends = dict[float, End]  # by t
 
 
 def run(job: Job) -> None:
@@ -49,6 +57,7 @@ def run(job: Job) -> None:
         return  # it is the solved theory: there is nothing to integrate
     rounds = job.config.integration.rounds
     blocks: list[store.Block] = []
+    ends: Ends = {}
     with job.screen.progress("integration", rounds, len(read(job))) as advance:
         while len(blocks) < rounds:
             place = store.path(job.directory, NAME, len(blocks))
@@ -58,31 +67,32 @@ def run(job: Job) -> None:
                 wanted = _wanted(job, nodes, path)
                 if wanted is None:
                     break
-                store.write(place, _round(job, nodes, wanted, len(blocks)))
+                store.write(place, _round(job, ends, wanted, len(blocks)))
                 advance(1, f"ln Z = {path.log_z[-1].estimate('')}" if path else "")
-            blocks.append(store.read(place))
+            blocks.append(job.opened.look_into(place))
+            ends |= _ends(blocks[-1])
 
 
 def read(job: Job) -> list[store.Block]:
     """The rounds made so far, verified."""
-    return store.read_all(job.directory, NAME, _fingerprint(job))
+    return job.blocks(NAME, _fingerprint(job))
 
 
 def assemble(blocks: list[store.Block]) -> list[Node]:
     """Everything known at every coupling, in increasing order of t."""
-    nodes: dict[float, Node] = {}
+    found: dict[float, list[Float[np.ndarray, "chains n"]]] = {}
     for block in blocks:
-        arrays = block.arrays
-        for k, fraction in enumerate(arrays["fraction"].tolist()):
-            energies = arrays["energy"][k]
-            if fraction in nodes:
-                earlier = nodes[fraction].energies
-                energies = np.concatenate([earlier, energies], axis=1)
-            step_size = float(arrays["state/step_size"][k])
-            nodes[fraction] = Node(
-                fraction, energies, arrays["state/phi"][k], step_size
-            )
-    return [nodes[fraction] for fraction in sorted(nodes)]
+        fractions, energies = (block.arrays[name] for name in ("fraction", "energy"))
+        for fraction, rows in zip(fractions.tolist(), energies, strict=True):
+            found.setdefault(fraction, []).append(rows)
+    return [Node(x, np.concatenate(found[x], axis=1)) for x in sorted(found)]
+
+
+def _ends(block: store.Block) -> Ends:
+    names = ("fraction", "state/phi", "state/step_size")
+    fractions, phis, sizes = (block.arrays[name] for name in names)
+    rows = zip(fractions.tolist(), phis, sizes.tolist(), strict=True)
+    return {fraction: End(*end) for fraction, *end in rows}
 
 
 def path_of(job: Job, nodes: list[Node]) -> integration.Path:
@@ -129,13 +139,11 @@ def _fingerprint(job: Job) -> str:
     return directory.fingerprint(config.seed, config.theory, config.integration)
 
 
-def _round(
-    job: Job, nodes: list[Node], fractions: list[float], index: int
-) -> store.Block:
+def _round(job: Job, ends: Ends, fractions: list[float], index: int) -> store.Block:
     """One round at these couplings: the first alone, since it compiles, then all."""
     key = jr.fold_in(job.key(Purpose.INTEGRATION), index)
     tasks = [
-        (job, nodes, fraction, jr.fold_in(key, k))
+        (job, ends, fraction, jr.fold_in(key, k))
         for k, fraction in enumerate(fractions)
     ]
     stopwatch = job.clock.start()
@@ -144,32 +152,36 @@ def _round(
         found += pool.map(lambda task: _extend(*task), tasks[1:])
     arrays = {
         "fraction": np.array(fractions),
-        "energy": np.stack([node.energies for node in found]),
-        "state/phi": np.stack([node.phis for node in found]),
-        "state/step_size": np.array([node.step_size for node in found]),
+        "energy": np.stack([node.energies for node, _ in found]),
+        "state/phi": np.stack([end.phis for _, end in found]),
+        "state/step_size": np.array([end.step_size for _, end in found]),
     }
     block = store.Block(arrays, {"fingerprint": _fingerprint(job)})
     return ledger.sign(job, block, stopwatch.read())
 
 
-def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> Node:
+def _extend(
+    job: Job, ends: Ends, fraction: float, key: PRNGKeyArray
+) -> tuple[Node, End]:
     """Chains at one coupling: continued, or started and thermalised."""
     section = job.config.integration
     line = line_of(job)
     action, theory = line.at(fraction)
     key_therm, key_run = jr.split(key)
     key_start = jr.fold_in(key_therm, section.therm)
-    own = [node for node in nodes if node.fraction == fraction]
-    left = [node for node in nodes if node.fraction < fraction]
-    if own:
-        kernel = _kernel(line, theory, own[0].step_size, section.n_leapfrog)
-        states = jax.vmap(kernel.init)(jnp.asarray(own[0].phis))
+    left = max((x for x in ends if x < fraction), default=None)
+    if fraction in ends:
+        kernel = _kernel(line, theory, ends[fraction].step_size, section.n_leapfrog)
+        states = jax.vmap(kernel.init)(jnp.asarray(ends[fraction].phis))
     else:
-        phis = left[-1].phis if left else _start(theory, section.chains, key_start)
-        step_size = left[-1].step_size if left else 0.1
+        start = (
+            End(_start(theory, section.chains, key_start), 0.1)
+            if left is None
+            else ends[left]
+        )
         kernel, states = runner.thermalise(
-            _kernel(line, theory, step_size, section.n_leapfrog),
-            jnp.asarray(phis),
+            _kernel(line, theory, start.step_size, section.n_leapfrog),
+            jnp.asarray(start.phis),
             key_therm,
             n_therm=section.therm,
         )
@@ -182,12 +194,8 @@ def _extend(job: Job, nodes: list[Node], fraction: float, key: PRNGKeyArray) -> 
         thin=1,
         measure=jax.tree_util.Partial(_energy, action),
     )
-    return Node(
-        fraction,
-        np.asarray(history["energy"]),
-        np.asarray(states.phi),
-        _step_size(kernel),
-    )
+    node = Node(fraction, np.asarray(history["energy"]))
+    return node, End(np.asarray(states.phi), _step_size(kernel))
 
 
 def _kernel(

@@ -8,6 +8,7 @@ from jaxtyping import PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
 from genlat.families.base import DRAWS
+from genlat.runs.disk import store
 from genlat.runs.file import slices
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import keys
@@ -18,13 +19,17 @@ from genlat.theories.base import Theory
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A run under way: where it lives, what was asked, whom it tells, its time."""
+    """A run under way: where it lives, what was asked, whom it tells, its time.
+
+    `opened`: what has been read of its blocks, and need not be read again.
+    """
 
     directory: Path
     config: RunConfig
     theory: Theory
     screen: Screen
     clock: Clock = dataclasses.field(default_factory=Clock)
+    opened: store.Opened = dataclasses.field(default_factory=store.Opened)
 
     @property
     def action(self) -> AbstractAction:
@@ -40,6 +45,13 @@ class Job:
         return slices.draws_at_once(
             self.config.model, self.config.estimate, self.config.theory
         )
+
+    def blocks(
+        self, name: str, fingerprint: str, count: int | None = None
+    ) -> list[store.Block]:
+        """The blocks of an ensemble of this run, as `store.read_all`."""
+        look = self.opened.look_into
+        return store.read_all(self.directory, name, fingerprint, count, look)
 
     def key(self, purpose: keys.Purpose) -> PRNGKeyArray:
         """The stream of random numbers for one purpose."""

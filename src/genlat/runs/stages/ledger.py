@@ -58,12 +58,6 @@ def spent_on(blocks: Iterable[store.Block]) -> Spent:
     return _sum(of(block) for block in blocks)
 
 
-def of_ensemble(run_directory: Path, stage: str) -> Spent | None:
-    """What a stage with an ensemble took; None if it left none."""
-    paths = store.paths(run_directory, ENSEMBLES[stage])
-    return spent_on(map(store.look_into, paths)) if paths else None
-
-
 def of_steps(run_directory: Path) -> Spent:
     """What the choice of the integrator's steps took, where there was one."""
     return Spent(*_noted(run_directory)["stages"].get("steps", NOTHING))
@@ -79,9 +73,8 @@ def cost(job: Job) -> Json:
     spent = _stages(job)
     parts = sum(x.seconds for x in spent.values())
     total = max(job.clock.total() + _trained_before(job), parts)
-    if samples := store.paths(job.directory, ENSEMBLES["p"]):
-        found = map(store.look_into, samples)
-        spent["p_source"] = _sum(of(block, "source_") for block in found)
+    if samples := _blocks(job, "p"):
+        spent["p_source"] = _sum(of(block, "source_") for block in samples)
     return {
         **{f"{stage}_seconds": x.seconds for stage, x in spent.items()},
         "compile_seconds": {stage: x.compile_seconds for stage, x in spent.items()},
@@ -114,9 +107,14 @@ def _stages(job: Job) -> dict[str, Spent]:
     if job.config.model is not None:
         found["train"] = trained(metrics.read(job.directory))
     for stage in ENSEMBLES:
-        if (spent := of_ensemble(job.directory, stage)) is not None:
-            found[stage] = spent
+        if blocks := _blocks(job, stage):
+            found[stage] = spent_on(blocks)
     return found
+
+
+def _blocks(job: Job, stage: str) -> list[store.Block]:
+    paths = store.paths(job.directory, ENSEMBLES[stage])
+    return [job.opened.look_into(path) for path in paths]
 
 
 def _trained_before(job: Job) -> float:

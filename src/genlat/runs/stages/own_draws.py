@@ -101,7 +101,8 @@ class OwnDraws:
         """An array of one generation, for the chunk of another one."""
         path = self._path(number)
         try:
-            return store.read_own(path, self._fingerprint, {name}).arrays[name]
+            block = store.own(path, store.look_into(path), self._fingerprint)
+            return block.arrays[name]
         except DamagedError as error:
             if number == generation:  # which is drawn again
                 raise

@@ -35,9 +35,7 @@ def fingerprint(job: Job) -> str:
 
 def read_flow(job: Job) -> list[store.Block]:
     """The blocks of draws, verified."""
-    return store.read_all(
-        job.directory, "flow", fingerprint(job), len(_starts(job.config.estimate))
-    )
+    return job.blocks("flow", fingerprint(job), len(_starts(job.config.estimate)))
 
 
 def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:

@@ -14,7 +14,7 @@ def directory(own: Path, name: str) -> Path:
     return own if name == "chain" else Path(name)
 
 
-def paths(directory: Path) -> list[Path]:
+def paths(directory: Path, look: store.Look = store.look_into) -> list[Path]:
     """The blocks of the chain in a run directory.
 
     **Raises:** `RequestError` if there is none; `DamagedError` if some are gone.
@@ -23,19 +23,21 @@ def paths(directory: Path) -> list[Path]:
     found = store.paths(directory, "chain")
     fingerprint = inventory.fingerprint(directory, "chain")
     for path in found:
-        store.read_own(path, fingerprint)  # what it says of itself, no arrays
+        store.own(path, look(path), fingerprint)  # what it says of itself, no arrays
     if not found:
         raise RequestError(f"{directory}: its chain has not been run")
     return found
 
 
-def read(path: Path, theory: AbstractTheorySection) -> store.Block:
-    """One block: `phi` is `(chains, n, *lattice)`.
+def read(
+    path: Path, theory: AbstractTheorySection, look: store.Look = store.look_into
+) -> store.Block:
+    """One block, of which `phi` alone is read: `(chains, n, *lattice)`.
 
     **Raises:** `RequestError` for samples of another theory; `DamagedError`.
     """
-    block = store.read(path, {"phi"})
+    block = look(path)
     theirs = json.loads(str(block.attributes.get("theory", "{}")))
     if reason := source.why_other(theirs, theory.model_dump(exclude_none=True)):
         raise RequestError(f"{path}: {reason}")
-    return block
+    return block._replace(arrays={"phi": block.arrays["phi"]})

@@ -55,11 +55,11 @@ def run(job: Job, model: AbstractModel) -> None:
     if made and sum(_is_of(x, steps) for x in made) == made[0].attributes[SOURCES]:
         return  # the ensemble they are from may be gone
     paths = _sources(job)
-    done = [_is_done(store.path(job.directory, NAME, i), steps) for i, _ in paths]
+    done = [_is_done(job, i, steps) for i, _ in paths]
     with job.screen.progress(TITLE, len(paths), sum(done)) as advance:
         for index, path in paths:
             if not done[index]:
-                block = _block(job, model, stored_chains.read(path, job.config.theory))
+                block = _block(job, model, _chain(job, path))
                 block.attributes[SOURCES] = len(paths)
                 if steps is not None:
                     block.attributes[STEPS] = steps
@@ -73,19 +73,24 @@ def not_inverted(job: Job) -> Num[np.ndarray, "n *lattice"]:
     lost = [np.isnan(block.arrays["log_q"]) for block in read(job)]
     if any(map(np.any, lost)):
         for (_, path), is_lost in zip(_sources(job), lost, strict=True):
-            chain = stored_chains.read(path, job.config.theory)
-            found.append(_evaluated(job, chain)[is_lost])
+            found.append(_evaluated(job, _chain(job, path))[is_lost])
     return np.concatenate(found)
 
 
 def _sources(job: Job) -> list[tuple[int, Path]]:
     """The blocks of the chain, with their numbers."""
     place = stored_chains.directory(job.directory, job.config.estimate.p_samples)
-    return list(enumerate(stored_chains.paths(place)))
+    return list(enumerate(stored_chains.paths(place, job.opened.look_into)))
 
 
-def _is_done(path: Path, steps: int | None) -> bool:
-    return path.exists() and _is_of(store.look_into(path), steps)
+def _chain(job: Job, path: Path) -> store.Block:
+    """A block of the chain; its configurations are too large to be kept."""
+    return stored_chains.read(path, job.config.theory, job.opened.look_into)
+
+
+def _is_done(job: Job, index: int, steps: int | None) -> bool:
+    path = store.path(job.directory, NAME, index)
+    return path.exists() and _is_of(job.opened.look_into(path), steps)
 
 
 def _is_of(block: store.Block, steps: int | None) -> bool:
@@ -95,7 +100,7 @@ def _is_of(block: store.Block, steps: int | None) -> bool:
 
 def read(job: Job) -> list[store.Block]:
     """The blocks of this stage, verified."""
-    return store.read_all(job.directory, NAME, _fingerprint(job))
+    return job.blocks(NAME, _fingerprint(job))
 
 
 def label(blocks: list[store.Block]) -> Label:

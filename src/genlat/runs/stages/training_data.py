@@ -2,11 +2,16 @@
 
 The last chains are held out: training never sees them, so that they can say how good
 the model is.
+
+What fits into `LOADED` is read once in a training, and counted on the way; of more,
+every chunk of steps reads what it draws from, since it cannot stay in memory. Chains of
+another run are looked through before this one has a directory, too: what they are not
+good for is refused before anything is made.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +24,7 @@ from jaxtyping import Array, Float, Num
 from genlat.actions.base import AbstractAction
 from genlat.errors import RequestError
 from genlat.estimators import autocorrelation
-from genlat.runs.disk import directory
+from genlat.runs.disk import directory, store
 from genlat.runs.file import training_set
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import stored_chains
@@ -51,19 +56,32 @@ class Survey:
     fingerprint: str
 
 
-def survey(config: RunConfig, own: Path, action: AbstractAction) -> Survey:
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """What a block holds to train on, and of how many `chains` in all it is."""
+
+    training: Num[np.ndarray, "some n *lattice"]
+    chains: int
+    fingerprint: str
+
+    @property
+    def rows(self) -> Rows:
+        return self.training.reshape(-1, *self.training.shape[2:])
+
+
+def survey(
+    config: RunConfig, blocks: Iterable[Block], action: AbstractAction
+) -> Survey:
     """Look through all configurations once, a block at a time.
 
     **Raises:** `RequestError` if they are of another theory, or fewer than 100 of them
     are independent; `DamagedError`.
     """
     series, fingerprint, chains = [], "", 0
-    for block in _blocks(config, own):
-        training, _ = data.split_chains(block.phi, config.train.held_out)
-        chains, fingerprint = len(block.phi), block.fingerprint
-        flat = training.reshape(-1, *training.shape[2:])
-        measured = np.asarray(_measure(action, jnp.asarray(flat)))
-        series.append(measured.reshape(2, *training.shape[:2]))
+    for block in blocks:
+        chains, fingerprint = block.chains, block.fingerprint
+        measured = np.asarray(_measure(action, jnp.asarray(block.rows)))
+        series.append(measured.reshape(2, *block.training.shape[:2]))
     values = np.concatenate(series, axis=2)
     found = Survey(
         n=values[0].size,
@@ -89,7 +107,8 @@ def refuse_foreign(config: RunConfig) -> None:
     """
     is_foreign = config.train.needs_data and config.train.data not in ("chain", "own")
     if config.model is not None and is_foreign:
-        survey(config, Path(config.train.data), config.theory.theory().action)
+        blocks = _blocks(config, Path(config.train.data), store.look_into)
+        survey(config, blocks, config.theory.theory().action)
 
 
 class TrainingData:
@@ -101,20 +120,21 @@ class TrainingData:
 
     def __init__(self, job: Job):
         self._job = job
+        self._sizes: list[int] = []
+        self._everything: Rows | None = None
+        whose: set[str] = set()
+        blocks = self._first_look(whose)
         note = directory.notes(job.directory).get(NOTE)
         if note is None:
-            found = survey(job.config, job.directory, job.action)
-            note = dataclasses.asdict(found)
+            note = dataclasses.asdict(survey(job.config, blocks, job.action))
             directory.note(job.directory, NOTE, note)
-        self._sizes = []
-        for block in _blocks(job.config, job.directory):
-            if block.fingerprint != note["fingerprint"]:
-                name = job.config.train.data
-                raise RequestError(
-                    f"train.data = {name}: not the chains that training began with"
-                )
-            self._sizes.append(note["chains"] * block.phi.shape[1])
-        self._everything = None
+        for _ in blocks:  # all of them, where they were surveyed before
+            pass
+        if whose != {note["fingerprint"]}:
+            name = job.config.train.data
+            raise RequestError(
+                f"train.data = {name}: not the chains that training began with"
+            )
         job.screen.say(
             f"training on {note['n']} configurations of {note['chains']} chains, worth "
             f"{note['independent']:.0f} independent ones; {note['held_out_chains']} "
@@ -127,27 +147,44 @@ class TrainingData:
         Everything where it fits into `LOADED` bytes, otherwise as much as fits, chosen
         at random by seed and step.
         """
+        if self._everything is not None:
+            return self._everything
+        rng = np.random.default_rng(
+            [self._job.config.seed, Purpose.TRAINING_DATA, step]
+        )
+        index = rng.choice(sum(self._sizes), self._at_most, replace=False)
+        return self._rows(np.sort(index))
+
+    @property
+    def _at_most(self) -> int:
+        """Configurations that fit into `LOADED` bytes."""
         theory = self._job.config.theory
-        each = theory.SPACE.dtype.itemsize * math.prod(theory.shape)
-        n, total = max(1, LOADED // each), sum(self._sizes)
-        if total > n:
-            rng = np.random.default_rng(
-                [self._job.config.seed, Purpose.TRAINING_DATA, step]
-            )
-            return self._rows(np.sort(rng.choice(total, n, replace=False)))
-        if self._everything is None:
-            self._everything = self._rows(np.arange(total))
-        return self._everything
+        return max(1, LOADED // (theory.SPACE.dtype.itemsize * math.prod(theory.shape)))
+
+    def _blocks(self) -> Iterator[Block]:
+        job = self._job
+        return _blocks(job.config, job.directory, job.opened.look_into)
+
+    def _first_look(self, whose: set[str]) -> Iterator[Block]:
+        """Every block, counted; everything is kept if it fits."""
+        parts: list[Rows] = []
+        for block in self._blocks():
+            whose.add(block.fingerprint)
+            self._sizes.append(len(block.rows))
+            if sum(self._sizes) > self._at_most:
+                parts.clear()
+            else:
+                parts.append(block.rows.copy())  # without those held out
+            yield block
+        if sum(self._sizes) <= self._at_most:
+            self._everything = np.concatenate(parts)
 
     def _rows(self, index: np.ndarray) -> Rows:
         """Configurations by their number, counted through the blocks."""
         parts, first = [], 0
-        config = self._job.config
-        blocks = _blocks(config, self._job.directory)
-        for block, size in zip(blocks, self._sizes, strict=True):
+        for block, size in zip(self._blocks(), self._sizes, strict=True):
             inside = index[(index >= first) & (index < first + size)] - first
-            training, _ = data.split_chains(block.phi, config.train.held_out)
-            parts.append(training.reshape(-1, *training.shape[2:])[inside])
+            parts.append(block.rows[inside])
             first += size
         return np.concatenate(parts)
 
@@ -160,20 +197,15 @@ def diagnostics(run_directory: Path) -> dict[str, Any]:
     return {NOTE: {key: note[key] for key in note if key != "fingerprint"}}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    phi: Num[np.ndarray, "chains n *lattice"]
-    fingerprint: str
-
-
-def _blocks(config: RunConfig, own: Path) -> Iterator[_Block]:
+def _blocks(config: RunConfig, own: Path, look: store.Look) -> Iterator[Block]:
     """The blocks that hold configurations, one after another."""
     place = stored_chains.directory(own, config.train.data)
-    for path in stored_chains.paths(place):
-        block = stored_chains.read(path, config.theory)
+    for path in stored_chains.paths(place, look):
+        block = stored_chains.read(path, config.theory, look)
         phi = block.arrays["phi"]
         if phi.size:
-            yield _Block(phi, str(block.attributes["fingerprint"]))
+            training, _ = data.split_chains(phi, config.train.held_out)
+            yield Block(training, len(phi), str(block.attributes["fingerprint"]))
 
 
 @eqx.filter_jit
