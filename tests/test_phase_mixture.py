@@ -77,6 +77,8 @@ def test_a_phase_is_chosen_by_a_number_of_its_own():
     """
     narrow = GaussianPair(a_spectrum(SHAPE), 1e-6)
     mixture = PhaseMixture(narrow, GaussianPair(9 * a_spectrum(SHAPE)), SHARE)
+    # where noise has as many bits as the choice
+    mixture = jax.tree.map(lambda x: x.astype(jnp.float64), mixture)
     modes, _ = draws(mixture, 3)
     squares = np.asarray(modes) ** 2 / a_spectrum(SHAPE)[:, None]
     error = np.std(squares, axis=1) / math.sqrt(N_DRAWS)
