@@ -1,5 +1,7 @@
 """Generic models for the tests: nothing zero, nothing symmetric by accident."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -18,6 +20,7 @@ def a_spectrum(shape):
     return 0.3 + 0.9 * np.cos(1 + np.arange(index.max() + 1))[index] ** 2
 
 
+@functools.cache
 def a_model(
     shape, *, mean=0.7, n_steps=8, strength=0.1, dtype=jnp.float64, components=()
 ) -> CNF:
@@ -34,9 +37,8 @@ def a_model(
         components=components,
     )
     leaves, tree = jax.tree.flatten(model)
-    noise = [
-        strength * jr.normal(key, leaf.shape)
-        for key, leaf in zip(jr.split(jr.key(2), len(leaves)), leaves, strict=True)
+    rng = np.random.default_rng(2)  # JAX would compile a draw of every shape
+    shifted = [
+        np.asarray(leaf) + strength * rng.standard_normal(leaf.shape) for leaf in leaves
     ]
-    shifted = [(leaf + x).astype(dtype) for leaf, x in zip(leaves, noise, strict=True)]
-    return jax.tree.unflatten(tree, shifted)
+    return jax.tree.unflatten(tree, [jnp.asarray(x, dtype) for x in shifted])

@@ -1,5 +1,6 @@
 """Two phases as prior: the density, its shares, and the gradients that learn them."""
 
+import functools
 import math
 
 import equinox as eqx
@@ -35,26 +36,37 @@ from models_for_tests import a_model, a_spectrum
 
 SHAPE = (4, 6)
 SHARE = 0.3
+N_DRAWS = 40_000
 
 
+@functools.cache
 def a_mixture(shape=SHAPE, share=SHARE, mean=0.9):
     broken = GaussianPair(a_spectrum(shape), mean)
     mixture = PhaseMixture(broken, GaussianPair(1.7 * a_spectrum(shape)), share)
     return jax.tree.map(lambda x: x.astype(jnp.float64), mixture)
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def draws(mixture, seed):
+    return mixture.sample_modes(jr.split(jr.key(seed), N_DRAWS))
+
+
 def test_it_is_the_stated_density():
-    mixture = a_mixture()
-    phis = 2 * jr.normal(jr.key(1), (50, 4, 6))
-    parts = [
-        math.log(weight) + phase.log_prob_batch(phis)
-        for weight, phase in [(1 - SHARE, mixture.broken), (SHARE, mixture.symmetric)]
-    ]
-    expected = jnp.logaddexp(*parts)
-    np.testing.assert_allclose(mixture.log_prob_batch(phis), expected, rtol=1e-7)
-    in_modes = jax.grad(lambda x: jnp.sum(mixture.log_prob_modes(x)))
-    modes = fourier.enter(phis)
-    np.testing.assert_allclose(mixture.score_modes(modes), in_modes(modes), rtol=1e-9)
+    phis = 2 * np.random.default_rng(1).standard_normal((50, 4, 6))
+
+    @jax.jit
+    def densities(mixture, phis):
+        modes = fourier.enter(phis)
+        in_modes = jax.grad(lambda x: jnp.sum(mixture.log_prob_modes(x)))
+        phases = mixture.broken, mixture.symmetric
+        parts = [phase.log_prob_batch(phis) for phase in phases]
+        scores = mixture.score_modes(modes), in_modes(modes)
+        return mixture.log_prob_batch(phis), parts, scores
+
+    log_q, (broken, symmetric), (score, in_modes) = densities(a_mixture(), phis)
+    expected = np.logaddexp(math.log(1 - SHARE) + broken, math.log(SHARE) + symmetric)
+    np.testing.assert_allclose(log_q, expected, rtol=1e-7)
+    np.testing.assert_allclose(score, in_modes, rtol=1e-9)
 
 
 def test_a_phase_is_chosen_by_a_number_of_its_own():
@@ -65,53 +77,65 @@ def test_a_phase_is_chosen_by_a_number_of_its_own():
     """
     narrow = GaussianPair(a_spectrum(SHAPE), 1e-6)
     mixture = PhaseMixture(narrow, GaussianPair(9 * a_spectrum(SHAPE)), SHARE)
-    modes, _ = eqx.filter_jit(mixture.sample_modes)(jr.split(jr.key(3), 40_000))
-    squares = modes**2 / a_spectrum(SHAPE)[:, None]
-    error = jnp.std(squares, axis=1) / math.sqrt(40_000)
+    # where noise has as many bits as the choice
+    mixture = jax.tree.map(lambda x: x.astype(jnp.float64), mixture)
+    modes, _ = draws(mixture, 3)
+    squares = np.asarray(modes) ** 2 / a_spectrum(SHAPE)[:, None]
+    error = np.std(squares, axis=1) / math.sqrt(N_DRAWS)
     expected = (1 - SHARE) + 9 * SHARE
-    assert jnp.max(jnp.abs(jnp.mean(squares, axis=1) - expected) / error) < 4.5
+    assert np.max(np.abs(np.mean(squares, axis=1) - expected) / error) < 4.5
 
 
 def test_draws_are_of_both_phases():
     mixture = a_mixture()
-    n = 40_000
-    keys = jr.split(jr.key(2), n)
-    modes, log_q = eqx.filter_jit(mixture.sample_modes)(keys)
-    np.testing.assert_allclose(mixture.log_prob_modes(modes), log_q, rtol=1e-12)
+    modes, log_q = draws(mixture, 2)
+    log_prob, log_symmetric = jax.jit(
+        lambda x: (mixture.log_prob_modes(x), mixture.symmetric.log_prob_modes(x))
+    )(modes)
+    np.testing.assert_allclose(log_prob, log_q, rtol=1e-12)
+    modes, n = np.asarray(modes), N_DRAWS
     spectrum = a_spectrum(SHAPE)
     expected = ((1 - SHARE) + 1.7 * SHARE) * spectrum
     expected[0, 0] += (1 - SHARE) * 0.9**2 * 24
-    found = jnp.mean(modes**2, axis=1)
-    error = jnp.std(modes**2, axis=1) / math.sqrt(n)
-    assert jnp.max(jnp.abs(found - expected) / error) < 4.5  # of 24 modes
+    found = np.mean(modes**2, axis=1)
+    error = np.std(modes**2, axis=1) / math.sqrt(n)
+    assert np.max(np.abs(found - expected) / error) < 4.5  # of 24 modes
     # both signs are as likely whatever the phase: no choice is made by another's bits
-    odd = modes / jnp.sqrt(expected)[:, None]
-    assert jnp.max(jnp.abs(jnp.mean(odd, axis=1))) * math.sqrt(n) < 4.5
+    odd = modes / np.sqrt(expected)[:, None]
+    assert np.max(np.abs(np.mean(odd, axis=1))) * math.sqrt(n) < 4.5
     # E_q[1/q · q_symmetric] = 1, the phases being drawn as often as their shares say
-    of_symmetric = jnp.exp(mixture.symmetric.log_prob_modes(modes) - log_q)
-    pull = (jnp.mean(of_symmetric) - 1) / (jnp.std(of_symmetric) / math.sqrt(n))
+    of_symmetric = np.exp(np.asarray(log_symmetric - log_q))
+    pull = (np.mean(of_symmetric) - 1) / (np.std(of_symmetric) / math.sqrt(n))
     assert abs(pull) < 4
 
 
 def test_the_choice_has_the_derivative_of_its_probability():
-    mixture, keys = a_mixture(), jr.split(jr.key(3), 5000)
+    mixture = a_mixture()
 
-    def at(logit):
-        return eqx.tree_at(lambda m: m.logit, mixture, logit)
+    @jax.jit
+    def slopes(logit):
+        keys = jr.split(jr.key(3), 5000)
 
-    def of_logit(logit):
-        return at(logit).log_choice(keys)
+        def at(logit):
+            return eqx.tree_at(lambda m: m.logit, mixture, logit)
 
-    np.testing.assert_array_equal(of_logit(mixture.logit), 0)
-    slope = np.asarray(jax.jacfwd(of_logit)(mixture.logit))
-    move = float(jax.grad(lambda x: at(x).share())(mixture.logit))
+        def of_logit(logit):
+            return at(logit).log_choice(keys)
+
+        move = jax.grad(lambda x: at(x).share())(logit)
+        with_score = mixture.sample_batch_with_score(keys[:3])[1]
+        pair = with_score, mixture.sample_batch(keys[:3])[1]
+        return of_logit(logit), jax.jacfwd(of_logit)(logit), move, pair
+
+    log_choice, slope, move, pair = slopes(mixture.logit)
+    np.testing.assert_array_equal(log_choice, 0)
+    slope, move = np.asarray(slope), float(move)
     chosen = slope > 0
     np.testing.assert_allclose(slope[chosen], move / SHARE, rtol=1e-6)
     np.testing.assert_allclose(slope[~chosen], -move / (1 - SHARE), rtol=1e-6)
     pull = (np.mean(chosen) - SHARE) / math.sqrt(SHARE * (1 - SHARE) / 5000)
     assert abs(pull) < 4
-    with_score = mixture.sample_batch_with_score(keys[:3])[1]
-    np.testing.assert_allclose(with_score, mixture.sample_batch(keys[:3])[1])
+    np.testing.assert_allclose(*pair)
 
 
 @pytest.mark.parametrize(
@@ -124,36 +148,29 @@ def test_path_gradient_learns_the_shares(is_symmetrized):
     model = a_model(shape, strength=0.05, n_steps=4).with_prior(a_mixture(shape))
     if is_symmetrized:
         model = Symmetrized(model, symmetry.group(shape, ("sign",)))
-    flat, unravel = jax.flatten_util.ravel_pytree(model)
-    which, _ = jax.flatten_util.ravel_pytree(_marked(model))
 
-    def gradients(key):
-        keys = jr.split(key, 64)
-        return jnp.stack(
-            [
-                jax.grad(lambda x, part=part: part(unravel(x), action, keys)[0])(flat)
+    @jax.jit
+    def gradients(model):
+        def of_batch(key):
+            keys = jr.split(key, 64)
+            slopes = [
+                jax.grad(lambda m, part=part: part(m, action, keys)[0])(model)
                 for part in (PathReverseKL(), ReinforceReverseKL())
             ]
-        )
+            rows = [jax.flatten_util.ravel_pytree(slope)[0] for slope in slopes]
+            flow = slopes[0].model if is_symmetrized else slopes[0]
+            return jnp.stack(rows), flow.prior.logit
 
-    found = jax.jit(lambda keys: lax.map(gradients, keys))(jr.split(jr.key(3), 64))
+        return lax.map(of_batch, jr.split(jr.key(3), 64))
+
+    found, of_share = jax.tree.map(np.asarray, gradients(model))
     difference = found[:, 0] - found[:, 1]
-    error = jnp.std(difference, axis=0, ddof=1) / 8
-    pulls = jnp.mean(difference, axis=0) / jnp.where(error > 0, error, 1)
-    assert jnp.max(jnp.abs(pulls)) < 5
-    (logit,) = np.flatnonzero(which)
-    share_gradient = jnp.mean(found[:, 0, logit])
-    assert abs(share_gradient) > 10 * error[logit]  # without the score term it is 0
-
-
-def _marked(model):
-    """Zeros, and a one where the share is."""
-    zeros = jax.tree.map(jnp.zeros_like, model)
-    flow = zeros.model if isinstance(zeros, Symmetrized) else zeros
-    marked = eqx.tree_at(lambda m: m.prior.logit, flow, jnp.ones(()))
-    if isinstance(zeros, Symmetrized):
-        return eqx.tree_at(lambda m: m.model, zeros, marked)
-    return marked
+    error = np.std(difference, axis=0, ddof=1) / 8
+    pulls = np.mean(difference, axis=0) / np.where(error > 0, error, 1)
+    assert np.max(np.abs(pulls)) < 5
+    (logit,) = np.flatnonzero((found[:, 0] == of_share[:, None]).all(axis=0))
+    # without the score term it is 0
+    assert abs(np.mean(of_share)) > 10 * error[logit]
 
 
 def test_gradients_through_draws_are_refused():

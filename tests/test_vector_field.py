@@ -5,7 +5,6 @@ import math
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
 
@@ -27,52 +26,56 @@ def model(request) -> CNF:
     return a_model(request.param)
 
 
+def normal(seed, shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
 def test_real_fourier_modes_are_orthonormal_and_layout_free():
-    phis = jr.normal(jr.key(0), (4, 7, 6, 3))
-    modes = fourier.to_modes(phis)
-    np.testing.assert_allclose(fourier.to_real(modes), phis, atol=1e-13)
-    np.testing.assert_allclose(jnp.sum(modes**2), jnp.sum(phis**2), rtol=1e-13)
-    batch = jnp.moveaxis(phis, 1, 0)
-    np.testing.assert_array_equal(fourier.enter(batch), modes)
-    np.testing.assert_allclose(fourier.leave(modes), batch, atol=1e-13)
-    with_channels = jnp.stack([phis, 2 * phis], axis=1)
-    np.testing.assert_allclose(
-        fourier.to_modes(with_channels, n_batch_axes=2)[:, 1], 2 * modes, atol=1e-13
-    )
+    phis = normal(0, (4, 7, 6, 3))
+    modes = jax.jit(fourier.to_modes)(phis)
+    np.testing.assert_allclose(jax.jit(fourier.to_real)(modes), phis, atol=1e-13)
+    np.testing.assert_allclose(np.sum(modes**2), np.sum(phis**2), rtol=1e-13)
+    batch = np.moveaxis(phis, 1, 0)
+    np.testing.assert_array_equal(jax.jit(fourier.enter)(batch), modes)
+    np.testing.assert_allclose(jax.jit(fourier.leave)(modes), batch, atol=1e-13)
+    with_channels = np.stack([phis, 2 * phis], axis=1)
+    channels = jax.jit(lambda x: fourier.to_modes(x, n_batch_axes=2))(with_channels)
+    np.testing.assert_allclose(channels[:, 1], 2 * modes, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_sin_cos_to_rounding(dtype):
-    angle = jnp.linspace(-40, 40, 100_003, dtype=dtype)
+    angle = np.linspace(-40, 40, 100_003, dtype=dtype)
     wide = np.asarray(angle, np.float64)
     tolerance = 40 * float(jnp.finfo(dtype).eps)  # the angle itself is that uncertain
-    sin, cos = sine.sin_cos(angle)
+    sin, cos = jax.jit(sine.sin_cos)(angle)
     assert sin.dtype == dtype
     np.testing.assert_allclose(sin, np.sin(wide), atol=tolerance)
     np.testing.assert_allclose(cos, np.cos(wide), atol=tolerance)
 
 
 def test_harmonic_sums_and_their_derivatives():
-    weights, angle = jnp.asarray([0.3, -1.1, 0.7, 0.2]), jnp.linspace(-3, 3, 41)
-    harmonics = jnp.arange(1, 5)[:, None] * angle[None]
+    weights, angle = np.asarray([0.3, -1.1, 0.7, 0.2]), np.linspace(-3, 3, 41)
+    harmonics = np.arange(1, 5)[:, None] * angle[None]
 
-    def series(angle):
-        return sine.sine_series(weights, *sine.sin_cos(angle))
+    @jax.jit
+    def found(weights, angle):
+        def series(angle):
+            return sine.sine_series(weights, *sine.sin_cos(angle))
 
-    sin, cos = sine.sin_cos(angle)
-    np.testing.assert_allclose(series(angle), weights @ jnp.sin(harmonics), atol=1e-13)
-    np.testing.assert_allclose(
-        sine.cosine_series(weights, cos), weights @ jnp.cos(harmonics), atol=1e-13
-    )
-    slope = jax.vmap(jax.grad(series))(angle)
-    frequency = weights * jnp.arange(1, 5)
-    np.testing.assert_allclose(slope, frequency @ jnp.cos(harmonics), atol=1e-12)
-    np.testing.assert_allclose(
-        jnp.stack(sine.sines(4, sin, cos)), jnp.sin(harmonics), atol=1e-13
-    )
-    np.testing.assert_allclose(
-        jnp.stack(sine.cosines(4, cos)), jnp.cos(harmonics), atol=1e-13
-    )
+        sin, cos = sine.sin_cos(angle)
+        sums = series(angle), sine.cosine_series(weights, cos)
+        slope = jax.vmap(jax.grad(series))(angle)
+        terms = jnp.stack(sine.sines(4, sin, cos)), jnp.stack(sine.cosines(4, cos))
+        return *sums, slope, *terms
+
+    sine_sum, cosine_sum, slope, sines, cosines = found(weights, angle)
+    np.testing.assert_allclose(sine_sum, weights @ np.sin(harmonics), atol=1e-13)
+    np.testing.assert_allclose(cosine_sum, weights @ np.cos(harmonics), atol=1e-13)
+    frequency = weights * np.arange(1, 5)
+    np.testing.assert_allclose(slope, frequency @ np.cos(harmonics), atol=1e-12)
+    np.testing.assert_allclose(sines, np.sin(harmonics), atol=1e-13)
+    np.testing.assert_allclose(cosines, np.cos(harmonics), atol=1e-13)
 
 
 def test_time_basis_integrates_itself():
@@ -85,12 +88,17 @@ def test_time_basis_integrates_itself():
 
 def test_velocity_is_the_convolution_it_says(model):
     """Against a loop over sites, features and channels in real space, at t = 0.4."""
-    shape, field = model.lattice_shape, model.field
-    modes = jr.normal(jr.key(5), (shape[0], 1, *shape[1:]))
-    at = jax.tree.map(lambda x: x[0], field.coefficients(np.asarray([0.4])))
-    found = fourier.to_real(velocity(modes, at) * at.gain / field.frequency)[:, 0]
+    shape, field = model.lattice_shape, jax.tree.map(np.asarray, model.field)
+    modes = normal(5, (shape[0], 1, *shape[1:]))
 
-    phi = np.asarray(fourier.to_real(modes * at.gain / field.frequency)[:, 0])
+    @jax.jit
+    def in_real_space(field, modes):
+        at = _at(field, 0.4)
+        moved = fourier.to_real(velocity(modes, at) * at.gain / field.frequency)
+        phi = fourier.to_real(modes * at.gain / field.frequency)
+        return moved[:, 0], phi[:, 0], at
+
+    found, phi, at = jax.tree.map(np.asarray, in_real_space(field, modes))
     features = np.stack(
         [np.sin(f * field.frequency * phi) for f in range(1, at.mixing.shape[1] + 1)]
     )
@@ -125,13 +133,22 @@ def _orbit(k, shape, momenta):
 
 def test_divergence_is_the_trace_of_the_jacobian(model):
     shape = model.lattice_shape
-    modes = jr.normal(jr.key(5), (shape[0], 1, *shape[1:]))
-    at = jax.tree.map(lambda x: x[1], model.field.coefficients(np.asarray([0.0, 0.6])))
-    jacobian = jax.jacfwd(lambda flat: _plain_velocity(flat.reshape(modes.shape), at))(
-        modes.ravel()
-    )
-    _, divergence = velocity_and_divergence(modes, at)
-    np.testing.assert_allclose(divergence[0], jnp.trace(jacobian), rtol=1e-11)
+    modes = normal(5, (shape[0], 1, *shape[1:]))
+
+    @jax.jit
+    def both(field, modes):
+        at = _at(field, 0.0, 0.6)
+        jacobian = jax.jacfwd(lambda x: _plain_velocity(x.reshape(modes.shape), at))
+        _, divergence = velocity_and_divergence(modes, at)
+        return divergence[0], jnp.trace(jacobian(modes.ravel()))
+
+    divergence, trace = both(model.field, modes)
+    np.testing.assert_allclose(divergence, trace, rtol=1e-11)
+
+
+def _at(field, *times):
+    """Coefficients at the last of `times`."""
+    return jax.tree.map(lambda x: x[-1], field.coefficients(np.asarray(times)))
 
 
 def _plain_velocity(modes, at):
@@ -157,20 +174,24 @@ def _plain_rates(modes, at):
 def test_hand_written_derivatives(model):
     """Pullbacks of velocity and divergence against autodiff of the plain formulas."""
     shape = model.lattice_shape
-    keys = jr.split(jr.key(6), 4)
-    modes = jr.normal(keys[0], (shape[0], 6, *shape[1:]))
-    at = jax.tree.map(lambda x: x[0], model.field.coefficients(np.asarray([0.3])))
-    bars = jr.normal(keys[1], modes.shape), jr.normal(keys[2], (6,))
+    modes, bar = normal(6, (2, shape[0], 6, *shape[1:]))
+    bars = bar, normal(7, 6)
 
-    for function, plain, bar in [
-        (velocity_and_divergence, _plain_rates, bars),
-        (velocity, lambda *args: _plain_rates(*args)[0], bars[0]),
-    ]:
-        found = jax.vjp(function, modes, at)[1](bar)
-        expected = jax.vjp(plain, modes, at)[1](bar)
-        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-10)
+    @jax.jit
+    def pulled(field, modes, bars):
+        at = _at(field, 0.3)
+        both = (bars[0], jnp.ones(6))
+        by_modes = jax.vjp(lambda modes: _plain_rates(modes, at), modes)[1](both)[0]
+        pairs = [(pullback_modes(modes, at, bars[0]), by_modes)]
+        for function, plain, bar in [
+            (velocity_and_divergence, _plain_rates, bars),
+            (velocity, lambda *args: _plain_rates(*args)[0], bars[0]),
+        ]:
+            found = jax.vjp(function, modes, at)[1](bar)
+            expected = jax.vjp(plain, modes, at)[1](bar)
+            leaves = jax.tree.leaves(found), jax.tree.leaves(expected)
+            pairs.extend(zip(*leaves, strict=True))
+        return pairs
 
-    both = (bars[0], jnp.ones(6))
-    expected = jax.vjp(lambda modes: _plain_rates(modes, at), modes)[1](both)[0]
-    np.testing.assert_allclose(pullback_modes(modes, at, bars[0]), expected, atol=1e-10)
+    for found, expected in pulled(model.field, modes, bars):
+        np.testing.assert_allclose(found, expected, atol=1e-10)
