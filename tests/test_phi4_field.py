@@ -254,6 +254,25 @@ def test_rings_by_a_plain_grid(extent, kappa, field):
         assert known[name].value == pytest.approx(wanted, abs=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("extent", "kappa", "lam", "field"),
+    [(2, -0.45, 0.001, 10), (4, -0.6, 0.022, 5), (5, -0.45, 0.01, 5), (6, -2, 0.5, -8)],
+)
+def test_rings_that_cannot_all_be_content(extent, kappa, lam, field):
+    """Bonds want neighbours of other signs, the field all of one: S has no low site."""
+    x = np.linspace(-14, 14, 1601)
+    site = -((1 - 2 * lam) * x**2 + lam * x**4 - field * x)
+    exponent = 2 * kappa * np.outer(x, x) + (site[:, None] + site[None, :]) / 2
+    top = exponent.max()
+    values = np.linalg.eigvalsh(np.exp(exponent - top)) * (x[1] - x[0])
+    largest = np.abs(values).max()
+    total = np.log(np.sum((values / largest) ** extent))
+    known = exact.known(tilted((extent,), kappa, lam, field))["log_z"]
+    wanted = extent * (top + np.log(largest)) + total
+    assert known.value == pytest.approx(wanted, abs=1e-11)
+    assert known.error < 1e-10
+
+
 @pytest.mark.parametrize("shape", [(3, 2), (4, 3), (1, 5)])
 def test_free_fields_by_linear_algebra(shape):
     """φ = A⁻¹ J + noise of covariance A⁻¹, with the Hessian of the action itself."""
