@@ -117,7 +117,11 @@ def _other_theory(config: RunConfig, theory: AbstractTheorySection) -> str | Non
     if other.name != theory.name:
         return f"trained for {other.name}, not for {theory.name}"
     if other.couplings != theory.couplings:
-        theirs, ours = (", ".join(x.couplings) for x in (other, theory))
+        both = {*other.couplings} & {*theory.couplings}
+        theirs, ours = (
+            ", ".join(name for name in x.couplings if name not in both)
+            for x in (other, theory)
+        )
         return f"trained for {other.name} by {theirs}, this is by {ours}"
     if len(other.shape) != len(theory.shape):
         return f"trained on {list(other.shape)}: another number of dimensions"
