@@ -165,9 +165,9 @@ def _evidence_doubts(known: Diagnostics) -> Iterator[str]:
     if not samples.visits_every_mode:
         yield (
             f"the samples of p are by {samples.kernel}, which does not provably "
-            "visit every mode, so they are no evidence that none is missing: add "
-            "cluster or reflection to the kernel, for spins swendsen_wang or wolff; "
-            "where bonds disagree with each other or with a field none does provably"
+            "visit every mode, so they are no evidence that none is missing: cluster "
+            "and reflection do, for spins swendsen_wang and wolff, unless bonds "
+            "disagree with each other or with a field"
         )
     slowest = samples.slowest
     if not slowest.is_resolved:
