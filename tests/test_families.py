@@ -172,17 +172,16 @@ def test_every_objective_that_fits_has_a_slope(section):
     assert ("forward_kl", "total") in fitting
     assert ("reverse_kl", "reinforce") in fitting
 
-    @eqx.filter_jit
-    def slopes(model):
+    def size_of_slope(model, objective):
         keys = jr.split(jr.key(2), 8)
-        return [
-            optax.tree.norm(
-                eqx.filter_grad(lambda q: x(q, theory.action, keys)[0])(model)  # noqa: B023
-            )
-            for x in fitting.values()
-        ]
+        slope = eqx.filter_grad(lambda q: objective(q, theory.action, keys)[0])
+        return optax.tree.norm(slope(model))
 
-    found = np.array(slopes(model))
+    @eqx.filter_jit
+    def sizes(model):
+        return [size_of_slope(model, objective) for objective in fitting.values()]
+
+    found = np.array(sizes(model))
     assert np.all(np.isfinite(found))
     assert np.all(found > 0)
 

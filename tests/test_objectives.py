@@ -285,7 +285,7 @@ def test_forward_estimators_agree_on_a_coupling_flow():
 
 
 class Black(AbstractModel):
-    """A density whose draws are not differentiable."""
+    """A density whose draws are not differentiable; nothing is asked of it but that."""
 
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar = EXACT
@@ -298,7 +298,7 @@ class Black(AbstractModel):
 
 
 class Bounded(AbstractModel):
-    """A density known only approximately."""
+    """A density known only approximately, and refused before it is asked for."""
 
     lattice_shape: tuple[int, ...] = eqx.field(static=True)
     likelihood: ClassVar = Likelihood("approximate", normalized=True)

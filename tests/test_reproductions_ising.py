@@ -1,14 +1,9 @@
 """The Ising study: what it asks of a run, and what it makes of the results."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from genlat.runs.file import config
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reproductions" / "ising"))
 import ising as study
+from genlat.runs.file import config
 
 ENERGY = {
     "variational": (-1.40, 0.001),

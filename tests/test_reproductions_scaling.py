@@ -10,11 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "reproductions" / "scaling"
-sys.path.insert(0, str(FOLDER))
-# imported from there, hence below
-import scaling  # noqa: E402
-import scaling_measures as measures  # noqa: E402
+import scaling
+import scaling_measures as measures
 
 STEPS, SECONDS = 400, 0.25
 

@@ -1,14 +1,9 @@
 """The attack of `benchmarks/verdict`, reduced: one constructed run of every family."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
-sys.path.insert(0, str(FOLDER))
-import attack  # noqa: E402
-import cases  # noqa: E402
+import attack
+import cases
 
 FAMILIES = [family.__name__ for family in cases.FAMILIES]
 SEEDS = (11,)

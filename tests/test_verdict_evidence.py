@@ -1,24 +1,18 @@
 """What samples of p say of a model, on ensembles of known truth."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cases import sigma_of
+from ensembles import LOG_Z, NAMES, SHAPE, VOLUME, Law, Part, Run, make
 from genlat.estimators import weights
 from genlat.estimators.estimate import Estimate
 from genlat.likelihood import EXACT
 from genlat.verdict import evidence, foreseen, limits, results
 from genlat.verdict.data import Draws, Samples
 from genlat.verdict.foreseen import Foreseen
-
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
-# imported from there, hence below
-sys.path.insert(0, str(FOLDER))
-from cases import sigma_of  # noqa: E402
-from ensembles import LOG_Z, NAMES, SHAPE, VOLUME, Law, Part, Run, make  # noqa: E402
 
 METHODS = ("nis", "p_estimator", "bar")
 

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ensembles
+from cases import sigma_of
+from ensembles import LOG_Z, NAMES, SHAPE, VOLUME, Law, Part, Run, make
 from genlat.estimators import foreseen as errors
 from genlat.estimators import support, two_sided, weights
 from genlat.estimators.estimate import Estimate
@@ -16,13 +19,6 @@ from genlat.likelihood import EXACT
 from genlat.verdict import agreement, checks, evidence, foreseen, limits, results
 from genlat.verdict.data import Draws, Foreseen, Samples
 from genlat.verdict.findings import Findings
-
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
-# imported from there, hence below
-sys.path.insert(0, str(FOLDER))
-import ensembles  # noqa: E402
-from cases import sigma_of  # noqa: E402
-from ensembles import LOG_Z, NAMES, SHAPE, VOLUME, Law, Part, Run, make  # noqa: E402
 
 METHODS = ("nis", "nmcmc", "p_estimator", "bar")
 

@@ -1,23 +1,17 @@
 """What nothing has checked says so, and what only a whole run can see is seen."""
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import jax.random as jr
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
+from cases import sigma_of
+from ensembles import NAMES, SHAPE, VOLUME, Law, Part, Run, make
 from genlat.estimators import nmcmc, stationarity
 from genlat.verdict import agreement, checks, estimates, evidence, findings, results
 from genlat.verdict.data import Proposed
-
-FOLDER = Path(__file__).parents[1] / "benchmarks" / "verdict"
-# imported from there, hence below
-sys.path.insert(0, str(FOLDER))
-from cases import sigma_of  # noqa: E402
-from ensembles import NAMES, SHAPE, VOLUME, Law, Part, Run, make  # noqa: E402
 
 GOOD = Law((Part(1.0, 1.0, sigma_of(0.95)),))
 METHODS = ("nis", "nmcmc", "p_estimator", "bar")

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+
 from cases import Case, every
 from ensembles import TINY, Ensembles, judged, make
-
 from genlat.verdict.results import Results
 
 WRONG = 5.0

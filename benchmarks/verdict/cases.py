@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
+
 from ensembles import TINY, Ensembles, Law, Part, Run
 
 Truth = Literal["honest", "lie", "blind"]

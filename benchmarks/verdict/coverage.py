@@ -16,6 +16,7 @@ import time
 
 import jax
 import numpy as np
+
 from cases import sigma_of
 from ensembles import Law, Part, Run, judged, make
 

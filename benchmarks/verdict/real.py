@@ -31,7 +31,6 @@ from unittest import mock
 import jax.numpy as jnp
 import numpy as np
 import tomli_w
-from real_cases import SAME_FILE, SOURCES, Case, Json, cases
 
 from genlat import errors, exact, observables
 from genlat.actions.base import AbstractScalarAction
@@ -42,6 +41,7 @@ from genlat.runs.stages import chain_stage, environment, integration_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
 from genlat.verdict import estimates
+from real_cases import SAME_FILE, SOURCES, Case, Json, cases
 
 LIE = 5.0
 EVIDENCE = 0.5, 100_000  # ESS and draws from which on an honest run should not be open

@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import scaling_figure as figure
-import scaling_measures as measures
 import tomli_w
 
+import scaling_figure as figure
+import scaling_measures as measures
 from genlat.report import house
 
 # form B, m² = -4: λ at which the correlation length is a quarter of the lattice

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scaling_measures as measures
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import scaling_measures as measures
 from genlat.report import house
 
 Json = dict[str, Any]
