@@ -13,13 +13,11 @@ from genlat.runs.disk import directory, files, inventory, metrics, store
 from genlat.runs.export import export, fluctuations
 from genlat.runs.file import config, continuation, source
 from genlat.runs.stages import (
-    chain_stage,
     flow_model,
-    sample_stage,
     stored_chains,
-    train_stage,
 )
 from genlat.runs.stages.screen import Screen
+from pieces_for_tests import in_small_pieces
 
 TINY = """
 seed = 5
@@ -49,14 +47,7 @@ QUIET = Screen(quiet=True)
 KINDS = ("chain", "flow", "nmcmc", "target")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_pieces():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain_stage, "BLOCK", 20)
-        patch.setattr(sample_stage, "BLOCK", 200)
-        patch.setattr(train_stage, "LONGEST_CHUNK", 10)
-        patch.setenv("GENLAT_NO_CACHE", "1")
-        yield
+small_pieces = pytest.fixture(autouse=True, scope="module")(in_small_pieces)
 
 
 @pytest.fixture(scope="module")

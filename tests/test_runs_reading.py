@@ -11,9 +11,10 @@ from genlat.runs import pipeline
 from genlat.runs.disk import store
 from genlat.runs.export import export
 from genlat.runs.file import config
-from genlat.runs.stages import chain_stage, sample_stage, train_stage, training_data
+from genlat.runs.stages import training_data
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
+from pieces_for_tests import in_small_pieces
 
 TINY = """
 seed = 5
@@ -59,14 +60,7 @@ QUIET = Screen(quiet=True)
 KINDS = {"chain", "flow", "nmcmc", "target", "path"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_pieces():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chain_stage, "BLOCK", 20)
-        patch.setattr(sample_stage, "BLOCK", 200)
-        patch.setattr(train_stage, "LONGEST_CHUNK", 10)
-        patch.setenv("GENLAT_NO_CACHE", "1")
-        yield
+small_pieces = pytest.fixture(autouse=True, scope="module")(in_small_pieces)
 
 
 class Count:
