@@ -49,7 +49,15 @@ target_error = 0.05
 
 
 def some(n_components, shape=SHAPE, seed=0):
-    return jr.normal(jr.key(seed), (*shape, n_components), jnp.float64)
+    return np.random.default_rng(seed).normal(size=(*shape, n_components))
+
+
+def all_of(action, phis):
+    """S, force and observables of configurations, by one program."""
+    each = jax.vmap(
+        lambda phi: (action(phi), action.force(phi), observables.primary(action, phi))
+    )
+    return jax.device_get(jax.jit(each)(jnp.asarray(phis)))
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
@@ -57,28 +65,28 @@ def test_rotations_and_permutations_of_components_leave_the_theory(n):
     """φ → Rφ leaves S and what has no direction; the force turns along."""
     action, phi = On(SHAPE, n, 0.23, 0.4), some(n)
     permutation = np.eye(n)[np.random.default_rng(1).permutation(n)]
-    for rotation in (ortho_group.rvs(n, random_state=2), permutation):
-        turned = phi @ jnp.asarray(rotation).T
-        assert float(action(turned)) == pytest.approx(float(action(phi)), rel=1e-12)
-        np.testing.assert_allclose(
-            action.force(turned), action.force(phi) @ rotation.T, atol=1e-12
-        )
-        before, after = (observables.primary(action, x) for x in (phi, turned))
-        for name in before.keys() - {"mag"}:
-            np.testing.assert_allclose(after[name], before[name], rtol=1e-10)
-    # negative control: a map that is no rotation
-    stretched = phi @ jnp.diag(jnp.linspace(1, 2, n))
-    assert abs(float(action(stretched) - action(phi))) > 0.1
+    no_rotation = np.diag(np.linspace(1, 2, n))
+    maps = ortho_group.rvs(n, random_state=2), permutation, no_rotation
+    values, forces, measured = all_of(
+        action, np.stack([phi, *(phi @ a.T for a in maps)])
+    )
+    np.testing.assert_allclose(values[1:3], values[0], rtol=1e-12)
+    assert abs(values[3] - values[0]) > 0.1
+    for force, rotation in zip(forces[1:3], maps[:2], strict=True):
+        np.testing.assert_allclose(force, forces[0] @ rotation.T, atol=1e-12)
+    for name in measured.keys() - {"mag"}:
+        before, *after = measured[name][:3]
+        np.testing.assert_allclose(after, np.stack([before] * 2), rtol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 2, 3)])
 def test_one_component_is_phi4(shape):
     vector, scalar = On(shape, 1, 0.17, 0.3), Phi4(shape, 0.17, 0.3)
-    phi = some(1, shape)
-    one = phi[..., 0]
-    assert float(vector(phi)) == pytest.approx(float(scalar(one)), rel=1e-13)
-    np.testing.assert_allclose(vector.force(phi)[..., 0], scalar.force(one), atol=1e-13)
-    ours, theirs = observables.primary(vector, phi), observables.primary(scalar, one)
+    phis = some(1, shape)[None]
+    value, force, ours = all_of(vector, phis)
+    wanted, slope, theirs = all_of(scalar, phis[..., 0])
+    np.testing.assert_allclose(value, wanted, rtol=1e-13)
+    np.testing.assert_allclose(force[..., 0], slope, atol=1e-13)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-12, err_msg=name)
@@ -86,16 +94,16 @@ def test_one_component_is_phi4(shape):
 
 def test_the_magnetisation_is_a_vector():
     phi = some(3)
-    found = observables.primary(On(SHAPE, 3, 0.1, 0.2), phi)
-    m = np.asarray(phi).reshape(-1, 3).mean(axis=0)
-    assert float(found["mag"]) == pytest.approx(m[0])
-    assert float(found["abs_mag"]) == pytest.approx(np.linalg.norm(m))
-    assert float(found["mag4"]) == pytest.approx(np.linalg.norm(m) ** 4)
-    slices = np.asarray(phi).sum(axis=1) / math.sqrt(SHAPE[1])
+    _, _, found = all_of(On(SHAPE, 3, 0.1, 0.2), phi[None])
+    m = phi.reshape(-1, 3).mean(axis=0)
+    assert found["mag"] == pytest.approx(m[0])
+    assert found["abs_mag"] == pytest.approx(np.linalg.norm(m))
+    assert found["mag4"] == pytest.approx(np.linalg.norm(m) ** 4)
+    slices = phi.sum(axis=1) / math.sqrt(SHAPE[1])
     wanted = [
         sum(slices[t] @ slices[(t + lag) % 4] for t in range(4)) / 4 for lag in range(3)
     ]
-    np.testing.assert_allclose(found["two_point"], wanted, rtol=1e-12)
+    np.testing.assert_allclose(found["two_point"], [wanted], rtol=1e-12)
 
 
 def by_force(n, extent, kappa, lam, nodes):
@@ -155,7 +163,8 @@ def test_free_fields_by_determinants(shape):
     kappa, n = 0.12, 3
     action = On(shape, n, kappa, 0.0)
     zero = jnp.zeros((*shape, n))
-    hessian = np.asarray(jax.hessian(action)(zero)).reshape(zero.size, zero.size)
+    hessian = np.asarray(jax.jit(jax.hessian(action))(zero))
+    hessian = hessian.reshape(zero.size, zero.size)
     log_det = np.linalg.slogdet(hessian)[1]
     wanted = zero.size / 2 * math.log(2 * math.pi) - log_det / 2
     assert exact.known(action)["log_z"].value == pytest.approx(wanted, rel=1e-10)
@@ -203,21 +212,26 @@ def test_clusters_with_other_weights_are_seen(monkeypatch):
 
 def test_a_cluster_leaves_lengths_and_turns_everything():
     """At large κ HMC hardly turns the whole; one reflection turns it anywhere."""
-    action, phi = On((6, 6), 2, 0.6, 0.5), 1 + 0.1 * some(2, (6, 6))
+    action, phi = On((6, 6), 2, 0.6, 0.5), jnp.asarray(1 + 0.1 * some(2, (6, 6)))
     kernel = EmbeddedCluster(action)
     assert kernel.visits_every_mode
-    angles = []
-    for key in jr.split(jr.key(5), 200):
-        new = kernel.step(key, kernel.init(phi))[0]
-        lengths = np.linalg.norm(new.phi, axis=-1)
-        np.testing.assert_allclose(lengths, np.linalg.norm(phi, axis=-1), rtol=1e-10)
-        assert float(new.action) == pytest.approx(float(action(new.phi)))
-        mean = np.asarray(new.phi).mean(axis=(0, 1))
-        angles.append(math.atan2(mean[1], mean[0]))
-    turned = np.abs(np.array(angles) - math.pi / 4) > 0.3
+
+    @jax.jit
+    def steps(keys):
+        new = jax.vmap(lambda key: kernel.step(key, kernel.init(phi))[0])(keys)
+        return new.phi, new.action, jax.vmap(action)(new.phi)
+
+    phis, values, wanted = jax.device_get(steps(jr.split(jr.key(5), 200)))
+    lengths = np.linalg.norm(phi, axis=-1)
+    for new in np.linalg.norm(phis, axis=-1):
+        np.testing.assert_allclose(new, lengths, rtol=1e-10)
+    np.testing.assert_allclose(values, wanted, rtol=1e-10)
+    mean = phis.mean(axis=(1, 2))
+    angles = np.arctan2(mean[:, 1], mean[:, 0])
+    turned = np.abs(angles - math.pi / 4) > 0.3
     # the coin of the one large cluster, times nine in ten directions
     assert abs(turned.mean() - 0.45) < 4 * 0.5 / math.sqrt(200)
-    assert np.std(np.array(angles)[turned]) > 1.5  # uniform: 1.81
+    assert np.std(angles[turned]) > 1.5  # uniform: 1.81
 
 
 def test_one_component_clusters_as_a_scalar():
@@ -225,9 +239,8 @@ def test_one_component_clusters_as_a_scalar():
     vector, scalar = On((4,), 1, 0.4, 0.3), Phi4((4,), 0.4, 0.3)
     known = exact.known(scalar)["action_density"].value
     for action, cluster in ((vector, EmbeddedCluster), (scalar, SignCluster)):
-        found = history_of(
-            action, Sequence((HMC(action), cluster(action))), "action_density"
-        )
+        kernel = Sequence((HMC(action), cluster(action)))
+        found = history_of(action, kernel, "action_density")
         assert abs(found.value - known) < 4 * found.error
 
 
@@ -314,8 +327,13 @@ def test_the_best_gaussian_of_components(n):
     def bound(factor):
         """E_q[S + ln q] of the same noise, every width by a factor."""
         prior = GaussianVectors(factor * best.variance, n)
-        phis, log_q = prior.sample_batch(jr.split(jr.key(7), 40_000))
-        total = np.asarray(jax.vmap(action)(phis) + log_q)
+
+        @jax.jit
+        def totals(keys):
+            phis, log_q = prior.sample_batch(keys)
+            return jax.vmap(action)(phis) + log_q
+
+        total = np.asarray(totals(jr.split(jr.key(7), 40_000)))
         return total, total.mean(), total.std() / 200
 
     (_, here, error), (wide, *_), (narrow, *_) = map(bound, (1.0, 1.04, 1 / 1.04))

@@ -1,7 +1,7 @@
 """What every theory of a run file must keep: a line in `THEORIES` buys all of it."""
 
 import dataclasses
-import itertools
+import functools
 from typing import get_args
 
 import jax
@@ -43,9 +43,15 @@ SECTIONS = {
 every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 
 
+@functools.cache
 def some(section, n=3):
     """Configurations that a chain would start from, in double precision."""
     return section.theory().start(jr.key(5), n, jnp.dtype(jnp.float64))
+
+
+def of_each(function, phis):
+    """One program instead of one for every operation, and numpy's arrays."""
+    return jax.device_get(jax.jit(jax.vmap(function))(phis))
 
 
 def test_every_theory_is_tried():
@@ -55,7 +61,8 @@ def test_every_theory_is_tried():
 @every
 def test_names_are_those_of_what_there_is(section):
     theory, (phi, *_) = section.theory(), some(section)
-    assert set(observables.primary(theory.action, phi)) == set(section.observables)
+    measured = jax.eval_shape(lambda x: observables.primary(theory.action, x), phi)
+    assert set(measured) == set(section.observables)
     assert theory.kernels.keys() == section.KERNELS.keys()
     assert {*section.DEFAULT_KERNEL, *section.SWEEPS} <= section.KERNELS.keys()
     assert theory.action.lattice_shape == section.shape
@@ -86,26 +93,39 @@ def test_the_force_is_the_slope_of_the_action(section):
     if not isinstance(action, AbstractContinuousAction):
         assert not section.SPACE.is_continuous
         return
-    for phi in some(section):
-        np.testing.assert_allclose(
-            action.force(phi), -jax.grad(action)(phi), rtol=1e-10, atol=1e-10
-        )
+    force, slope = of_each(
+        lambda phi: (action.force(phi), jax.grad(action)(phi)), some(section)
+    )
+    np.testing.assert_allclose(force, -slope, rtol=1e-10, atol=1e-10)
 
 
 @every
 def test_declared_symmetries_leave_the_action(section):
     action = section.theory().action
     assert section.symmetries == action.symmetries
-    for phi, name in itertools.product(some(section), section.symmetries):
+
+    def images(phi, name):
         if name in symmetry.FINITE:
             group = symmetry.group(section.shape, (name,), section.n_components)
-            images = [g.apply(phi) for g in group]
-        else:
-            assert name == "rotations"
-            keys = jr.split(jr.key(2), 4)
-            images = [phi @ jr.orthogonal(key, section.n_components) for key in keys]
-        found = [float(action(image)) for image in images]
-        np.testing.assert_allclose(found, float(action(phi)), rtol=1e-12, atol=1e-10)
+            return [g.apply(phi) for g in group]
+        assert name == "rotations"
+        keys = jr.split(jr.key(2), 4)
+        return [phi @ jr.orthogonal(key, section.n_components) for key in keys]
+
+    def actions(phi):
+        moved = {name: images(phi, name) for name in section.symmetries}
+        values = {name: jax.vmap(action)(jnp.stack(x)) for name, x in moved.items()}
+        return action(phi), values
+
+    wanted, found = of_each(actions, some(section))
+    assert {*found} == {*section.symmetries}
+    for values in found.values():
+        np.testing.assert_allclose(
+            values,
+            np.broadcast_to(wanted[:, None], values.shape),
+            rtol=1e-12,
+            atol=1e-10,
+        )
 
 
 def test_names_of_symmetries_are_those_of_actions():
@@ -118,8 +138,9 @@ def test_a_symmetry_that_is_not_there_is_none():
     """Negative control, and what run files say of it."""
     section = SECTIONS["ising in a field"]
     assert section.symmetries == ("translations", "point_group")
-    action, (phi, *_) = section.theory().action, some(section)
-    assert abs(float(action(-phi) - action(phi))) > 0.1
+    action = section.theory().action
+    change = of_each(lambda phi: action(-phi) - action(phi), some(section))
+    assert abs(change[0]) > 0.1
 
 
 @every
@@ -134,7 +155,7 @@ def test_configurations_are_kept_as_they_are(section):
 @every
 def test_a_coupling_moves_ln_z_by_what_it_says(section):
     """-∂S/∂c is a factor times an observable, configuration by configuration."""
-    found = 0
+    found, action = 0, section.theory().action
     for name in section.couplings:
         if (slope := section.slope(name)) is None:
             continue
@@ -144,11 +165,19 @@ def test_a_coupling_moves_ln_z_by_what_it_says(section):
             section.model_copy(update={name: value + d}).theory().action
             for d in (-h, h)
         )
-        for phi in some(section):
-            measured = observables.primary(section.theory().action, phi)
-            wanted = -(high(phi) - low(phi)) / (2 * h)
-            got = slope.factor * measured[slope.observable]
-            assert float(got) == pytest.approx(float(wanted), rel=1e-6, abs=1e-6)
+        measured, rise = of_each(
+            lambda phi, low=low, high=high: (
+                observables.primary(action, phi),
+                high(phi) - low(phi),
+            ),
+            some(section),
+        )
+        np.testing.assert_allclose(
+            slope.factor * measured[slope.observable],
+            -rise / (2 * h),
+            rtol=1e-6,
+            atol=1e-6,
+        )
     assert found > 0
     assert section.slope("shape") is None
 
@@ -164,13 +193,23 @@ def test_the_line_leads_from_a_solved_theory_to_this_one(section):
     assert {*theory.line.kernels} <= last.kernels.keys()
     assert theory.line.coupling in {*notation.COUPLINGS, "hopping"}
     observable, factor = theory.line.slope
-    for phi in some(section):
-        assert float(end(phi)) == pytest.approx(float(theory.action(phi)), rel=1e-12)
-        low, high = (theory.line.at(t)[0](phi) for t in (0.3, 0.7))
-        energy = float(theory.line.at(0.5)[0].energy(phi))
-        assert energy == pytest.approx(float(high - low) / 0.4, rel=1e-9)
-        measured = observables.primary(theory.action, phi)[observable]
-        assert float(end.energy(phi)) == pytest.approx(factor * float(measured))
+    low, half, high = (theory.line.at(t)[0] for t in (0.3, 0.5, 0.7))
+    found = of_each(
+        lambda phi: {
+            "end": end(phi),
+            "theory": theory.action(phi),
+            "rise": high(phi) - low(phi),
+            "energy": half.energy(phi),
+            "energy at end": end.energy(phi),
+            "measured": observables.primary(theory.action, phi)[observable],
+        },
+        some(section),
+    )
+    np.testing.assert_allclose(found["end"], found["theory"], rtol=1e-12)
+    np.testing.assert_allclose(found["energy"], found["rise"] / 0.4, rtol=1e-9)
+    np.testing.assert_allclose(
+        found["energy at end"], factor * found["measured"], rtol=1e-6
+    )
 
 
 KERNELS = [
