@@ -1,9 +1,12 @@
 """Synthetic runs in the broken phase, to draw reports from."""
 
+import html
+import re
 from pathlib import Path
 
 import jax.random as jr
 import numpy as np
+from matplotlib.axes import Axes
 
 from genlat.estimators import autocorrelation, nmcmc, tails, two_sided, weights
 from genlat.runs.disk import files, metrics, store
@@ -332,3 +335,27 @@ def _add_costs(results):
             whole.setdefault(name, {})[method] = (seconds + training) * error**2
     cost["seconds_at_unit_error"] = whole
     cost["seconds_at_unit_error_trained"] = trained
+
+
+def rows_of(page: str) -> list[dict[str, str]]:
+    """What the rows of all tables of a page say, by the heads of their columns."""
+    cell = re.compile(r'<td data-label="([^"]*)"[^>]*><span>(.*?)</span></td>')
+    return [
+        {_text(head): _text(content) for head, content in cell.findall(row)}
+        for row in re.findall(r"<tr>(<td .*?)</tr>", page)
+    ]
+
+
+def bars_of(axes: Axes) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """x, y and errors of what is drawn with error bars, by its label."""
+    found = {}
+    for container in axes.containers:
+        line, _, (bars,) = container.lines
+        ends = np.array([ends[:, 1] for ends in bars.get_segments()])
+        half = np.ptp(ends, axis=1) / 2
+        found[container.get_label()] = line.get_xdata(), line.get_ydata(), half
+    return found
+
+
+def _text(content: str) -> str:
+    return html.unescape(re.sub("<[^>]*>", "", content)).strip()

@@ -13,9 +13,11 @@ import jax.random as jr
 import numpy as np
 import pytest
 
+from genlat.actions.on import On
 from genlat.actions.phi4 import Phi4
 from genlat.mcmc import metropolis
 from genlat.mcmc.cluster import SignCluster
+from genlat.mcmc.embedded import EmbeddedCluster
 from genlat.mcmc.metropolis import Metropolis
 
 LAM = 0.17
@@ -94,9 +96,8 @@ def test_enumerated_cluster_step_is_in_detailed_balance(shape, kappa):
     assert np.abs(flow - flow.T).max() > 1e-3
 
 
-def drawn_counts(shape, modulus, kappa):
+def drawn_counts(kernel, shape, modulus):
     """Counts of s → s' in `N_DRAWS` steps of the kernel from every sign state."""
-    kernel = SignCluster(Phi4(shape, kappa, LAM))
 
     def move(key, phi):
         state, _ = kernel.step(key, kernel.init(phi))
@@ -104,19 +105,44 @@ def drawn_counts(shape, modulus, kappa):
         return jnp.sum(negative << jnp.arange(modulus.size))
 
     phis = jnp.asarray(sign_states(shape) * modulus)
+    if isinstance(kernel, EmbeddedCluster):
+        phis = phis[..., None]
     keys = jr.split(jr.key(8), (len(phis), N_DRAWS))
     moved = jax.jit(jax.vmap(jax.vmap(move, (0, None))))(keys, phis)
     return np.stack([np.bincount(row, minlength=len(phis)) for row in moved])
 
 
+@pytest.mark.parametrize("make", [SignCluster, EmbeddedCluster])
 @pytest.mark.parametrize(("shape", "kappa"), SYSTEMS)
-def test_cluster_step_is_the_enumerated_one(shape, kappa):
+def test_cluster_step_is_the_enumerated_one(shape, kappa, make):
+    """That of a vector of one component too: its directions are ±1."""
     modulus = modulus_of(shape)
-    counts = drawn_counts(shape, modulus, kappa)
+    scalar, vector = Phi4(shape, kappa, LAM), On(shape, 1, kappa, LAM)
+    kernel = make(scalar if make is SignCluster else vector)
+    counts = drawn_counts(kernel, shape, modulus)
     assert _distance(counts, cluster_matrix(shape, modulus, kappa)) < 5
-    for factor in (0.9, 1.1):  # negative controls: ten per cent in the coupling
+    for factor in (0.85, 1.15):  # negative controls: 15 per cent in the coupling
         wrong = cluster_matrix(shape, modulus, factor * kappa)
         assert _distance(counts, wrong) > 10
+
+
+def test_reflections_are_in_every_direction_alike():
+    """Of single sites along an axis: e - 2(r·e) r, and r rᵀ is 1/3 in the mean."""
+    kernel = EmbeddedCluster(On((1, 2), 3, 0.0, LAM))
+    phi = jnp.asarray([[[0.0, 0.0, 1.3], [0.0, 0.7, 0.0]]])
+
+    @jax.jit
+    def steps(keys):
+        return jax.vmap(lambda key: kernel.step(key, kernel.init(phi))[0].phi)(keys)
+
+    moved = np.asarray(steps(jr.split(jr.key(3), N_DRAWS)))[:, 0]
+    for site, axis in ((0, 2), (1, 1)):
+        images = moved[:, site] / np.linalg.norm(phi[0, site])
+        images = images[images[:, axis] != 1]  # half of them stand still
+        assert abs(len(images) - N_DRAWS / 2) < 5 * np.sqrt(N_DRAWS / 4)
+        error = images.std(axis=0) / np.sqrt(len(images))
+        assert np.all(np.abs(images.mean(axis=0) - np.eye(3)[axis] / 3) < 5 * error)
+        assert np.all(error < 0.02)
 
 
 def _distance(counts, matrix):

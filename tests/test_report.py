@@ -96,6 +96,7 @@ def test_says_what_the_run_says(text):
     assert "φ⁴ theory, 16 × 8 lattice" in words
     assert "κ = 0.3, λ = 0.022, seed 1" in words
     assert "870 independent per second" in words
+    assert "700 MiB" in words
     assert "0.410(10), N\u00a0=\u00a020,000" in words  # the untrained Gaussian
     assert "16 couplings, 5 rounds" in words
     assert "smallest overlap 0.20" in words
@@ -197,6 +198,36 @@ def test_bounds_and_costs_are_those_of_the_results(run):
     for kind in ("seconds_at_unit_error", "seconds_at_unit_error_trained"):
         wanted = cost[kind]["log_z"]["nis"] / smallest**2
         assert any(abs(x / wanted - 1) < 1e-9 for x in seconds)
+
+
+def test_the_slowest_observable_is_shown(run, text):
+    """In the figure and in the table; those that are as slow are one as good."""
+    record = records.read(run)
+    drawn = {drawing.name: drawing.figure for drawing in drawings.draw(record)}
+    titles = [axes.get_title("left") for axes in drawn["autocorrelation"].axes]
+    tau_int = record.results["diagnostics"]["tau_int"]
+    for method, title in zip((CHAIN, "nmcmc"), titles, strict=True):
+        tau = {name: of_method[method]["value"] for name, of_method in tau_int.items()}
+        assert min(tau.values()) < 0.95 * max(tau.values())
+        says = re.search(rf">τ_int, {re.escape(method)}<.*?observable, (\w+)", text)
+        drawn_name = title.removeprefix(f"{method}, ").partition(":")[0]
+        for name in (says[1], drawn_name):
+            assert tau[name] == pytest.approx(max(tau.values()), rel=1e-9)
+
+
+def test_a_loss_leads_to_nothing_that_is_unusable(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    results = files.read_json(copy / "results.json")
+    del results["estimates"]["log_z"]["exact"]
+    levels = []
+    for flaw in ({}, {"error": None, "unusable": UNUSABLE}):
+        results["estimates"]["log_z"]["nis"] |= flaw
+        results["diagnostics"]["prior"]["ess"] |= flaw
+        files.write_json(copy / "results.json", results)
+        found = drawings.draw(records.read(copy))
+        figure = next(x.figure for x in found if x.name == "training")
+        levels.append([len(axes.lines) - 2 for axes in figure.axes])
+    assert levels == [[1, 1], [0, 0]]
 
 
 def test_old_runs_still_draw(tmp_path):

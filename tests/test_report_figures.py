@@ -1,9 +1,13 @@
 """The numbers in the figures and tables of the report."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.collections import PolyCollection
 
+from genlat import observables
 from genlat.report import costs, diagnostics, figures, free_energy, notation, tables
+from report_for_tests import rows_of
 
 
 def test_figures_draw_their_numbers():
@@ -136,6 +140,10 @@ def test_log_weights_of_both_ensembles():
     assert np.sum(is_full) > 5
     ratio = np.log(on_p.values[is_full] / on_q.values[is_full])
     assert ratio == pytest.approx(middle[is_full], abs=5 / np.sqrt(800))
+    (gaussian,) = (line for line in axes.lines if line.get_label() == "Gaussian")
+    expected = np.interp(middle, *gaussian.get_data())
+    spread = np.sqrt(expected / q.size) + 2e-4  # and the curve within a bin
+    assert np.max(np.abs(on_q.values - expected) / spread) < 5
     assert not axes.texts
     p[:1000], p[0], p[1], q[:3] = 500, np.inf, 225, 150
     axes = free_energy.log_weights(q, p).axes[0]
@@ -188,3 +196,72 @@ def test_diagnostics_say_why_and_how_far():
     assert "q &lt;excludes&gt; samples" in shown
     assert "0.4999" not in shown
     assert diagnostics.diagnostics({}) == ""
+
+
+def test_configurations_have_time_to_the_right():
+    phis = np.random.default_rng(5).normal(size=(2, 4, 6, 3))
+    axes = figures.samples({"model": phis}).axes
+    images = [image for panel in axes for image in panel.images]
+    shown = [image.get_array() for image in images if image.get_array().size == 24]
+    np.testing.assert_array_equal(shown, phis[:, :, :, 0].swapaxes(1, 2))
+
+
+def test_an_autocorrelation_has_its_error_on_either_side():
+    rho, error = np.array([1.0, 0.6, 0.2]), np.array([0.01, 0.05, 0.1])
+    decay = figures.Decay("mag", rho, error, 1, "1.30(12)", "proposals")
+    (axes,) = figures.autocorrelation({"nmcmc": decay}).axes
+    (band,) = (x for x in axes.collections if isinstance(x, PolyCollection))
+    vertices = band.get_paths()[0].vertices
+    for lag in range(3):
+        ends = vertices[vertices[:, 0] == lag, 1]
+        assert (ends.min(), ends.max()) == (
+            rho[lag] - error[lag],
+            rho[lag] + error[lag],
+        )
+
+
+def test_what_was_measured_is_not_called_exact():
+    by_table = {"value": 1.0, "error": 0.1, "source": "tabulated: somebody"}
+    exact = {"value": 0.0, "error": 0.0, "source": "symmetry"}
+    found = {"phi2": {"exact": by_table}, "mag": {"exact": exact}}
+    for content, head, notes in (
+        (found, "published", ["⟨φ²⟩: tabulated: somebody", "⟨m⟩: symmetry"]),
+        ({"mag": found["mag"], "mag2": found["mag"]}, "exact", ["⟨m⟩, ⟨m²⟩: symmetry"]),
+    ):
+        text = tables.estimates(content)
+        shown = {row["observable"]: row[head] for row in rows_of(text)}
+        assert shown["⟨m⟩ mag"] == "0"
+        assert shown.get("⟨φ²⟩ phi2", "1.00(10) measured") == "1.00(10) measured"
+        assert f"Exact values. {'; '.join(notes)}." in text
+
+
+def test_symbols_read_as_arithmetic_are_the_formulas():
+    means = {"mag2": 0.7, "mag4": 1.1, "abs_mag": 0.4}
+    written = {"⟨m⁴⟩": "mag4", "⟨m²⟩": "mag2", "⟨|m|⟩": "abs_mag", "−": "-"}
+    written |= {"²": "**2", "V (": "V * (", "/ 3": "/ 3 / "}
+    for name in ("susceptibility", "binder"):
+        text = notation.SYMBOLS[name]
+        for symbol, word in written.items():
+            text = text.replace(symbol, word)
+        inputs, function = observables.DERIVED[name]
+        wanted = function({key: jnp.asarray(means[key]) for key in inputs}, (4, 6))
+        assert eval(text, {"V": 24, **means}) == pytest.approx(float(wanted))
+
+
+@pytest.mark.parametrize(("is_met", "target"), [(True, "met"), (False, "not met")])
+def test_an_integration_says_what_it_met_by_which_rule(is_met, target):
+    def number(value):
+        return {"value": value, "error": 0.1}
+
+    path = {"coupling_name": "kappa", "couplings": [0.0, 0.1, 0.3], "rounds": 4}
+    path |= {"overlaps": [0.7, 0.4], "target_error": 0.05, "is_converged": is_met}
+    path |= {"reweighting": number(7.0), "thermodynamic": number(8.0)}
+    found = {
+        row["diagnostic"]: (row["value"], row["how to read it"])
+        for row in rows_of(diagnostics.diagnostics({"integration": path}))
+    }
+    count, says = found["Integration along κ"]
+    assert count == "3 couplings, 4 rounds"
+    assert says == f"κ = 0 … 0.3, smallest overlap 0.40; target error 0.05 {target}"
+    assert found["ln Z, reweighting"][0] == "7.00(10)"
+    assert found["ln Z, thermodynamic"][0] == "8.00(10)"

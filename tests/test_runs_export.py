@@ -125,6 +125,7 @@ def test_datasets_hold_the_record(record):
     np.testing.assert_array_equal(chain["delta_h"], record.chain["delta_h"])
     log_w = -record.flow["action"] - record.flow["log_q"]
     np.testing.assert_array_equal(flow["log_weight"], log_w)
+    np.testing.assert_array_equal(flow["log_q"], record.flow["log_q"])
     assert flow["two_point"].dims == ("draw", "lag")
     index = record.nmcmc["index"]
     assert neural["mag"].dims == ("chain", "draw")
@@ -134,6 +135,7 @@ def test_datasets_hold_the_record(record):
     assert neural["accepted"].dtype == bool
     log_w = -record.target["action"] - record.target["log_q"]
     np.testing.assert_array_equal(datasets["target"]["log_weight"], log_w)
+    assert datasets["target"]["log_weight"].dims == ("chain", "draw")
     for dataset in datasets.values():
         assert dataset.attrs["theory"] == "phi4"
         assert dataset.attrs["lattice_shape"] == list(SHAPE)
@@ -363,7 +365,13 @@ def test_a_run_of_one_part_has_one_group(run, tmp_path):
 
 
 def test_chosen_observables_alone(run, tmp_path):
-    export.write(str(run), str(tmp_path / "few.nc"), ["abs_mag"])
+    import xarray
+
+    export.write(str(run), str(tmp_path / "few.nc"), ["abs_mag", "two_point"])
+    for group in ("chain", "flow", "nmcmc"):
+        with xarray.open_dataset(tmp_path / "few.nc", group=group) as back:
+            assert {"abs_mag", "two_point"} <= set(back.data_vars)
+            assert "mag" not in back
     export.write(run, tmp_path / "all.nc")
     few, everything = (tmp_path / name for name in ("few.nc", "all.nc"))
     assert few.stat().st_size < everything.stat().st_size

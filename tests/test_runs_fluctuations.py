@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import scipy.stats
+from matplotlib.collections import PolyCollection
 from typer.testing import CliRunner
 
 from genlat import cli
@@ -132,6 +135,47 @@ def test_the_table_has_a_row_per_n_and_the_repetitions(found):
     assert max(map(len, rows)) <= 120
 
 
+def _read(text):
+    """Value, error and half of the last digit of `-12.34(56)`."""
+    value, error = re.fullmatch(r"(-?[\d.]+)\((\d+)\)", text).groups()
+    digit = 10.0 ** -len(value.partition(".")[2])
+    return float(value), int(error) * digit, 0.51 * digit
+
+
+def test_the_table_has_the_numbers_of_the_file(found):
+    """N times each, with N times its error; p is of the χ² and the freedom it names."""
+    _, text, content = found
+    rows = [line.strip("│ ").split("│") for line in text.splitlines() if "│" in line]
+    rows = iter([[cell.strip() for cell in row] for row in rows])
+    wanted = math.expm1(SPREAD**2)
+    constants = re.findall(r"N × (\w+) = (\S+\))", text)
+    for name, shown in constants:
+        value, error, _ = _read(shown)
+        assert abs(value - wanted * (-0.5 if name == "bias" else 1)) < 5 * error
+        assert error < 0.1 * wanted
+    for run in content:
+        fields = run["log_z"]["scaling"]
+        for k, n in enumerate(fields["sizes"]):
+            cells = next(rows)
+            assert cells[:2] == [str(n), str(fields["groups"][k])]
+            for name, columns in (("bias", cells[2:5]), ("variance", cells[5:8])):
+                of_name = {field: x[k] for field, x in fields[name].items()}
+                for shown, value, error in (
+                    (columns[0], "measured", "error"),
+                    (columns[1], "expected", "expected_error"),
+                ):
+                    read = _read(shown)
+                    assert abs(read[0] - n * of_name[value]) < read[2]
+                    assert read[1] == pytest.approx(n * of_name[error], rel=0.06)
+                assert columns[2] == f"{of_name['pull']:+.1f}"
+    assert next(rows, None) is None
+    tests = re.findall(r"χ² ([\d.]+) for (\d+), p = ([\d.]+)", text)
+    for chi2, freedom, p_value in tests:
+        wanted = scipy.stats.chi2.sf(float(chi2), int(freedom))
+        assert float(p_value) == pytest.approx(wanted, rel=0.05)
+    assert (len(constants), len(tests)) == (4, 4)
+
+
 def test_the_figures_are_files_in_house_style(found):
     out, text, _ = found
     names = {"error_scaling", "fluctuations"}
@@ -196,6 +240,9 @@ def test_repetitions_are_drawn_from_the_exact_value_or_from_all_draws(found):
     (axes,) = drawing.repetitions(content).axes
     columns = list(_points(axes))
     assert len(columns) == 2
+    bands = [x for x in axes.collections if isinstance(x, PolyCollection)]
+    bands = [np.ptp(band.get_paths()[0].vertices[:, 1]) / 2 for band in bands]
+    assert len(bands) == 3  # all draws, what is exact, and all draws again
     for number, (run, key) in enumerate(zip(content, ("exact", "pooled"), strict=True)):
         density = run["free_energy_density"]
         x, y, ends = columns[number]
@@ -205,6 +252,9 @@ def test_repetitions_are_drawn_from_the_exact_value_or_from_all_draws(found):
         assert math.log10(factor) == pytest.approx(round(math.log10(factor)))
         np.testing.assert_allclose(y, factor * above, rtol=1e-6)
         np.testing.assert_allclose(ends[:, 1] - y, factor * np.array(parts["errors"]))
+        assert bands.pop(0) == pytest.approx(factor * density["pooled"]["error"])
+        if key == "exact":
+            assert bands.pop(0) == pytest.approx(factor * density["exact"]["error"])
         assert np.all(np.abs(x - number) < 0.5)
         assert x.size == 9
     ticks = [label.get_text() for label in axes.get_xticklabels()]

@@ -21,6 +21,7 @@ from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock, Spent
 from genlat.verdict import costs
 from models_for_tests import a_model
+from report_for_tests import rows_of
 
 TEXT = """
 seed = 3
@@ -118,7 +119,9 @@ def test_every_stage_is_booked_and_the_parts_are_the_whole(job, hand):
     assert cost["compile_seconds"]["p_source"] == SOURCE.compile_seconds
     rows = drawn.rows(cost)
     assert sum(row.seconds for row in rows) == pytest.approx(cost["total_seconds"])
-    assert "All together" in drawn.table(cost)
+    shown = {row.pop("stage"): list(row.values()) for row in rows_of(drawn.table(cost))}
+    assert shown["Training"] == ["50.0 s", "40.0 s", "90.0 s"]
+    assert shown["All together"] == ["114.5 s", "77.5 s", "192.0 s"]
     assert drawn.table({}) == ""
 
 

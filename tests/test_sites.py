@@ -333,6 +333,8 @@ def test_a_flow_of_components_on_a_larger_lattice():
     larger = transfer.enlarge(model, (6, 6))
     assert larger.field_shape == (6, 6, 2)
     assert larger.prior.n_components == 2
+    padded = transfer.pad_kernel(model.prior.log_std, (4, 4), (6, 6))
+    np.testing.assert_allclose(larger.prior.log_std, padded, rtol=1e-6)
     phis, log_q = sample(larger, 1, 3)
     assert phis.shape == (3, 6, 6, 2)
     log_prob = jax.jit(lambda phis: larger.log_prob_batch(phis))(phis)

@@ -12,8 +12,8 @@ import pytest
 
 from genlat import symmetry
 from genlat.likelihood import EXACT
-from genlat.models.base import AbstractFlow
-from genlat.models.symmetrized import Symmetrized
+from genlat.models.base import AbstractFlow, AbstractModel
+from genlat.models.symmetrized import Symmetrized, SymmetrizedSpins
 from genlat.symmetry import Symmetry
 from genlat.symmetry import group as symmetry_group
 
@@ -84,3 +84,27 @@ def test_a_mixture_over_orders_of_components():
     np.testing.assert_allclose(score, found, atol=1e-10)
     with pytest.raises(ValueError, match="group of 2 components, model of"):
         Symmetrized(model, symmetry_group((2, 2), ("permutations",), 2))
+
+
+class Coin(AbstractModel):
+    """All up or all down, by a key that is used as it comes."""
+
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+    likelihood = EXACT
+
+    def sample_batch(self, keys):
+        is_down = jax.vmap(lambda key: jr.randint(key, (), 0, 2))(keys)
+        phis = jnp.broadcast_to(1 - 2 * is_down[:, None], (len(keys), 3))
+        return phis, self.log_prob_batch(phis)
+
+    def log_prob_batch(self, phis):
+        return jnp.where(jnp.abs(phis.sum(axis=1)) == 3, -math.log(2), -jnp.inf)
+
+
+def test_elements_are_independent_of_draws():
+    """Where both come of the same random number, every image is up."""
+    mixture = SymmetrizedSpins(Coin((3,)), symmetry_group((3,), ("sign",)))
+    keys = jr.split(jr.key(0), 400)
+    phis, log_q = jax.jit(lambda: mixture.sample_batch(keys))()
+    np.testing.assert_allclose(log_q, -math.log(2))
+    assert abs(np.mean(phis)) < 5 / math.sqrt(400)

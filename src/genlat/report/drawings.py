@@ -178,8 +178,8 @@ def _training(record: Record) -> Drawing | None:
     if not {"seconds", "loss", "ess"} <= set(record.metrics):
         return None
     log_z = _estimates(record).get("log_z", {})
-    best = log_z.get("exact") or log_z.get("nis") or {}
-    prior = record.results.get("diagnostics", {}).get("prior", {}).get("ess", {})
+    best = [log_z[x] for x in ("exact", "nis") if notation.is_usable(log_z.get(x))]
+    prior = record.results.get("diagnostics", {}).get("prior", {}).get("ess")
     train = record.results.get("config", {}).get("train", {})
     objective = train.get("objective", "reverse_kl")
     return Drawing(
@@ -192,8 +192,8 @@ def _training(record: Record) -> Drawing | None:
         figures.training(
             *(record.metrics[name] for name in ("seconds", "loss", "ess")),
             objective=objective,
-            log_z=best.get("value"),
-            prior_ess=prior.get("value"),
+            log_z=best[0]["value"] if best else None,
+            prior_ess=prior["value"] if notation.is_usable(prior) else None,
         ),
     )
 

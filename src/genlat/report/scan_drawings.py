@@ -38,8 +38,9 @@ CURVES = {
         "Binder cumulant",
         r"$1 - \langle m^4\rangle / 3\langle m^2\rangle^2$",
         (
-            "From 0 for a Gaussian magnetisation to 2/3 for two sharp values ±m; "
-            "curves of different volumes cross at the transition."
+            "From 0 for a Gaussian magnetisation, 2(N − 1)/3N if it has N components, "
+            "to 2/3 for one of sharp modulus; curves of different volumes cross at the "
+            "transition."
         ),
     ),
     "action_density": (
