@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
+from compiled_for_tests import RUNS_LONG
 from genlat import lattice
 from genlat.actions.double_well import DoubleWell
 from genlat.actions.phi4 import Phi4
@@ -293,7 +294,8 @@ def run(kernel, action, *, n_chains, n_steps, n_therm, measure, dtype=jnp.float6
         _, history = jax.lax.scan(step, state, 1 + jnp.arange(n_therm + n_steps))
         return jax.tree.map(lambda x: jnp.mean(x[n_therm:]), history)
 
-    return jax.jit(jax.vmap(chain))(jr.split(jr.key(11), n_chains))
+    run = jax.jit(jax.vmap(chain), compiler_options=RUNS_LONG)
+    return run(jr.split(jr.key(11), n_chains))
 
 
 def pull(chain_means, exact):
@@ -343,15 +345,8 @@ def test_free_field_exact(make):
     """λ = 0: ⟨φ²⟩ = (1/V) Σ_p 1 / (2 (1 - 2κ Σ cos p))."""
     action = Phi4(SHAPE, 0.17, 0.0)
     exact = np.mean(0.5 / (1 - 2 * 0.17 * lattice.hopping_spectrum(SHAPE)))
-    means, _ = run(
-        make(action),
-        action,
-        n_chains=192,
-        n_steps=400,
-        n_therm=100,
-        measure=lambda phi: jnp.mean(phi**2),
-        dtype=jnp.float32,
-    )
+    how = {"n_chains": 192, "n_steps": 400, "n_therm": 100, "dtype": jnp.float32}
+    means, _ = run(make(action), action, measure=lambda phi: jnp.mean(phi**2), **how)
     deviation, error = pull(means, exact)
     assert abs(deviation) < 5
     assert error < 0.004
