@@ -18,7 +18,7 @@ from genlat.families.dense_spins import DenseSpinSection
 from genlat.families.pixelcnn import PixelCnnSection
 from genlat.models.base import AbstractFlow, AbstractIntegratedFlow
 from genlat.runs.disk import checkpoint
-from genlat.runs.file import catalogue
+from genlat.runs.file import catalogue, memory
 from genlat.theories.ising import IsingSection
 from genlat.theories.on import OnSection
 from genlat.theories.phi4 import Phi4Section
@@ -51,15 +51,17 @@ SECTIONS = {
 every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 
 
-def theory_of(section):
+def theory_of(section, shape=(4, 4)):
     if section is OF_VECTORS:
-        return VECTORS
-    return FIELD if FIELD.SPACE in section.SPACES else SPINS
+        found = VECTORS
+    else:
+        found = FIELD if FIELD.SPACE in section.SPACES else SPINS
+    return found.model_copy(update={"shape": shape})
 
 
-def built(section):
+def built(section, shape=(4, 4)):
     """A model with generic parameters, in the precision of training."""
-    model = section.build(theory_of(section).theory().action, jr.key(3))
+    model = section.build(theory_of(section, shape).theory().action, jr.key(3))
     leaves, tree = jax.tree.flatten(model)
     keys = jr.split(jr.key(4), len(leaves))
     return jax.tree.unflatten(
@@ -71,6 +73,40 @@ def built(section):
             for x, key in zip(leaves, keys, strict=True)
         ],
     )
+
+
+def compiled_step(state, action, objective, settings):
+    def step(state):
+        return loop.run_chunk(state, action, objective, settings, 1)
+
+    return jax.jit(step).lower(state).compile()
+
+
+def compiled_draw(model, n):
+    def draw(model, keys):
+        return model.sample_batch(keys)
+
+    return jax.jit(draw).lower(model, jr.split(jr.key(7), n)).compile()
+
+
+def assert_held(compiled, said):
+    """Its work, and what goes in and comes out, are within a factor of two."""
+    sizes = compiled.memory_analysis()
+    held = sizes.temp_size_in_bytes
+    held += sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+    assert said / 2 < held < 2 * said, (held, said)
+
+
+def said_of_step(section, shape, n):
+    n_components = theory_of(section).n_components
+    weights = memory.trained_weight_bytes(shape, section)
+    return weights + memory.training_bytes(shape, section, n, n_components)
+
+
+def said_of_draw(section, shape, n):
+    n_components = theory_of(section).n_components
+    weights = memory.weight_bytes(shape, section)
+    return weights + memory.sampling_bytes(shape, section, n, n_components)
 
 
 def leaves_of(model):
@@ -112,10 +148,14 @@ def test_weights_are_as_many_as_it_says(section):
 
 @every
 def test_both_directions_agree_and_q_is_normalised(section):
-    """ln Z by its draws is the exact one: log q is a density, and theirs."""
+    """ln Z by its draws is the exact one: log q is a density, and theirs.
+
+    They take the memory that a run file is told they do.
+    """
     action, model = theory_of(section).theory().action, built(section)
-    keys = jr.split(jr.key(7), 4000)
-    phis, log_q = jax.jit(lambda keys: model.sample_batch(keys))(keys)
+    draw = compiled_draw(model, 4000)
+    assert_held(draw, said_of_draw(section, (4, 4), 4000))
+    phis, log_q = draw(model, jr.split(jr.key(7), 4000))
     assert phis.shape == (4000, *model.field_shape)
     assert model.field_shape == action.field_shape
     again = jax.jit(lambda phis: model.log_prob_batch(phis))(phis)
@@ -188,15 +228,77 @@ def test_every_objective_that_fits_has_a_slope(section):
 
 @every
 def test_it_can_be_trained(section):
-    """By what its draws allow: the gradient is finite, and some of it is not 0."""
-    action, model = theory_of(section).theory().action, built(section)
-    settings = loop.Settings(steps=1, batch=8)
+    """By what its draws allow: the gradient is finite, and some of it is not 0.
+
+    A step of tens of megabytes takes what a run file is told it does.
+    """
+    theory, n = theory_of(section).theory(), 8192
+    action, model = theory.action, built(section)
+    settings = loop.Settings(steps=1, batch=n)
     kinds = [PathReverseKL() if section.has_slope else ReinforceReverseKL()]
     if not section.has_slope:
-        phis = theory_of(section).theory().start(jr.key(1), 16, jnp.dtype(float))
+        phis = theory.start(jr.key(1), 16, jnp.dtype(float))
         kinds.append(ForwardKL(jnp.asarray(phis)))
     for objective in kinds:
         state = loop.init(model, settings, jr.key(2))
-        _, found = loop.run_chunk(state, action, objective, settings, 1)
+        step = compiled_step(state, action, objective, settings)
+        assert_held(step, said_of_step(section, (4, 4), n))
+        _, found = step(state)
         assert np.all(np.isfinite(found["grad_norm"]))
         assert np.all(found["grad_norm"] > 0)
+
+
+WIDE = {
+    "cnf": (CnfSection(), (32, 32), 256),
+    "cnf in three": (CnfSection(features=16, channels=8, n_steps=12), (8, 8, 8), 64),
+    "cnf, one step": (CnfSection(features=2, channels=1, n_steps=1), (64,), 1024),
+    "realnvp": (CouplingSection(name="realnvp", layers=6), (8, 8), 64),
+    "realnvp in three": (
+        CouplingSection(name="realnvp", layers=2, hidden=(8,)),
+        (8, 8, 8),
+        64,
+    ),
+    "odd realnvp": (
+        CouplingSection(name="realnvp", layers=2, equivariant=True, kernel_size=5),
+        (16, 16),
+        64,
+    ),
+    "no hidden layers": (
+        CouplingSection(name="nice", layers=4, hidden=(), zero_mode=True),
+        (16, 16),
+        512,
+    ),
+    "spline": (CouplingSection(name="spline", layers=4), (16, 16), 64),
+    "dense": (
+        CouplingSection(name="spline", conditioner="dense", layers=3, hidden=(64, 128)),
+        (4, 4, 4),
+        1024,
+    ),
+    "coarse_to_fine": (CoarseToFineSection(name="coarse_to_fine"), (32, 32), 256),
+    "deep coarse_to_fine": (
+        CoarseToFineSection(name="coarse_to_fine", depth=5, reach=6),
+        (12, 20),
+        256,
+    ),
+    "pixelcnn": (PixelCnnSection(name="pixelcnn"), (16, 16), 64),
+    "gated pixelcnn": (
+        PixelCnnSection(name="pixelcnn", block="gated", depth=5, width=16),
+        (8, 12),
+        256,
+    ),
+    "made": (DenseSpinSection(name="made", width=16), (4, 4, 4), 1024),
+    "deep made": (DenseSpinSection(name="made", depth=4, width=8), (8, 8), 1024),
+    "hierarchical": (DenseSpinSection(name="hierarchical"), (16, 16), 256),
+}
+
+
+@pytest.mark.slow  # programs of several sizes are compiled, none of them is run
+@pytest.mark.parametrize(("section", "shape", "n"), WIDE.values(), ids=WIDE)
+def test_memory_is_what_it_says_at_any_size(section, shape, n):
+    action, model = theory_of(section, shape).theory().action, built(section, shape)
+    assert_held(compiled_draw(model, n), said_of_draw(section, shape, n))
+    settings = loop.Settings(steps=1, batch=n)
+    objective = PathReverseKL() if section.has_slope else ReinforceReverseKL()
+    state = loop.init(model, settings, jr.key(2))
+    step = compiled_step(state, action, objective, settings)
+    assert_held(step, said_of_step(section, shape, n))

@@ -254,7 +254,8 @@ def test_memory_of_a_slice_is_what_training_needs(tmp_path, monkeypatch):
     section = load(tmp_path, text, []).model
     one = memory.training_bytes((6, 4), section, batch=1)
     assert one > 9 * 2 * 16 * 24 * 4  # the neighbourhoods of one convolution
-    monkeypatch.setattr(memory, "available_bytes", lambda: 100 * one)
+    weights = memory.trained_weight_bytes((6, 4), section)
+    monkeypatch.setattr(memory, "available_bytes", lambda: weights + 100 * one)
     few = ["estimate.batch=10", "estimate.samples=100", "estimate.chains=1"]
     load(tmp_path, text, ["train.batch=1024", *few])
     whole = ["train.batch=1024", "train.micro_batch=128", *few]

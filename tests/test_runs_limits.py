@@ -133,7 +133,8 @@ def test_sizes_of_memory_are_spelt_however_large():
     assert memory.spelt(10**400) == "1.13e+15 PiB"
     assert memory.spelt(2**100) == memory.spelt(2**101)
     one = CouplingSection(name="realnvp", hidden=())
-    assert memory.weight_bytes((4, 4), one) == 5 * 4 * 16 * 9 * 2
+    assert memory.weight_bytes((4, 4), one) == 2 * 4 * 16 * 9 * 2
+    assert memory.trained_weight_bytes((4, 4), one) == 6 * 4 * 16 * 9 * 2
 
 
 def test_a_byte_order_mark_is_no_character(tmp_path):

@@ -86,7 +86,7 @@ def changed(**lines):
         ),
         (
             ["model={name = 'made', depth = 3}", "theory.shape=[64, 64]"],
-            "model.width = 32: its weights need 340 GiB of memory",
+            "model.width = 32: its weights need 408 GiB of memory",
         ),
         (["train.anneal={field = 0.2}"], "ends without field, where models are even"),
     ],

@@ -59,17 +59,17 @@ class CnfSection(AbstractFlowSection):
             yield "model.name", self.name, allowed
 
     def training_numbers(self, shape: Shape) -> int:
-        """A state per Runge-Kutta step; the harmonics, channels and derivatives of the
-        four stages of one step.
-        """
-        return volume(shape) * (3 * self.n_steps + 4 * self._stage)
+        """A state per Runge-Kutta step, and the four stages of the one run again."""
+        return volume(shape) * (self.n_steps + 4 * self._stage)
 
     def sampling_numbers(self, shape: Shape) -> int:
-        return volume(shape) * self._stage
+        """One stage, and the configuration that was drawn and is put out."""
+        return volume(shape) * (self._stage + 2)
 
     @property
     def _stage(self) -> int:
-        return 2 * self.features + 4 * self.channels + 8
+        """Sines, channels, their modes; modes and angles with their sine and cosine."""
+        return self.features + 2 * self.channels + 4
 
     def weights(self, shape: Shape) -> int:
         numbers = self.channels * (self.kernel_terms + self.features)

@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from genlat.families.base import Shape, Static, volume
-from genlat.families.spins import AbstractSpinSection, of_spins, why_not_flat
+from genlat.families.spins import (
+    OF_SPIN,
+    AbstractSpinSection,
+    of_spins,
+    why_not_flat,
+)
 from genlat.schema import Count, Problem
 from genlat.theories.base import AbstractTheorySection
 
@@ -17,6 +22,14 @@ if TYPE_CHECKING:
     from genlat.actions.base import AbstractAction
     from genlat.models.autoregressive.coarse_to_fine import CoarseToFine
     from genlat.models.base import AbstractModel
+
+
+class _Level(NamedTuple):
+    """Classes of sites that are learned, their sites, and what one sees, at most."""
+
+    classes: int
+    sites: int
+    seen: int
 
 
 class CoarseToFineSection(AbstractSpinSection):
@@ -49,20 +62,47 @@ class CoarseToFineSection(AbstractSpinSection):
                 yield "theory.shape", list(theory.shape), str(error)
         yield from super().problems(theory)
 
-    def _seen(self, shape: Shape) -> int:
-        """Known spins that one spin sees, at most."""
-        sites = volume(shape)
-        return min(math.ceil(math.pi * min(self.reach, sites) ** 2), sites)
-
     def training_numbers(self, shape: Shape) -> int:
-        return 3 * self.sampling_numbers(shape)
+        """What learned spins see, and their activations, of all levels at once."""
+        units = self.depth * self.width
+        learned = sum(
+            level.sites * (level.seen + units) for level in self._levels(shape)
+        )
+        return learned + OF_SPIN * volume(shape)
 
     def sampling_numbers(self, shape: Shape) -> int:
-        return volume(shape) * (self._seen(shape) + 2 * self.depth * self.width)
+        """What one class of sites sees, and two layers."""
+        of_class = max(
+            math.ceil(level.sites / level.classes) * (level.seen + 2 * self.width)
+            for level in self._levels(shape)
+        )
+        return of_class + OF_SPIN * volume(shape)
 
     def weights(self, shape: Shape) -> int:
         inside = (self.depth - 1) * self.width**2
-        return self._seen(shape) * self.width + inside
+        return sum(
+            level.classes * (level.seen * self.width + inside)
+            for level in self._levels(shape)
+        )
+
+    def _levels(self, shape: Shape) -> list[_Level]:
+        """From the finest: centres, half of them if heat baths draw the others, which
+        see what is known before middles of bonds are; then all that is new; at last
+        the coarsest sites.
+        """
+        sites = volume(shape)
+        reach = min(self.reach, sites)
+        within = math.ceil(math.pi * reach**2)
+        n_halvings = min((extent & -extent).bit_length() - 1 for extent in shape)
+        levels = []
+        for number in range(n_halvings):
+            new, n_classes, seen = 3 * sites // 4, 12, within
+            if number == 0:
+                n_classes = 4 if any(extent % 4 for extent in shape) else 2
+                new, seen = max(n_classes * sites // 16, 1), math.ceil(within / 2)
+            levels.append(_Level(min(n_classes, new), new, min(seen, sites)))
+            sites //= 4
+        return [*levels, _Level(sites, sites, sites)]
 
     def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "CoarseToFine":
         spins = of_spins(action)

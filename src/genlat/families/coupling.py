@@ -131,32 +131,49 @@ class CouplingSection(AbstractFlowSection):
         return min(max(SITES // volume(shape), 4), LONGEST)
 
     def training_numbers(self, shape: Shape) -> int:
-        """The activations of every layer."""
-        layers = self.layers * self._layer(shape, sum(self.hidden))
-        return layers + self._neighbourhood(shape)
+        """Of every layer its activations, and what a map and its slope keep of its
+        parameters; of one layer, the work of a step back.
+
+        The work is the larger of two: of a convolution what is around the cotangents,
+        twice while it is gathered and once for the product; of a map the parameters
+        and their cotangents.
+        """
+        outputs = self.OUTPUTS[self.name] * volume(shape)
+        _, *hidden = self._units(shape)
+        kept = self._networks * sum(hidden) + 3 * outputs
+        of_hidden = 3 * self._networks * self._kernel(shape) * max(self._units(shape))
+        of_outputs = 2 * max(self._kernel(shape), 3) * outputs
+        # the field, its score, and of both the cotangents
+        own = 4 * volume(shape)
+        return self.layers * kept + max(of_hidden, of_outputs) + own
 
     def sampling_numbers(self, shape: Shape) -> int:
-        widest = max(self.hidden, default=1)
-        return self._layer(shape, widest) + self._neighbourhood(shape)
+        """Of one layer: what a convolution gathers, and its copy for the product, or
+        the parameters of a map, and what it makes of them.
+        """
+        outputs = self.OUTPUTS[self.name] * volume(shape)
+        widest = self._networks * max(self._units(shape))
+        work = max(2 * self._kernel(shape) * widest, 3 * outputs)
+        return work + widest + 2 * volume(shape)
 
-    def _layer(self, shape: Shape, width: int) -> int:
-        """What a layer holds of one configuration; its derivatives are as many."""
+    @property
+    def _networks(self) -> int:
+        """An odd and an even one where parameters are of both kinds."""
+        return 2 if self.equivariant and self.name == "realnvp" else 1
+
+    def _units(self, shape: Shape) -> tuple[int, ...]:
+        """Of what a network is given, and of its hidden layers."""
         sites = volume(shape) if self.conditioner == "conv" else 1
-        return 2 * width * sites + (2 * self.OUTPUTS[self.name] + 4) * volume(shape)
+        return (volume(shape), *(width * sites for width in self.hidden))
 
-    def _neighbourhood(self, shape: Shape) -> int:
-        """What one convolution gathers, and its derivative: needed one at a time."""
-        if self.conditioner != "conv":
-            return 0
-        widest = max((self.OUTPUTS[self.name], *self.hidden))
-        return 2 * self.kernel_size ** len(shape) * widest * volume(shape)
+    def _kernel(self, shape: Shape) -> int:
+        """Sites that an output sees of a layer, other than all of them."""
+        return self.kernel_size ** len(shape) if self.conditioner == "conv" else 1
 
     def weights(self, shape: Shape) -> int:
-        is_dense = self.conditioner == "dense"
-        sites = volume(shape) if is_dense else 1
+        sites = volume(shape) if self.conditioner == "dense" else 1
         widths = (sites, *self.hidden, self.OUTPUTS[self.name] * sites)
-        kernel = 1 if is_dense else self.kernel_size ** len(shape)
-        return self.layers * kernel * of_layers(widths)
+        return self.layers * self._kernel(shape) * of_layers(widths)
 
     def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "Flow":
         from genlat.families import gaussian_prior

@@ -1,12 +1,17 @@
 """Spins by fully connected networks: one by one, or frame by frame."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from genlat.families.base import Shape, Static, volume
-from genlat.families.spins import AbstractSpinSection, of_spins, why_not_flat
+from genlat.families.spins import (
+    OF_SPIN,
+    AbstractSpinSection,
+    of_spins,
+    why_not_flat,
+)
 from genlat.schema import Count, Problem
 from genlat.theories.base import AbstractTheorySection
 
@@ -17,6 +22,14 @@ if TYPE_CHECKING:
     from genlat.models.autoregressive.hierarchical import HAN
     from genlat.models.autoregressive.made import MADE
     from genlat.models.base import AbstractModel
+
+
+class _Level(NamedTuple):
+    """Squares of a lattice, the spins drawn in each, and those that are given too."""
+
+    squares: int
+    spins: int
+    members: int
 
 
 class DenseSpinSection(AbstractSpinSection):
@@ -56,19 +69,46 @@ class DenseSpinSection(AbstractSpinSection):
                 yield f"theory.{name}", value, f"{allowed}: use another model"
 
     def training_numbers(self, shape: Shape) -> int:
-        return 3 * self.sampling_numbers(shape)
+        """Units of all networks, before and after they are rectified, and cotangents
+        of both.
+        """
+        units = sum(level.squares * level.members for level in self._levels(shape))
+        return 4 * self._per_member * units + OF_SPIN * volume(shape)
 
     def sampling_numbers(self, shape: Shape) -> int:
-        return volume(shape) * (1 + 2 * self.depth * self.width)
+        """Of one network: units, and what the context gives to them."""
+        units = max(level.squares * level.members for level in self._levels(shape))
+        return 2 * self._per_member * units + OF_SPIN * volume(shape)
 
     def weights(self, shape: Shape) -> int:
-        n_spins = volume(shape)
-        if self.name == "hierarchical":
-            n_spins = 2 * max(shape)  # the frame, which is the largest network
-        units = n_spins * self.width
+        return sum(self._of_network(level) for level in self._levels(shape))
+
+    @property
+    def _per_member(self) -> int:
+        """Hidden units of every spin that a network draws or sees."""
+        return (self.depth - 1) * self.width
+
+    def _of_network(self, level: _Level) -> int:
+        """Weights between every two of its layers."""
         if self.depth == 1:
-            return n_spins**2
-        return 2 * n_spins * units + (self.depth - 2) * units**2
+            return level.members * level.spins
+        units = level.members * self.width
+        inside = (self.depth - 2) * units**2
+        return (level.members + level.spins) * units + inside
+
+    def _levels(self, shape: Shape) -> list[_Level]:
+        """One network for all spins, or one for each level of `HAN`."""
+        if self.name == "made":
+            return [_Level(1, volume(shape), volume(shape))]
+        extent = size = max(shape)
+        levels = [_Level(1, 2 * extent - 1, 2 * extent - 1)]
+        while size >= 4:
+            # the first cross sees the same sides to the left and to the right
+            sides = 4 * (size - 1) if size < extent else 2 * (size - 1)
+            cross = 2 * size - 3
+            levels.append(_Level((extent // size) ** 2, cross, cross + sides))
+            size //= 2
+        return levels
 
     def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "MADE | HAN":
         spins = of_spins(action)

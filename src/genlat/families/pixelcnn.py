@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from genlat.families.base import Shape, Static, volume
-from genlat.families.spins import AbstractSpinSection, of_spins, why_not_flat
+from genlat.families.spins import (
+    OF_SPIN,
+    AbstractSpinSection,
+    of_spins,
+    why_not_flat,
+)
 from genlat.schema import Count, Int, Problem
 from genlat.theories.base import AbstractTheorySection
 
@@ -47,11 +52,31 @@ class PixelCnnSection(AbstractSpinSection):
         yield from super().problems(theory)
 
     def training_numbers(self, shape: Shape) -> int:
-        return 3 * self.sampling_numbers(shape)
+        """Of every block what goes in, through, and out, with cotangents; of one, the
+        work of a step back.
+
+        The work is some 3k columns around the cotangents, and their copy for the
+        product, the products for k rows and k rows of what went in. Cotangents of the
+        logit are one channel.
+        """
+        k, hidden = self.half_kernel, self.depth - 2
+        work = 6 * k * (self._outputs if hidden else 1) + 2 * k * self.width
+        kept = 5 * hidden * self._outputs
+        return volume(shape) * (work + kept + (2 * k + 1) ** 2 + OF_SPIN)
 
     def sampling_numbers(self, shape: Shape) -> int:
-        window = (2 * self.half_kernel + 1) * (self.half_kernel + 1)
-        return volume(shape) * self.width * (window + 2 * self.depth)
+        """Of a row: of every block what it adds to the next k, as it was, as it is and
+        what is new, and its columns; of one block, their windows, twice.
+        """
+        k, hidden = self.half_kernel, self.depth - 2
+        blocks = hidden * (3 * k * self._outputs + 2 * self.width)
+        windows = 2 * (2 * k + 1) * self.width
+        return shape[-1] * (blocks + windows) + OF_SPIN * volume(shape)
+
+    @property
+    def _outputs(self) -> int:
+        """Channels that a convolution in between puts out."""
+        return 2 * self.width if self.block == "gated" else self.width
 
     def weights(self, shape: Shape) -> int:
         window = (2 * self.half_kernel + 1) ** 2

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 LONGEST = 64
 """Configurations of a slice: what the networks see of them stays in cache."""
 
+OF_SPIN = 6
+"""Numbers in single precision of every spin, whatever its network: itself, a logit, and
+twice as long a uniform number and a log-probability."""
+
 
 class AbstractSpinSection(AbstractModelSection):
     """A normalised probability of spins ±1, drawn in an order."""

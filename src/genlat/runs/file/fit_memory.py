@@ -29,23 +29,12 @@ def problems(
     """
     n_components, available = theory.n_components, memory.available_bytes()
     numbers = n_components * math.prod(theory.shape)  # of a configuration
-    if model is not None and train is not None:
-        one = memory.training_bytes(theory.shape, model, 1, n_components)
-        size = slices.length(model, train, theory)
-        field = "train.batch" if size is None else "train.micro_batch"
-        count = train.batch if size is None else size
-        yield from _batch(field, count, one, available)
-        if size is not None:  # the keys of the whole batch are there at once
-            yield from _batch("train.batch", train.batch, memory.KEY, available)
     if model is not None:
-        yield from _weights(theory.shape, model, available)
+        yield from _of_model(theory, model, train, estimate, available)
     if train is not None and train.on_own_draws:
         one = memory.replay_bytes(numbers, train.generations)
         yield from _batch("train.draws", train.draws, one, available)
     if model is not None and estimate is not None:
-        one = memory.sampling_bytes(theory.shape, model, 1, n_components)
-        count = slices.draws_at_once(model, estimate, theory)
-        yield from _batch("estimate.batch", count, one, available)
         one = memory.measurement_bytes(theory.shape)
         yield from _batch("estimate.samples", estimate.samples, one, available)
     if mcmc is not None:
@@ -61,17 +50,38 @@ def problems(
         )
 
 
-def _weights(
-    lattice_shape: tuple[int, ...], model: AbstractModelSection, available: int
+def _of_model(
+    theory: AbstractTheorySection,
+    model: AbstractModelSection,
+    train: TrainSection | None,
+    estimate: EstimateSection | None,
+    available: int,
 ) -> Iterator[Problem]:
-    """Weights that do not fit, filed under what is largest of the architecture."""
-    need = memory.weight_bytes(lattice_shape, model)
+    """Its weights, filed under what is largest of the architecture, or batches that do
+    not fit beside them.
+    """
+    of_weights = memory.weight_bytes if train is None else memory.trained_weight_bytes
+    need = of_weights(theory.shape, model)
     if need > available:
         sizes = {name: getattr(model, name) for name in model.SIZES}
         name = max(sizes, key=lambda name: _largest(sizes[name]))
         have = memory.spelt(available)
         allowed = f"its weights need {memory.spelt(need)} of memory, {have} are free"
         yield f"model.{name}", sizes[name], allowed
+        return
+    beside = available - need
+    if train is not None:
+        one = memory.training_bytes(theory.shape, model, 1, theory.n_components)
+        size = slices.length(model, train, theory)
+        field = "train.batch" if size is None else "train.micro_batch"
+        count = train.batch if size is None else size
+        yield from _batch(field, count, one, beside)
+        if size is not None:  # the keys of the whole batch are there at once
+            yield from _batch("train.batch", train.batch, memory.KEY, beside)
+    if estimate is not None:
+        one = memory.sampling_bytes(theory.shape, model, 1, theory.n_components)
+        count = slices.draws_at_once(model, estimate, theory)
+        yield from _batch("estimate.batch", count, one, beside)
 
 
 def _batch(field: str, count: int, each: int, available: int) -> Iterator[Problem]:

@@ -28,7 +28,10 @@ def available_bytes() -> int:
 def training_bytes(
     lattice_shape: Shape, model: AbstractModelSection, batch: int, n_components: int = 1
 ) -> int:
-    """One training step; images of a symmetrised model pass through side by side."""
+    """One training step, its weights apart (`trained_weight_bytes`).
+
+    Images of a symmetrised model pass through side by side.
+    """
     order = group_order(lattice_shape, model.symmetrize, n_components)
     numbers = n_components * model.training_numbers(lattice_shape)
     return batch * order * numbers * _SINGLE
@@ -37,7 +40,7 @@ def training_bytes(
 def sampling_bytes(
     lattice_shape: Shape, model: AbstractModelSection, batch: int, n_components: int = 1
 ) -> int:
-    """One batch of samples."""
+    """One batch of samples, the weights apart (`weight_bytes`)."""
     order = group_order(lattice_shape, model.symmetrize, n_components)
     numbers = n_components * model.sampling_numbers(lattice_shape)
     return batch * order * numbers * _SINGLE
@@ -60,8 +63,23 @@ def group_order(
 
 
 def weight_bytes(lattice_shape: Shape, model: AbstractModelSection) -> int:
-    """Weights in training, at the least: with gradient, Adam's two and a mask."""
-    return 5 * model.weights(lattice_shape) * _SINGLE
+    """Weights of all nodes, at the least, in drawing: as they are on disk and, masked
+    or in another order, as they are used.
+    """
+    return 2 * _weights(lattice_shape, model) * _SINGLE
+
+
+def trained_weight_bytes(lattice_shape: Shape, model: AbstractModelSection) -> int:
+    """The same in training: with Adam's two numbers, before and after a step.
+
+    The gradient takes the place of what comes after.
+    """
+    return 6 * _weights(lattice_shape, model) * _SINGLE
+
+
+def _weights(lattice_shape: Shape, model: AbstractModelSection) -> int:
+    nodes = math.prod(len(nodes) for nodes in model.nodes.values())
+    return nodes * model.weights(lattice_shape)
 
 
 def measurement_bytes(lattice_shape: Shape) -> int:
