@@ -17,6 +17,8 @@ from genlat.mcmc.metropolis import Metropolis
 from genlat.mcmc.runner import init_chains, run_chunk, thermalise
 from genlat.mcmc.sequence import Sequence
 
+pytestmark = pytest.mark.usefixtures("long_chains")
+
 SMALL = Phi4((4, 6), 0.31, 0.17)
 FLOAT32 = jnp.float32
 

@@ -25,9 +25,16 @@ SHAPES = [(5,), (4, 6), (4, 4), (2, 1, 4)]
 ALL = ("sign", "translations", "point_group")
 NAMES = [("sign",), ("translations",), ("sign", "point_group"), ALL]
 
-sample = eqx.filter_jit(lambda model, keys: model.sample_batch(keys))
-score = eqx.filter_jit(lambda model, keys: model.sample_batch_with_score(keys))
-log_prob = eqx.filter_jit(lambda model, phis: model.log_prob_batch(phis))
+
+def to_numpy(function):
+    """Compiled whole, and no operation on what comes out compiled for itself."""
+    compiled = eqx.filter_jit(function)
+    return lambda *arguments: jax.device_get(compiled(*arguments))
+
+
+sample = to_numpy(lambda model, keys: model.sample_batch(keys))
+score = to_numpy(lambda model, keys: model.sample_batch_with_score(keys))
+log_prob = to_numpy(lambda model, phis: model.log_prob_batch(phis))
 
 
 class Skew(AbstractFlow):
@@ -56,20 +63,22 @@ class Skew(AbstractFlow):
 
 
 def skew(shape) -> Skew:
-    log_std = -0.4 + 0.2 * jr.normal(jr.key(1), shape)
-    return Skew(0.4 * jr.normal(jr.key(2), shape), log_std, shape)
+    rng = np.random.default_rng(1)
+    log_std, mean = -0.4 + 0.2 * rng.normal(size=shape), 0.4 * rng.normal(size=shape)
+    return Skew(jnp.asarray(mean), jnp.asarray(log_std), shape)
 
 
 def wide(model):
     return jax.tree.map(lambda x: x.astype(jnp.float64), model)
 
 
-def fields(shape):
-    return jr.normal(jr.key(3), (3, *shape))
+def a_field(shape):
+    return np.random.default_rng(0).normal(size=shape)
 
 
 def moved(element: Symmetry, phis):
-    return jax.vmap(element.apply)(phis)
+    flat = phis.reshape(len(phis), -1)
+    return (element.sign * flat[:, element.sites()]).reshape(phis.shape)
 
 
 # groups
@@ -81,7 +90,7 @@ def test_groups_are_groups(shape, names):
     """Closed, with inverses, the identity first, and every element another map."""
     group = symmetry_group(shape, names)
     symmetry.check_group(group)
-    phi = np.asarray(jr.normal(jr.key(0), shape))
+    phi = a_field(shape)
     assert np.array_equal(group[0].apply(jnp.asarray(phi)), phi)
     assert all(g @ g.inverse() == group[0] == g.inverse() @ g for g in group)
     images = {(g.sign * phi.ravel()[g.sites()]).tobytes() for g in group}
@@ -109,7 +118,7 @@ def test_sizes_of_groups(shape, names, size):
 def test_products_and_inverses_act_as_they_should():
     """(g h) φ = g (h φ) and g⁻¹ (g φ) = φ, on fields, for unrelated elements."""
     group = symmetry_group((4, 4), ALL)
-    phi = jr.normal(jr.key(0), (4, 4))
+    phi = jnp.asarray(a_field((4, 4)))
     for g, h in itertools.pairwise(group[3::17]):
         assert np.array_equal((g @ h).apply(phi), g.apply(h.apply(phi)))
         assert np.array_equal(g.inverse().apply(g.apply(phi)), phi)
@@ -119,11 +128,11 @@ def test_products_and_inverses_act_as_they_should():
 
 def test_an_element_is_what_it_says():
     """Against rolls, flips and a transposition written by hand."""
-    phi = jr.normal(jr.key(0), (3, 3))
+    phi = a_field((3, 3))
     element = Symmetry((3, 3), -1, (1, 2), (1, 0), (True, False))
-    by_hand = jnp.roll(jnp.flip(phi.T, 0), 1, 0)
-    by_hand = -jnp.roll(by_hand, (1, 2), (0, 1))
-    assert np.array_equal(element.apply(phi), by_hand)
+    by_hand = np.roll(np.flip(phi.T, 0), 1, 0)
+    by_hand = -np.roll(by_hand, (1, 2), (0, 1))
+    assert np.array_equal(element.apply(jnp.asarray(phi)), by_hand)
     same = Symmetry((3, 3), -1, (4, -1), (1, 0), (True, False))
     assert element == same
     assert len({element, same}) == 1
@@ -174,17 +183,17 @@ def test_invalid_groups_are_refused():
 def test_density_is_the_mean_over_images(shape, names):
     """By enumeration, with elements applied one by one; and it is invariant."""
     model, group = skew(shape), symmetry_group(shape, names)
-    mixture, phis = Symmetrized(model, group), fields(shape)
-    images = jnp.concatenate([moved(g.inverse(), phis) for g in group])
-    q = jnp.exp(log_prob(model, images)).reshape(len(group), -1)
+    mixture, phis = Symmetrized(model, group), a_field((3, *shape))
+    images = np.concatenate([moved(g.inverse(), phis) for g in group])
+    q = np.exp(log_prob(model, images)).reshape(len(group), -1)
     log_q = log_prob(mixture, phis)
-    np.testing.assert_allclose(log_q, jnp.log(jnp.mean(q, axis=0)), rtol=1e-12)
+    np.testing.assert_allclose(log_q, np.log(np.mean(q, axis=0)), rtol=1e-12)
     for g in group[1 :: max(1, len(group) // 5)]:
         image = moved(g, phis)
         np.testing.assert_allclose(log_prob(mixture, image), log_q, atol=1e-11)
         # negative control: the model alone is not invariant
         change = log_prob(model, image) - log_prob(model, phis)
-        assert jnp.max(jnp.abs(change)) > 1e-3
+        assert np.max(np.abs(change)) > 1e-3
 
 
 def test_one_well_symmetrised_is_the_pair():
@@ -198,10 +207,11 @@ def test_one_well_symmetrised_is_the_pair():
         log_prob(mixture, phis), log_prob(pair, phis), rtol=1e-13
     )
     np.testing.assert_allclose(log_q, log_prob(pair, phis), rtol=1e-13)
-    expected = jax.grad(lambda x: jnp.sum(pair.log_prob_batch(x)))(phis)
+    slope = to_numpy(jax.grad(lambda x: jnp.sum(pair.log_prob_batch(x))))
+    expected = slope(jnp.asarray(phis))
     np.testing.assert_allclose(from_score, expected, rtol=1e-10, atol=1e-11)
     # negative control: one well is not the pair
-    assert jnp.max(jnp.abs(log_prob(one, phis) - log_q)) > 0.1
+    assert np.max(np.abs(log_prob(one, phis) - log_q)) > 0.1
     assert {-1.0, 1.0} == set(np.sign(phis.mean(axis=(1, 2))).tolist())
 
 
@@ -211,11 +221,11 @@ def test_a_symmetric_model_is_left_as_it_is():
     mixture = Symmetrized(model, symmetry_group((4,), ("sign",)))
     phis, log_q, from_score = score(mixture, jr.split(jr.key(0), 5))
     np.testing.assert_allclose(log_q, log_prob(model, phis), rtol=1e-11)
-    direction = jr.normal(jr.key(1), phis.shape)
+    direction = a_field(phis.shape)
     step = 1e-4
     ahead, behind = (log_prob(model, phis + e * direction) for e in (step, -step))
     np.testing.assert_allclose(
-        jnp.sum(from_score * direction, axis=1),
+        np.sum(from_score * direction, axis=1),
         (ahead - behind) / (2 * step),
         atol=1e-2,
     )
@@ -224,10 +234,10 @@ def test_a_symmetric_model_is_left_as_it_is():
 def test_density_is_normalised():
     """By quadrature on two sites."""
     mixture = Symmetrized(skew((2,)), symmetry_group((2,), ("sign", "translations")))
-    x = jnp.linspace(-8, 8, 201)
-    grid = jnp.stack(jnp.meshgrid(x, x), axis=-1).reshape(-1, 2)
-    q = jnp.exp(log_prob(mixture, grid))
-    assert jnp.sum(q) * (x[1] - x[0]) ** 2 == pytest.approx(1, abs=1e-12)
+    x = np.linspace(-8, 8, 201)
+    grid = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2)
+    q = np.exp(log_prob(mixture, grid))
+    assert np.sum(q) * (x[1] - x[0]) ** 2 == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("names", [("sign",), ALL], ids="-".join)
@@ -265,22 +275,22 @@ def test_draws_follow_the_density():
         for names in [("sign",), ("sign", "translations")]
     )
     phis, log_q = sample(both, jr.split(jr.key(6), 40_000))
-    x = jnp.linspace(-8, 8, 161)
-    grid = jnp.stack(jnp.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
+    x = np.linspace(-8, 8, 161)
+    grid = np.stack(np.meshgrid(x, x, indexing="ij"), axis=-1).reshape(-1, 2)
 
     def largest_pull(model):
-        q = jnp.exp(log_prob(model, grid)) * (x[1] - x[0]) ** 2
+        q = np.exp(log_prob(model, grid)) * (x[1] - x[0]) ** 2
         pulls = []
         for f in (
-            lambda y: jnp.tanh(3 * y[:, 0] - 0.2),
-            lambda y: jax.nn.sigmoid(4 * (y[:, 0] - y[:, 1])),
-            lambda y: y[:, 0] ** 2 * jnp.exp(-(y[:, 1] ** 2)),
+            lambda y: np.tanh(3 * y[:, 0] - 0.2),
+            lambda y: 1 / (1 + np.exp(-4 * (y[:, 0] - y[:, 1]))),
+            lambda y: y[:, 0] ** 2 * np.exp(-(y[:, 1] ** 2)),
             lambda y: y[:, 0] ** 2 - y[:, 1] ** 2,
         ):
             value = f(phis)
-            error = float(jnp.std(value)) / math.sqrt(len(log_q))
+            error = np.std(value) / math.sqrt(len(log_q))
             assert error < 0.01
-            pulls.append(abs(float(jnp.mean(value) - jnp.sum(f(grid) * q))) / error)
+            pulls.append(abs(np.mean(value) - np.sum(f(grid) * q)) / error)
         return max(pulls)
 
     assert largest_pull(both) < 5
@@ -318,21 +328,17 @@ def test_gradients_of_the_mixture():
     The total gradient is noise at the optimum: the negative control.
     """
     mixture = Symmetrized(skew((3,)), symmetry_group((3,), ("sign", "translations")))
-    path, total = gradients(mixture, mixture, jr.split(jr.key(7), 64))
-    assert jnp.max(jnp.abs(path)) < 1e-11
-    assert jnp.max(jnp.abs(total)) > 1e-2
+    path, total = np.asarray(gradients(mixture, mixture, jr.split(jr.key(7), 64)))
+    assert np.max(np.abs(path)) < 1e-11
+    assert np.max(np.abs(total)) > 1e-2
     other = jax.tree.map(lambda x: 1.5 * x + 0.2, mixture)
-    rows = jnp.stack(
-        [
-            gradients(other, mixture, jr.split(key, 64))
-            for key in jr.split(jr.key(8), 200)
-        ]
-    )
+    batches = jr.split(jr.key(8), (200, 64))
+    rows = np.stack([gradients(other, mixture, keys) for keys in batches])
     difference = rows[:, 0] - rows[:, 1]
-    mean, error = jnp.mean(difference, axis=0), jnp.std(difference, axis=0)
+    mean, error = np.mean(difference, axis=0), np.std(difference, axis=0)
     error = error / math.sqrt(len(rows))
-    assert jnp.max(jnp.abs(mean / error)) < 5
-    assert jnp.max(error) < 0.1 * jnp.max(jnp.abs(jnp.mean(rows[:, 1], axis=0)))
+    assert np.max(np.abs(mean / error)) < 5
+    assert np.max(error) < 0.1 * np.max(np.abs(np.mean(rows[:, 1], axis=0)))
 
 
 def test_invalid_mixtures_are_refused():
