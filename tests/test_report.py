@@ -200,6 +200,25 @@ def test_bounds_and_costs_are_those_of_the_results(run):
         assert any(abs(x / wanted - 1) < 1e-9 for x in seconds)
 
 
+@pytest.mark.parametrize("source", ["a table", "tabulated: a table"])
+def test_figures_call_exact_what_is(run, tmp_path, source):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    results = files.read_json(copy / "results.json")
+    for name in ("log_z", "two_point"):
+        by_method = results["estimates"][name]
+        by_method["exact"] = {**by_method["bar" if name == "log_z" else "nis"]}
+        by_method["exact"]["source"] = source
+    files.write_json(copy / "results.json", results)
+    drawn = {x.name: x.figure for x in drawings.draw(records.read(copy))}
+    name = "exact" if source == "a table" else "published"
+    ticks = drawn["log_z"].axes[0].get_yticklabels()
+    assert ticks[0].get_text() == name
+    assert drawn["log_z"].axes[0].get_xlabel().endswith(f"relative to {name}")
+    top, bottom = drawn["two_point"].axes
+    assert name in top.get_legend_handles_labels()[1]
+    assert bottom.get_ylabel() == f"pull against\n{name}"
+
+
 def test_the_slowest_observable_is_shown(run, text):
     """In the figure and in the table; those that are as slow are one as good."""
     record = records.read(run)

@@ -233,6 +233,10 @@ def test_what_was_measured_is_not_called_exact():
         assert shown["⟨m⟩ mag"] == "0"
         assert shown.get("⟨φ²⟩ phi2", "1.00(10) measured") == "1.00(10) measured"
         assert f"Exact values. {'; '.join(notes)}." in text
+    # nor in a figure
+    published = notation.as_shown({"exact": by_table, "nis": exact})
+    assert published == {"published": by_table, "nis": exact}
+    assert notation.as_shown({"exact": exact}) == {"exact": exact}
 
 
 def test_symbols_read_as_arithmetic_are_the_formulas():

@@ -102,6 +102,34 @@ def test_a_scan_is_as_good_as_its_points(tmp_path, trusts, kind, says, where):
     assert where is None or f"<li>{where}: few draws</li>" in text
 
 
+@pytest.mark.parametrize(
+    ("sources", "name"),
+    [
+        (["symmetry", None, "transfer matrix"], "exact"),
+        (["symmetry", None, "tabulated: somebody"], "published"),
+    ],
+)
+def test_a_curve_is_exact_where_all_of_it_is(tmp_path, sources, name):
+    known = curve([7.0, None, 8.0], [0.0, None, 0.1]) | {"source": sources}
+    log_z = {"nis": curve([7.1, 7.5, 8.4], [0.1, 0.2, 0.3]), "exact": known}
+    state = {"extents": [4, 6], "temperature": [0.25, 1 / 6], "vacuum_extent": 8}
+    for quantity in scan_page.EQUATION:
+        state[quantity] = number([1.0, 0.0], [0.1, 0.1]) | {"rule_error": [0.0, 0.0]}
+    results = a_scan(
+        estimates={"log_z": log_z, "action_density": log_z},
+        thermodynamics={"equation_of_state": {"nis": state, "exact": state}},
+    )
+    figures = drawn(results)
+    for figure in (figures["action_density"], figures["equation_of_state"]):
+        labels = figure.axes[0].get_legend_handles_labels()[1]
+        assert set(labels) == {"nis", name}
+    text = page_of(tmp_path, results)
+    assert f"<h3>{name}, coldest lattice" in text
+    first, *_ = rows_of(text)
+    assert first[f"ln Z, {name}"] == "7"
+    assert first["largest pull"] == f"+1.0 σ nis − {name}"
+
+
 def test_a_derivative_stands_between_the_points_it_is_from():
     rows = [
         {"start": x, "stop": y, "difference": number(change, 0.3), "pull": pull}

@@ -66,13 +66,16 @@ def _magnetisation(record: Record) -> Drawing | None:
 def _two_point(record: Record) -> Drawing | None:
     found = {
         method: (np.array(x["value"], float), np.array(x["error"], float))
-        for method, x in _estimates(record).get("two_point", {}).items()
+        for method, x in notation.as_shown(
+            _estimates(record).get("two_point", {})
+        ).items()
         if notation.is_usable(x)
     }
     if not found:
         return None
-    others = [method for method in found if method not in ("exact", "nis", "nmcmc")]
-    best = ["exact"] if "exact" in found else others[:1]
+    known = [method for method in notation.KNOWN if method in found]
+    others = [m for m in found if m not in (*known, "nis", "nmcmc")]
+    best = known or others[:1]
     reference = best[0] if best and len(found) > 1 else None
     pulls = "; pulls of neighbouring separations are correlated" if reference else ""
     return Drawing(
@@ -90,16 +93,22 @@ def _log_z(record: Record) -> Drawing | None:
     volume = float(math.prod(record.config.get("theory", {}).get("shape", [])))
     lower = estimates.get("free_energy_density_upper", {}).get("nis")
     upper = estimates.get("free_energy_density_lower", {}).get("p_estimator")
-    found = estimates.get("log_z", {})
-    methods = [_side(name, x, 0) for name, x in found.items() if name != "exact"]
-    exact = [_side("exact", found["exact"], 0)] if "exact" in found else []
+    every = {
+        name: _side(name, x, 0)
+        for name, x in notation.as_shown(estimates.get("log_z", {})).items()
+    }
+    known = [side for name, side in every.items() if name in notation.KNOWN]
+    methods = [side for side in every.values() if side not in known]
     below = [_side("lower bound (q)", _times(lower, -volume), 1)] if lower else []
     above = [_side("upper bound (p)", _times(upper, -volume), -1)] if upper else []
-    sides = [*exact, *below, *methods, *above]
-    usable = [side for side in (*exact, *methods) if side.value is not None]
+    sides = [*known, *below, *methods, *above]
+    usable = [side for side in (*known, *methods) if side.value is not None]
     if not usable or len(sides) < 2:
         return None
-    rank = {"exact": 0, "bar": 1}  # then the smallest error, right or wrong
+    rank = {
+        **dict.fromkeys(notation.KNOWN, 0),
+        "bar": 1,
+    }  # then the smallest error, right or wrong
     reference = min(usable, key=lambda side: (rank.get(side.name, 2), side.error))
     return Drawing(
         "log_z",

@@ -80,6 +80,7 @@ def colour(method: str) -> str:
     return {
         "bar": OCHRE,
         "exact": INK,
+        "published": INK,
         "flow": VERMILION,
         "nis": VERMILION,
         "nmcmc": GREEN,

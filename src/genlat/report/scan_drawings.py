@@ -121,7 +121,7 @@ def array(values: list[float | None]) -> Float[np.ndarray, " n"]:
 def curves_of(by_method: Mapping[str, Json]) -> dict[str, Curve]:
     """Every method's curve, but those without a single value and error."""
     found = {}
-    for method, curve in by_method.items():
+    for method, curve in notation.as_shown(by_method).items():
         value, error = array(curve["value"]), array(curve["error"])
         value = np.where(np.isnan(error), np.nan, value)  # it cannot be used
         if not np.all(np.isnan(value)):
@@ -134,12 +134,16 @@ def _curve(
 ) -> Drawing | None:
     found = curves_of(results["estimates"].get(name, {}))
     title, quantity, caption = CURVES[name]
-    if set(found) <= {"exact"}:
+    if set(found) <= {*notation.KNOWN}:
         return None
     reference = None
     if len(found) > 1:
         complete = [m for m, curve in found.items() if not np.isnan(curve.value).any()]
-        order = ["exact", *(m for m in complete if m not in ("nis", "nmcmc")), "nis"]
+        order = [
+            *notation.KNOWN,
+            *(m for m in complete if m not in ("nis", "nmcmc")),
+            "nis",
+        ]
         reference = next((m for m in order if m in complete), None)
     figure = scan_figures.curves(x, found, (label, quantity), reference)
     return Drawing(name, title, caption, figure)
@@ -177,8 +181,16 @@ def _derivative(
     )
 
 
+def equations_of_state(results: Json) -> dict[str, Json]:
+    """By the names of a figure, which are those of the ln Z that they follow from."""
+    states = results.get("thermodynamics", {}).get("equation_of_state", {})
+    log_z = results.get("estimates", {}).get("log_z", {})
+    known = notation.known_as({"log_z": log_z})
+    return {known if m == "exact" else m: state for m, state in states.items()}
+
+
 def _equation_of_state(results: Json) -> Drawing | None:
-    states = results["thermodynamics"].get("equation_of_state")
+    states = equations_of_state(results)
     if not states:
         return None
     d = len(results["config"]["theory"]["shape"])
@@ -203,7 +215,7 @@ def _equation_of_state(results: Json) -> Drawing | None:
     return Drawing(
         "equation_of_state",
         "Equation of state",
-        "Above the coldest lattice. Error bars, and the band of the exact ln Z, "
+        "Above the coldest lattice. Error bars, and the band of a known ln Z, "
         "contain what the discrete derivative may miss.",
         scan_figures.equation_of_state(temperature, panels),
     )

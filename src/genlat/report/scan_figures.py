@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from genlat.report import house
+from genlat.report import house, notation
 
 MARKERS = "osD^v<>P"
 
@@ -29,7 +29,7 @@ def curves(
 ) -> Figure:
     """One quantity by every method; below, pulls against the reference.
 
-    What is known exactly is a line.
+    What is known without this scan is a line.
     """
     figure = Figure(figsize=(house.WIDTH, 4.4 if reference else 3.1))
     heights = [5, 2] if reference else [1]
@@ -136,7 +136,7 @@ def equation_of_state(
 def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) -> None:
     for (method, curve), _, marker in _placed(x, found):
         colour = house.colour(method)
-        if method == "exact":
+        if method in notation.KNOWN:
             order = np.argsort(x)
             value, error = curve.value[order], curve.error[order]
             axes.plot(x[order], value, color=colour, label=method)
@@ -158,7 +158,7 @@ def _pulls(
     base, every = found[reference], []
     _band(axes)
     for (method, curve), at, marker in _placed(x, found):
-        if method in (reference, "exact"):
+        if method in (reference, *notation.KNOWN):
             continue
         both = np.hypot(curve.error, base.error)
         pull = np.divide(
@@ -176,7 +176,7 @@ def _placed(
 ) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
     """Every method with its marker, and moved aside a little for panels of pulls."""
     gap = float(np.min(np.diff(np.unique(x)), initial=np.ptp(x)))
-    shown = [method for method in found if method != "exact"]
+    shown = [method for method in found if method not in notation.KNOWN]
     placed = []
     for method, curve in found.items():
         rank = shown.index(method) if method in shown else 0

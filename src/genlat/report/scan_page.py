@@ -3,7 +3,7 @@
 import html
 import itertools
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from genlat.runs import records
 from genlat.runs.file import catalogue
 from genlat.runs.records import ScanRecord
 
-Json = dict[str, Any]
+Json = Mapping[str, Any]
 
 COUNTED = {
     "yes": "can be trusted",
@@ -153,7 +153,7 @@ def _points(results: Json) -> str:
     """ln Z by all methods with the largest pull; each value leads to its report."""
     if not results:
         return ""
-    log_z = results["estimates"].get("log_z", {})
+    log_z = notation.as_shown(results["estimates"].get("log_z", {}))
     heads = [field_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
     heads += ["largest pull", "ESS", "mode weight", "trust"]
     rows = []
@@ -194,7 +194,7 @@ def _short(estimate: Json | None) -> str:
 
 
 def _largest(by_method: Json) -> str:
-    """The largest pull between any two methods, exact values included."""
+    """The largest pull between any two methods, known values included."""
     every = [
         (pull, first, second)
         for first, second in itertools.combinations(by_method, 2)
@@ -234,9 +234,8 @@ def _consistency(results: Json) -> str:
 
 
 def _equation_of_state(results: Json) -> str:
-    states = results.get("thermodynamics", {}).get("equation_of_state", {})
     blocks = []
-    for method, state in states.items():
+    for method, state in scan_drawings.equations_of_state(results).items():
         rows = []
         for k, extent in enumerate(state["extents"]):
             cells = [f"{extent:g}", f"{state['temperature'][k]:.4g}"]

@@ -36,7 +36,7 @@ def names(scans: Sequence[ScanRecord]) -> list[str]:
 
 def method(scans: Sequence[ScanRecord], name: str) -> str | None:
     """The method of an observable's curves: by reweighting, or else by the chain."""
-    found = [set(_by_method(scan, name)) - {"exact"} for scan in scans]
+    found = [set(_by_method(scan, name)).difference(notation.KNOWN) for scan in scans]
     shared = [methods for methods in found if methods]
     if not shared:
         return None
@@ -82,7 +82,9 @@ def _observable(record: StudyRecord, name: str, label: str) -> Drawing | None:
 
 def _on_lattice(scan: ScanRecord, size: list[int], name: str, main: str) -> OnLattice:
     found = _by_method(scan, name)
-    chain = next((x for x in found if x not in (*OF_MODELS, "exact", main)), None)
+    known = next((x for x in found if x in notation.KNOWN), None)
+    others = (x for x in found if x not in (*OF_MODELS, known, main))
+    chain = next(others, None)
     trusts = [verdict["trust"] == "yes" for verdict in scan.results["verdicts"]]
     return OnLattice(
         notation.scanned(size),
@@ -90,7 +92,7 @@ def _on_lattice(scan: ScanRecord, size: list[int], name: str, main: str) -> OnLa
         found[main],
         np.array(trusts, bool),
         found[chain] if chain else None,
-        found.get("exact"),
+        found[known] if known else None,
     )
 
 

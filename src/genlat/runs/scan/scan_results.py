@@ -103,7 +103,7 @@ def _curves(results: Sequence[Json]) -> Curves:
     """Value and error of every scalar observable by every method, point by point.
 
     Where a point has none, or no error, there is null; `unusable` has the reason, null
-    where there is no fault.
+    where there is no fault; of known values `source` says where they are from.
     """
     curves: Curves = {}
     for k, found in enumerate(results):
@@ -117,6 +117,9 @@ def _curves(results: Sequence[Json]) -> Curves:
                 curve["value"][k] = estimate["value"]
                 curve["error"][k] = estimate["error"]
                 curve["unusable"][k] = estimate.get("unusable")
+                if "source" in estimate:
+                    nowhere = [None] * len(results)
+                    curve.setdefault("source", nowhere)[k] = estimate["source"]
     return curves
 
 
