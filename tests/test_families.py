@@ -1,5 +1,7 @@
 """What every family of models must keep: a line in `SECTIONS` buys all of it."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -250,6 +252,18 @@ def test_it_can_be_trained(section):
         _, found = step(state)
         assert np.all(np.isfinite(found["grad_norm"]))
         assert np.all(found["grad_norm"] > 0)
+
+
+SHAPES = [(1,), (2,), (4,), (5,), (8,), (1, 4), (2, 2), (3, 6), (16, 2), (2, 4, 6)]
+SHAPES += [(2, 2, 2, 2), (1, 1, 1), (2**40, 2**40)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@every
+def test_memory_is_a_number_before_the_shape_is_found_unfit(section, shape):
+    for counted in (section.training_numbers, section.sampling_numbers):
+        assert 0 < counted(shape) < math.inf
+    assert 0 < section.weights(shape) < math.inf
 
 
 WIDE = {

@@ -96,12 +96,12 @@ class CoarseToFineSection(AbstractSpinSection):
         n_halvings = min((extent & -extent).bit_length() - 1 for extent in shape)
         levels = []
         for number in range(n_halvings):
-            new, n_classes, seen = 3 * sites // 4, 12, within
+            new, n_classes, seen = max(3 * sites // 4, 1), 12, within
             if number == 0:
                 n_classes = 4 if any(extent % 4 for extent in shape) else 2
                 new, seen = max(n_classes * sites // 16, 1), math.ceil(within / 2)
             levels.append(_Level(min(n_classes, new), new, min(seen, sites)))
-            sites //= 4
+            sites = max(sites // 4, 1)
         return [*levels, _Level(sites, sites, sites)]
 
     def build(self, action: "AbstractAction", key: "PRNGKeyArray") -> "CoarseToFine":
