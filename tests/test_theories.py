@@ -12,6 +12,7 @@ import pytest
 
 from genlat import exact, observables, symmetry
 from genlat.actions.base import AbstractContinuousAction
+from genlat.actions.path import CouplingLine
 from genlat.estimators import autocorrelation
 from genlat.mcmc import runner
 from genlat.mcmc.sequence import Sequence
@@ -160,24 +161,21 @@ def test_a_coupling_moves_ln_z_by_what_it_says(section):
         if (slope := section.slope(name)) is None:
             continue
         found += 1
-        value, h = getattr(section, name), 1e-5
-        low, high = (
+        value, h = getattr(section, name), 1e-4
+        ends = (
             section.model_copy(update={name: value + d}).theory().action
             for d in (-h, h)
         )
+        line = CouplingLine(*ends)
         measured, rise = of_each(
-            lambda phi, low=low, high=high: (
+            lambda phi, line=line: (
                 observables.primary(action, phi),
-                high(phi) - low(phi),
+                line.slope(jnp.asarray(0.5), phi),
             ),
             some(section),
         )
-        np.testing.assert_allclose(
-            slope.factor * measured[slope.observable],
-            -rise / (2 * h),
-            rtol=1e-6,
-            atol=1e-6,
-        )
+        wanted = slope.factor * measured[slope.observable]
+        np.testing.assert_allclose(-rise / (2 * h), wanted, rtol=1e-6, atol=1e-6)
     assert found > 0
     assert section.slope("shape") is None
 
@@ -185,31 +183,25 @@ def test_a_coupling_moves_ln_z_by_what_it_says(section):
 @every
 def test_the_line_leads_from_a_solved_theory_to_this_one(section):
     theory = section.theory()
-    if theory.line is None:
+    if (line := theory.line) is None:
         return
-    (start, _), (end, last) = theory.line.at(0.0), theory.line.at(1.0)
-    known = exact.known(start)["log_z"]
-    assert theory.line.log_z_start() == pytest.approx(known.value, rel=1e-9)
-    assert {*theory.line.kernels} <= last.kernels.keys()
-    assert theory.line.coupling in {*notation.COUPLINGS, "hopping"}
-    observable, factor = theory.line.slope
-    low, half, high = (theory.line.at(t)[0] for t in (0.3, 0.5, 0.7))
+    known = exact.known(line.path.at(0.0))["log_z"]
+    assert line.log_z_start() == pytest.approx(known.value, rel=1e-9)
+    assert {*line.kernels} <= line.served(line.path.at(0.5)).kernels.keys()
+    assert line.coupling in {*notation.COUPLINGS, "hopping"}
+    observable, factor = line.slope
+    last = jnp.asarray(1.0)
     found = of_each(
         lambda phi: {
-            "end": end(phi),
+            "end": line.path.at(1.0)(phi),
             "theory": theory.action(phi),
-            "rise": high(phi) - low(phi),
-            "energy": half.energy(phi),
-            "energy at end": end.energy(phi),
+            "slope": line.path.slope(last, phi),
             "measured": observables.primary(theory.action, phi)[observable],
         },
         some(section),
     )
     np.testing.assert_allclose(found["end"], found["theory"], rtol=1e-12)
-    np.testing.assert_allclose(found["energy"], found["rise"] / 0.4, rtol=1e-9)
-    np.testing.assert_allclose(
-        found["energy at end"], factor * found["measured"], rtol=1e-6
-    )
+    np.testing.assert_allclose(found["slope"], factor * found["measured"], rtol=1e-6)
 
 
 KERNELS = [

@@ -241,14 +241,6 @@ class AbstractVectorAction(AbstractHoppingAction):
         return (*symmetry.LATTICE, *symmetry.INTERNAL)
 
 
-class AbstractPath(AbstractAction):
-    """S_t of a line of theories, which knows its slope."""
-
-    @abstractmethod
-    def energy(self, phi: Shaped[Array, "*field"]) -> Float[Array, ""]:
-        """∂S_t/∂t, in float64: minus ∂ ln Z/∂t on average."""
-
-
 def is_traced(*values: Array) -> bool:
     """Whether a value is unknown: being differentiated, mapped over or compiled."""
     return any(isinstance(value, Tracer) for value in values)

@@ -15,7 +15,7 @@ from genlat.runs.findings import measured
 from genlat.runs.stages import integration_stage, target_stage
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
-from genlat.theories.base import AbstractLine
+from genlat.theories.base import SolvedLine
 from genlat.verdict import checks, estimates
 from genlat.verdict.data import Chain, Draws, Samples
 from genlat.verdict.evidence import of_samples
@@ -118,7 +118,7 @@ def _caution(energies: integration.Energies, is_converged: bool) -> str:
 
 
 def _integral_row(
-    line: AbstractLine,
+    line: SolvedLine,
     fractions: Float[np.ndarray, " grid"],
     energies: integration.Energies,
     log_z: Quantity,
@@ -150,7 +150,7 @@ def _integral_row(
 
 
 def _slope_row(
-    chain: Chain | None, line: AbstractLine, energy: Float[np.ndarray, "chains n"]
+    chain: Chain | None, line: SolvedLine, energy: Float[np.ndarray, "chains n"]
 ) -> list[Json]:
     """∂S/∂t at the end of the line: of its own chains against the baseline's."""
     if chain is None:

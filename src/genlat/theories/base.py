@@ -1,7 +1,7 @@
 """What a run asks of a theory: facts of its section, and live parts. No JAX here."""
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
@@ -22,7 +22,8 @@ from genlat.schema import LISTED, AbstractSection, Count, Problem
 if TYPE_CHECKING:
     from jaxtyping import Array, Num, PRNGKeyArray
 
-    from genlat.actions.base import AbstractAction, AbstractPath
+    from genlat.actions.base import AbstractAction
+    from genlat.actions.path import AbstractLine
     from genlat.mcmc.base import AbstractKernel
 
 Shape = Annotated[
@@ -68,28 +69,26 @@ class Options(NamedTuple):
     step_size: float = 0.1
 
 
-class AbstractLine(ABC):
-    """Theories S_t from one whose ln Z is known, at t = 0, to the one wanted, at 1.
+@dataclasses.dataclass(frozen=True)
+class SolvedLine:
+    """Theories from one whose ln Z is known, at t = 0, to the one wanted, at 1.
 
+    - `path`: S_t and ∂S/∂t; `served`: what serves an S_t.
+    - `log_z_start`: ln Z at t = 0.
     - `coupling`: what grows with t, by its name in a report; `end`: its last value.
     - `kernels`: those of its theories that chains along it use, one after another.
     - `slope`: ∂S/∂t at t = 1 as an observable of the theory; `says`: the integrand of
       ln Z over the coupling, in words.
     """
 
+    path: "AbstractLine"
+    served: "Callable[[Any], Theory]"
+    log_z_start: Callable[[], float]
     coupling: str
     end: float
     kernels: tuple[str, ...]
     slope: Slope
     says: str
-
-    @abstractmethod
-    def at(self, t: float) -> "tuple[AbstractPath, Theory]":
-        """S_t, which knows ∂S/∂t, and the theory of it."""
-
-    @abstractmethod
-    def log_z_start(self) -> float:
-        """ln Z at t = 0."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ class Theory:
     kernels: "Mapping[str, Callable[[Options], AbstractKernel]]"
     start: "Callable[[PRNGKeyArray, int, Any], Num[Array, 'chains *lattice']]"
     sign_is_all: bool
-    line: AbstractLine | None = None
+    line: SolvedLine | None = None
 
 
 class AbstractTheorySection(AbstractSection):

@@ -9,10 +9,10 @@ from pydantic import Field
 from genlat.groups import VECTORS
 from genlat.schema import Problem
 from genlat.theories.base import (
-    AbstractLine,
     AbstractTheorySection,
     Options,
     Slope,
+    SolvedLine,
     Theory,
     has_two_modes,
 )
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from genlat.actions.base import AbstractVectorAction
     from genlat.actions.on import On
-    from genlat.actions.path import VectorHoppingPath
     from genlat.mcmc.hmc import HMC
 
 
@@ -78,33 +77,28 @@ class OnSection(AbstractTheorySection):
         from genlat.actions.on import On
 
         action = On(self.shape, self.components, self.kappa, self.lam)
-        return _served(action, OnLine(action))
+        return _served(action, _line(action))
 
 
-class OnLine(AbstractLine):
+def _line(action: "On") -> SolvedLine:
     """From independent sites: κ times t, at fixed λ."""
+    from genlat.actions.path import HoppingLine
+    from genlat.exact import vector
 
-    kernels = ("hmc", "embedded")
-    coupling = "kappa"
-    says = "2⟨H⟩ dκ"
-
-    def __init__(self, action: "On"):
-        self._end, self.end = action, float(action.kappa)
-        self.slope = Slope("hopping", -2 * self.end * math.prod(action.lattice_shape))
-
-    def at(self, t: float) -> "tuple[VectorHoppingPath, Theory]":
-        from genlat.actions.path import VectorHoppingPath
-
-        action = VectorHoppingPath(self._end, t)
-        return action, _served(action, None)
-
-    def log_z_start(self) -> float:
-        from genlat.exact import vector
-
-        return vector.log_z_of_sites(self._end)
+    kappa = float(action.kappa)
+    return SolvedLine(
+        HoppingLine(action),
+        served=_served,
+        log_z_start=lambda: vector.log_z_of_sites(action),
+        coupling="kappa",
+        end=kappa,
+        kernels=("hmc", "embedded"),
+        slope=Slope("hopping", -2 * kappa * math.prod(action.lattice_shape)),
+        says="2⟨H⟩ dκ",
+    )
 
 
-def _served(action: "AbstractVectorAction", line: AbstractLine | None) -> Theory:
+def _served(action: "AbstractVectorAction", line: SolvedLine | None = None) -> Theory:
     from genlat.mcmc import runner
     from genlat.mcmc.embedded import EmbeddedCluster
     from genlat.mcmc.hmc import HMC

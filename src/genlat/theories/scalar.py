@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from genlat.groups import REAL
 from genlat.theories.base import (
-    AbstractLine,
     AbstractTheorySection,
     Options,
     Slope,
+    SolvedLine,
     Theory,
     has_two_modes,
 )
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, PRNGKeyArray
 
     from genlat.actions.base import AbstractScalarAction, AnyScalar
-    from genlat.actions.path import HoppingPath, HoppingPathInField
     from genlat.mcmc.base import AbstractKernel
 
 
@@ -66,7 +65,7 @@ def theory_of(
     gap.best_gaussian(action)
     even, _ = _parts(action)
     last = float(even.hopping) if end is None else end
-    return _served(action, HoppingLine(action, coupling, last))
+    return _served(action, _line(action, coupling, last))
 
 
 def _parts(action: "AnyScalar") -> "tuple[AbstractScalarAction, float]":
@@ -78,7 +77,7 @@ def _parts(action: "AnyScalar") -> "tuple[AbstractScalarAction, float]":
     return action.even, float(action.field)
 
 
-def _served(action: "AnyScalar", line: AbstractLine | None) -> Theory:
+def _served(action: "AnyScalar", line: SolvedLine | None = None) -> Theory:
     even, field = _parts(action)
     return Theory(
         action,
@@ -89,38 +88,34 @@ def _served(action: "AnyScalar", line: AbstractLine | None) -> Theory:
     )
 
 
-class HoppingLine(AbstractLine):
+def _line(action: "AnyScalar", coupling: str, end: float) -> SolvedLine:
     """From independent sites, in the same field: the hopping times t."""
+    from genlat.actions.path import HoppingLine
 
-    kernels = ("hmc", "cluster")
+    even, _ = _parts(action)
+    volume = math.prod(action.lattice_shape)
+    return SolvedLine(
+        HoppingLine(action),
+        served=_served,
+        log_z_start=functools.partial(_log_z_of_sites, action),
+        coupling=coupling,
+        end=end,
+        kernels=("hmc", "cluster"),
+        slope=Slope("hopping", -2 * float(even.hopping) * volume),
+        says="2⟨H⟩ dκ" if coupling == "kappa" else "the slope",
+    )
 
-    def __init__(self, action: "AnyScalar", coupling: str, end: float):
-        even, _ = _parts(action)
-        volume = math.prod(action.lattice_shape)
-        self._end = action
-        self.coupling, self.end = coupling, end
-        self.slope = Slope("hopping", -2 * float(even.hopping) * volume)
-        self.says = "2⟨H⟩ dκ" if coupling == "kappa" else "the slope"
 
-    def at(self, t: float) -> "tuple[HoppingPath | HoppingPathInField, Theory]":
-        from genlat.actions.base import AbstractScalarAction
-        from genlat.actions.path import HoppingPath, HoppingPathInField
+def _log_z_of_sites(action: "AnyScalar") -> float:
+    """ln Z without hopping."""
+    from genlat.exact import in_field, single_site
 
-        if isinstance(self._end, AbstractScalarAction):
-            action = HoppingPath(self._end, t)
-        else:
-            action = HoppingPathInField(self._end, t)
-        return action, _served(action, None)
-
-    def log_z_start(self) -> float:
-        from genlat.exact import in_field, single_site
-
-        even, field = _parts(self._end)
-        volume = math.prod(even.lattice_shape)
-        quadratic, quartic = float(even.quadratic), float(even.quartic)
-        if field == 0:
-            return volume * single_site.log_z(quadratic, quartic)
-        return volume * in_field.log_z_of_site(quadratic, quartic, field)
+    even, field = _parts(action)
+    volume = math.prod(even.lattice_shape)
+    quadratic, quartic = float(even.quadratic), float(even.quartic)
+    if field == 0:
+        return volume * single_site.log_z(quadratic, quartic)
+    return volume * in_field.log_z_of_site(quadratic, quartic, field)
 
 
 def _kernels(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
 from genlat.actions.declared import require
+from genlat.actions.path import CouplingLine
 from genlat.models.conditional import Conditional, Trainable
 from genlat.training.across import AcrossCouplings
 from genlat.training.objectives import AbstractObjective
@@ -92,16 +93,9 @@ class Annealing(eqx.Module):
 
         **Raises:** `ValueError` if `target` is another theory or lattice than `start`.
         """
-        if jax.tree.structure(self.start) != jax.tree.structure(target):
-            raise ValueError(
-                f"annealing must start in the theory it ends in: from {self.start} to "
-                f"{target}"
-            )
-        fraction = step / self.steps
+        between = CouplingLine(self.start, target).at(step / self.steps)
         return jax.tree.map(
-            lambda a, b: jnp.where(step < self.steps, a + fraction * (b - a), b),
-            self.start,
-            target,
+            lambda a, b: jnp.where(step < self.steps, a, b), between, target
         )
 
 

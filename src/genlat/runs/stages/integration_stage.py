@@ -17,7 +17,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
-from genlat.actions.base import AbstractPath
+from genlat.actions.path import AbstractLine
 from genlat.estimators import integration
 from genlat.mcmc import runner
 from genlat.mcmc.base import AbstractKernel, AbstractTunableKernel
@@ -26,7 +26,7 @@ from genlat.runs.disk import directory, store
 from genlat.runs.stages import ledger
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
-from genlat.theories.base import AbstractLine, Options, Theory
+from genlat.theories.base import Options, SolvedLine, Theory
 
 NAME = "path"
 SMALLEST_OVERLAP = 0.25
@@ -102,7 +102,7 @@ def path_of(job: Job, nodes: list[Node]) -> integration.Path:
     return integration.along(fractions, energies, line_of(job).log_z_start())
 
 
-def line_of(job: Job) -> AbstractLine:
+def line_of(job: Job) -> SolvedLine:
     """The line that leads to the theory of a run."""
     assert job.theory.line is not None  # others are refused with the run file
     return job.theory.line
@@ -166,7 +166,7 @@ def _extend(
     """Chains at one coupling: continued, or started and thermalised."""
     section = job.config.integration
     line = line_of(job)
-    action, theory = line.at(fraction)
+    theory = line.served(line.path.at(fraction))
     key_therm, key_run = jr.split(key)
     key_start = jr.fold_in(key_therm, section.therm)
     left = max((x for x in ends if x < fraction), default=None)
@@ -192,14 +192,14 @@ def _extend(
         0,
         n_samples=section.samples,
         thin=1,
-        measure=jax.tree_util.Partial(_energy, action),
+        measure=jax.tree_util.Partial(_energy, line.path, jnp.asarray(fraction)),
     )
     node = Node(fraction, np.asarray(history["energy"]))
     return node, End(np.asarray(states.phi), _step_size(kernel))
 
 
 def _kernel(
-    line: AbstractLine, theory: Theory, step_size: float, n_leapfrog: int
+    line: SolvedLine, theory: Theory, step_size: float, n_leapfrog: int
 ) -> Sequence:
     options = Options(n_leapfrog=n_leapfrog, step_size=step_size)
     return Sequence(tuple(theory.kernels[name](options) for name in line.kernels))
@@ -212,9 +212,9 @@ def _start(
 
 
 def _energy(
-    action: AbstractPath, phi: Num[Array, "*lattice"]
+    path: AbstractLine, fraction: Float[Array, ""], phi: Num[Array, "*lattice"]
 ) -> dict[str, Float[Array, ""]]:
-    return {"energy": action.energy(phi)}
+    return {"energy": path.slope(fraction, phi)}
 
 
 def _step_size(kernel: AbstractKernel) -> float:
