@@ -48,15 +48,18 @@ def in_field(action: AbstractScalarInField) -> dict[str, Known]:
     fine, coarse = (_ring(extent, bond, a, b, field, size) for size in (FINE, COARSE))
     copies = lattice.volume(shape) // extent
     source = f"quadrature of {'a ring' if rings else 'independent sites'} in a field"
-    pairs = {
-        "log_z": (copies * fine.log_z, copies * coarse.log_z),
-        "mag": (fine.phi, coarse.phi),
-        "phi2": (fine.phi2, coarse.phi2),
-        "action_density": (_density(fine, b, field), _density(coarse, b, field)),
+    of_action = 0.5 + b * fine.phi4 + abs(field) * math.sqrt(fine.phi2) / 2
+    # fine and coarse, and the size of the terms
+    found = {
+        "log_z": (fine.log_z, coarse.log_z, abs(fine.log_z) + 1),
+        "mag": (fine.phi, coarse.phi, math.sqrt(fine.phi2)),
+        "phi2": (fine.phi2, coarse.phi2, fine.phi2),
+        "action_density": (*(_density(x, b, field) for x in (fine, coarse)), of_action),
     }
+    found["log_z"] = tuple(copies * x for x in found["log_z"])
     values = {
-        name: compared(*pair, rounding=fine.rounding, source=source)
-        for name, pair in pairs.items()
+        name: compared(*pair, rounding=fine.rounding, source=source, size=size)
+        for name, (*pair, size) in found.items()
     }
     known = values["log_z"]
     error = known.error + copies * fine.exponent_error

@@ -32,13 +32,22 @@ class UnknownError(Exception):
     """Nothing is known; the message says why, for the person who asked."""
 
 
-def compared(fine: Number, coarse: Number, *, rounding: float, source: str) -> Known:
+def compared(
+    fine: Number,
+    coarse: Number,
+    *,
+    rounding: float,
+    source: str,
+    size: float | None = None,
+) -> Known:
     """`fine`, known as well as it agrees with `coarse`, never better than rounding.
 
-    What is left of a truncation is less than three times the last change, if every
-    change is three quarters of the one before or less.
+    Rounding is relative to `size`, that of the terms where they can cancel in `fine`;
+    to `fine` itself if it is not given. What is left of a truncation is less than three
+    times the last change, if every change is three quarters of the one before or less.
     """
-    error = 3 * np.abs(np.subtract(fine, coarse)) + rounding * np.abs(fine)
+    of_rounding = rounding * (np.abs(fine) if size is None else size)
+    error = 3 * np.abs(np.subtract(fine, coarse)) + of_rounding
     if np.ndim(fine) == 0:
         return Known(float(fine), float(error), source)
     return Known(np.asarray(fine), error, source)

@@ -30,6 +30,8 @@ COARSE, FINE = 48, 64
 
 HIGHEST = 400  # degree of a harmonic
 NEGLIGIBLE = 1e-18
+ROUNDING = 1e-13
+MAX_ERROR = 1e-3  # of ln Z; worse is no reference
 
 
 def vector(action: AbstractVectorAction) -> dict[str, Known]:
@@ -52,32 +54,37 @@ def vector(action: AbstractVectorAction) -> dict[str, Known]:
     volume = lattice.volume(shape)
     extent = rings[0] if rings and h != 0 else 1
     bond = h if rings else 0.0
-    fine, coarse = (
-        _numbers(_ring(extent, n, bond, a, b, size), volume // extent, n, b)
-        for size in (FINE, COARSE)
-    )
-    source = "transfer matrix of lengths and O(N) harmonics"
-    return {
-        name: compared(fine[name], coarse[name], rounding=1e-13, source=source)
-        for name in fine
+    fine, coarse = (_ring(extent, n, bond, a, b, size) for size in (FINE, COARSE))
+    copies = volume // extent
+    found = {  # fine and coarse, and the size of the terms
+        "log_z": [copies * x for x in (fine.log_z, coarse.log_z, abs(fine.log_z) + 1)],
+        "phi2": [fine.phi2, coarse.phi2, fine.phi2],
+        # S is half of φ·∂S/∂φ, which averages to N per site, less b (φ²)²
+        "action_density": [
+            *(n / 2 - b * x for x in (fine.phi4, coarse.phi4)),
+            n / 2 + b * fine.phi4,
+        ],
     }
+    source = "transfer matrix of lengths and O(N) harmonics"
+    values = {
+        name: compared(*pair, rounding=fine.rounding, source=source, size=size)
+        for name, (*pair, size) in found.items()
+    }
+    if not values["log_z"].error <= MAX_ERROR:
+        error = values["log_z"].error
+        raise UnknownError(
+            f"quadrature of lengths is too coarse: ln Z within {error:g}"
+        )
+    return values
 
 
 class _Ring(NamedTuple):
-    """ln Z, and ⟨φ²⟩ and ⟨(φ²)²⟩ at a site."""
+    """ln Z, and ⟨φ²⟩ and ⟨(φ²)²⟩ at a site; `rounding`: what has cancelled in Z."""
 
     log_z: float
     phi2: float
     phi4: float
-
-
-def _numbers(ring: _Ring, copies: int, n: int, b: float) -> dict[str, float]:
-    """S is half of φ·∂S/∂φ, which averages to N per site, less b (φ²)²."""
-    return {
-        "log_z": copies * ring.log_z,
-        "phi2": ring.phi2,
-        "action_density": n / 2 - b * ring.phi4,
-    }
+    rounding: float
 
 
 def log_z_of_sites(action: AbstractVectorAction) -> float:
@@ -106,23 +113,32 @@ def _ring(extent: int, n: int, h: float, a: float, b: float, size: int) -> _Ring
         log_total = float(np.logaddexp.reduce(log_weight))
         weight = np.exp(log_weight - log_total)
         log_area = math.log(2) + n / 2 * math.log(math.pi) - math.lgamma(n / 2)
-        return _Ring(log_total + log_area, float(weight @ r**2), float(weight @ r**4))
+        moments = (float(weight @ r**k) for k in (2, 4))
+        return _Ring(log_total + log_area, *moments, ROUNDING)
     z, nu = 2 * abs(h) * np.outer(r, r), n / 2 - 1
     halves = (log_weight[:, None] + log_weight[None, :]) / 2
     log_factor = n / 2 * math.log(2 * math.pi) - nu * np.log(z) + z + halves
     log_scale = float(np.max(log_factor + np.log(special.ive(nu, z))))
-    total, moments = 0.0, np.zeros(2)
+    total, absolute, moments = 0.0, 0.0, np.zeros(2)
     for degree in range(HIGHEST):
         kernel = np.exp(log_factor - log_scale) * special.ive(degree + nu, z)
         values, vectors = np.linalg.eigh(kernel)
         sign = -1.0 if h < 0 and degree % 2 and extent % 2 else 1.0
         powers = sign * _harmonics(degree, n) * values**extent
         total += float(np.sum(powers))
+        absolute += float(np.sum(np.abs(powers)))
         moments += [float(powers @ (vectors**2).T @ r**k) for k in (2, 4)]
         if degree > 0 and np.max(np.abs(powers)) < NEGLIGIBLE * abs(total):
             break
+    lost = absolute / abs(total) if total else math.inf
+    rounding = ROUNDING * lost
+    if not (total > 0 and rounding < MAX_ERROR):
+        raise UnknownError(
+            f"of harmonics of both signs one part in {lost:.1g} is left, too little to "
+            "know Z: bonds of negative hopping cannot all be content"
+        )
     phi2, phi4 = (float(x / total) for x in moments)
-    return _Ring(math.log(total) + extent * log_scale, phi2, phi4)
+    return _Ring(math.log(total) + extent * log_scale, phi2, phi4, rounding)
 
 
 def _lengths(
