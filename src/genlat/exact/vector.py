@@ -113,8 +113,8 @@ def _ring(extent: int, n: int, h: float, a: float, b: float, size: int) -> _Ring
         log_total = float(np.logaddexp.reduce(log_weight))
         weight = np.exp(log_weight - log_total)
         log_area = math.log(2) + n / 2 * math.log(math.pi) - math.lgamma(n / 2)
-        moments = (float(weight @ r**k) for k in (2, 4))
-        return _Ring(log_total + log_area, *moments, ROUNDING)
+        phi2, phi4 = (float(weight @ r**k) for k in (2, 4))
+        return _Ring(log_total + log_area, phi2, phi4, ROUNDING)
     z, nu = 2 * abs(h) * np.outer(r, r), n / 2 - 1
     halves = (log_weight[:, None] + log_weight[None, :]) / 2
     log_factor = n / 2 * math.log(2 * math.pi) - nu * np.log(z) + z + halves
