@@ -10,8 +10,19 @@ from genlat.estimators import tails, two_sided
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # both have something to say when imported
-    import arviz
     from pymbar.other_estimators import bar
+
+    try:  # it has moved between the major versions
+        from arviz_stats.base import array_stats
+
+        def psislw(log_w):
+            return array_stats.psislw(-log_w)  # of log-likelihoods since version 1
+
+        CLOSE = 0.03  # its tail begins elsewhere: a tenth of the error of k
+    except ImportError:
+        from arviz import psislw
+
+        CLOSE = 1e-8
 
 
 @pytest.mark.parametrize(
@@ -49,8 +60,6 @@ def test_pareto_k_is_that_of_arviz(n, sigma):
         sigma * rng.normal(size=n),
         sigma * np.clip(rng.standard_t(3, size=n), -50, 50),
     ):
-        # in its first major version it has moved
-        psislw = getattr(arviz, "psislw", None) or arviz.array_stats.psislw
         with np.errstate(over="ignore"):
             _, k = psislw(log_w)
-        assert tails.pareto_k(log_w) == pytest.approx(float(k), abs=1e-8)
+        assert tails.pareto_k(log_w) == pytest.approx(float(k), abs=CLOSE, rel=CLOSE)
