@@ -97,16 +97,22 @@ class Theory:
 
     - `kernels`: by the names of its section.
     - `start`: configurations to thermalise from, dispersed: key, chains and dtype.
-    - `sign_is_all`: whether φ → -φ, where it is no symmetry a cluster of it, reaches
-      every mode there is.
+    - `modes`: names of symmetries that carry one mode to every other; none of one mode
+      alone. φ → -φ, "sign", may be of clusters in a field. None where nothing is known
+      of the modes: no chain is evidence then that none is missed.
     - `line`: to it from a theory that is solved, where there is one.
     """
 
     action: "AbstractAction"
     kernels: "Mapping[str, Callable[[Options], AbstractKernel]]"
     start: "Callable[[PRNGKeyArray, int, Any], Num[Array, 'chains *lattice']]"
-    sign_is_all: bool
+    modes: tuple[str, ...] | None
     line: SolvedLine | None = None
+
+    def is_visited_by(self, kernel: "AbstractKernel") -> bool:
+        """Whether a kernel reaches every mode by construction."""
+        reached = {"sign"} if kernel.visits_every_mode else set()
+        return self.modes is not None and reached.issuperset(self.modes)
 
 
 class AbstractTheorySection(AbstractSection):
@@ -205,11 +211,13 @@ class AbstractTheorySection(AbstractSection):
     def _theory(self) -> Theory: ...
 
 
-def has_two_modes(shape: tuple[int, ...], coupling: float, field: float) -> bool:
-    """± and no others: bonds that can all be content, and no field against them.
+def modes_of_bonds(
+    shape: tuple[int, ...], coupling: float, field: float
+) -> tuple[str, ...] | None:
+    """± and no others, where bonds can all be content and no field is against them.
 
     In a field that all can follow one sign is heavier, and clusters have their own heat
     baths in it.
     """
     is_odd = any(extent > 1 and extent % 2 for extent in shape)
-    return coupling >= 0 or not (is_odd or field)
+    return ("sign",) if coupling >= 0 or not (is_odd or field) else None

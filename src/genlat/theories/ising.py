@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from genlat.groups import SIGNS
-from genlat.theories.base import AbstractTheorySection, Slope, Theory, has_two_modes
+from genlat.theories.base import AbstractTheorySection, Slope, Theory, modes_of_bonds
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int8, PRNGKeyArray
@@ -68,5 +68,5 @@ class IsingSection(AbstractTheorySection):
                 "wolff": lambda _: Wolff(action),
             },
             start=start,
-            sign_is_all=has_two_modes(self.shape, self.beta, self.field),
+            modes=modes_of_bonds(self.shape, self.beta, self.field),
         )

@@ -14,7 +14,7 @@ from genlat.theories.base import (
     Slope,
     SolvedLine,
     Theory,
-    has_two_modes,
+    modes_of_bonds,
 )
 
 if TYPE_CHECKING:
@@ -116,6 +116,6 @@ def _served(action: "AbstractVectorAction", line: SolvedLine | None = None) -> T
         action,
         kernels={"hmc": hmc, "embedded": lambda _: EmbeddedCluster(action)},
         start=start,
-        sign_is_all=has_two_modes(action.lattice_shape, float(action.hopping), 0.0),
+        modes=modes_of_bonds(action.lattice_shape, float(action.hopping), 0.0),
         line=line,
     )

@@ -12,7 +12,7 @@ from genlat.theories.base import (
     Slope,
     SolvedLine,
     Theory,
-    has_two_modes,
+    modes_of_bonds,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _served(action: "AnyScalar", line: SolvedLine | None = None) -> Theory:
         action,
         kernels=_kernels(action),
         start=functools.partial(_start, action),
-        sign_is_all=has_two_modes(action.lattice_shape, float(even.hopping), field),
+        modes=modes_of_bonds(action.lattice_shape, float(even.hopping), field),
         line=line,
     )
 

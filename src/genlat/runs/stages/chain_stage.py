@@ -228,5 +228,5 @@ def _label(job: Job) -> dict[str, Any]:
     return {
         "theory": json.dumps(job.config.theory.model_dump(exclude_none=True)),
         "kernel": name(job),
-        "visits_every_mode": int(kernel.visits_every_mode and job.theory.sign_is_all),
+        "visits_every_mode": int(job.theory.is_visited_by(kernel)),
     }
