@@ -1,20 +1,20 @@
 """What the sections of a run file share: their base, and types of fields. No JAX."""
 
-import functools
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
+    SerializeAsAny,
 )
+from pydantic_core import PydanticCustomError
+
+from genlat.errors import RequestError
 
 ABSENT = object()
 """Stands for the value of a field that is not in the file."""
@@ -75,37 +75,37 @@ TrainingSource = Annotated[str, _absolute_unless("chain", "own")]
 """The directory of another run, or a word that stands for none."""
 
 
-def family_finder(
-    families: Sequence[type[AbstractSection]], default: str | None = None
-) -> Callable[[Any], str | None]:
-    """What tells sections apart that share a place: the names their `name` may take.
-
-    The tag found is the class's own name, of a section in raw or in finished form; None
-    if there is no such name. `default` stands for a `name` that is not given.
-    """
-    tags = {
-        name: family.__name__
-        for family in families
-        for name in get_args(family.model_fields["name"].annotation)
-    }
-
-    def find(value: Any) -> str | None:
-        if isinstance(value, dict):
-            name = value.get("name", default)
-        else:
-            name = getattr(value, "name", None)
-        return tags.get(name) if isinstance(name, str) else None
-
-    return find
-
-
 def one_of(
-    families: Sequence[type[AbstractSection]], default: str | None = None
+    base: type[AbstractSection],
+    find: Callable[[Mapping[str, Any]], type[AbstractSection] | None],
 ) -> Any:
-    """The type of a field that is one of these sections, told apart by `family_finder`.
+    """The type of a field that is one of several sections, told apart by their `name`.
 
-    For Pydantic; what checks types should see their common base.
+    For Pydantic; what checks types should see `base`, which they have in common.
+
+    **Arguments:** `find`: the section of a table by its name, None if there is none;
+    raises `RequestError` with what is wrong with a name.
     """
-    tagged = [Annotated[family, Tag(family.__name__)] for family in families]
-    union = functools.reduce(operator.or_, tagged)
-    return Annotated[union, Discriminator(family_finder(families, default))]
+
+    def choose(given: Any) -> Any:
+        if isinstance(given, base):
+            return given
+        if not isinstance(given, Mapping):
+            raise PydanticCustomError(NO_SECTION, "should be a table with a name")
+        try:
+            section = find(given)
+        except RequestError as error:
+            said = {"said": "; ".join(error.lines)}
+            raise PydanticCustomError(NO_CLASS, "{said}", said) from error
+        if section is None:
+            raise PydanticCustomError(NO_SECTION, "no section of that name")
+        return section.model_validate(given)
+
+    return Annotated[SerializeAsAny[base], BeforeValidator(choose)]
+
+
+NO_SECTION = "no_section"
+"""The kind of error of a name that is unknown, or missing."""
+
+NO_CLASS = "no_class"
+"""The kind of error of a name that should be that of a user's class."""

@@ -15,14 +15,14 @@ _NAME = "symmetries"
 _OF_THE_FIELD = ("space", "components", "field_shape")  # and not of S
 
 
-def _is_another(cls: type) -> bool:
-    """Whether a class, or what is mixed into it, changes what its symmetries are of.
+def changes_s(cls: type, declaration: str) -> bool:
+    """Whether a class, or what is mixed into it, changes what a declaration is of.
 
-    In front of the class that declares them, one defines anew what another behind it
+    In front of the class that declares it, one defines anew what another behind it
     has implemented.
     """
     order = cls.__mro__
-    declaring = next(i for i, base in enumerate(order) if _NAME in vars(base))
+    declaring = next(i for i, base in enumerate(order) if declaration in vars(base))
     return any(
         vars(base).keys() & _implemented(order[i + 1 :])
         for i, base in enumerate(order[:declaring])
@@ -68,7 +68,7 @@ class AbstractAction(eqx.Module):
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        if _NAME not in vars(cls) and _is_another(cls):
+        if _NAME not in vars(cls) and changes_s(cls, _NAME):
             setattr(cls, _NAME, property(lambda self: ()))
 
     @property

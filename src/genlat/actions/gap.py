@@ -260,7 +260,7 @@ def _approximation(
 ) -> GaussianApproximation:
     variance = 0.5 / curvature
     distance = mean * math.sqrt(base.size / variance.flat[0])
-    free_energy = _bound(variance, base, b, mean) - _mixing_entropy(distance)
+    free_energy = _bound(variance, base, b, mean) - mixing_entropy(distance)
     return GaussianApproximation(variance, mean, free_energy)
 
 
@@ -278,7 +278,7 @@ def _bound(
     return float(expected_action - entropy)
 
 
-def _mixing_entropy(distance: float) -> float:
+def mixing_entropy(distance: float) -> float:
     """Entropy gained by ½N(-distance, 1) + ½N(distance, 1) over N(0, 1): 0 to ln 2."""
     x, weight = np.polynomial.hermite_e.hermegauss(80)
     weight = weight / weight.sum()

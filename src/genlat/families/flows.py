@@ -44,6 +44,8 @@ class AbstractFlowSection(AbstractModelSection):
             where, known = "of several components the prior stands around 0", "none"
         elif cause := theory.breaks_sign:
             where, known = f"with {cause} the prior is one Gaussian", "auto"
+        elif not theory.KNOWS_PHASES:
+            where, known = f"of {theory.name} no phases are known", "auto"
         elif self.nodes and self.wells == "one":
             yield "model.wells", self.wells, "a conditional model has no single well"
             return

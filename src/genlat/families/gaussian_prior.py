@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float
 
 from genlat import symmetry
-from genlat.actions import gap, phases
+from genlat.actions import gap, phases, sampled_gap
 from genlat.actions.base import (
     AbstractAction,
     AbstractScalarAction,
     AnyScalar,
 )
 from genlat.actions.declared import is_in_field, is_vector, require, without_field
+from genlat.actions.field import FieldAction
 from genlat.families.base import AbstractModelSection, Shape, Static
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.gaussian import GaussianPair, Wells
@@ -64,6 +65,8 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     **Raises:** `ValueError` for an action that does not declare the symmetries that
     these densities have, but for the sign in a field.
     """
+    if isinstance(action, FieldAction):
+        return _of_field(section, action)
     require(without_field(action), symmetry.LATTICE, "the Gaussian prior")
     if is_vector(action):
         best = gap.best_of_vectors(action)
@@ -89,6 +92,16 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     return Prior(best.variance, best.mean, section.wells)
 
 
+def _of_field(section: AbstractFlowSection, action: FieldAction) -> Prior:
+    """As `choose`, whose every word but of the phases it keeps."""
+    best = sampled_gap.best_gaussian(action)
+    if section.has_normal_prior:
+        total = float(np.mean(best.variance)) + best.mean**2
+        return Prior(np.full(action.lattice_shape, total), 0.0, "both")
+    wells = "both" if "sign" in action.symmetries else "one"
+    return Prior(best.variance, best.mean, wells)
+
+
 def settled(
     section: AbstractModelSection, action: AbstractAction
 ) -> AbstractModelSection:
@@ -99,7 +112,8 @@ def settled(
     """
     if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
         return section
-    if is_vector(action) or is_in_field(action):  # one Gaussian at every coupling
+    # one Gaussian at every coupling
+    if is_vector(action) or is_in_field(action) or isinstance(action, FieldAction):
         return section
     actions = []
     for couplings in itertools.product(*section.nodes.values()):

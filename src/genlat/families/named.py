@@ -1,6 +1,7 @@
 """The families of a run file: a new one is its file and its name here. No JAX here."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from genlat.families.base import AbstractModelSection
 from genlat.families.cnf import CnfSection
@@ -18,7 +19,18 @@ FAMILIES: tuple[type[AbstractModelSection], ...] = (
     DenseSpinSection,
 )
 
+DEFAULT = "cnf"
+"""Where no name is given."""
+
+
+def section_of(given: Mapping[str, Any]) -> type[AbstractModelSection] | None:
+    """The section of a `[model]` by its name; None if there is none of that name."""
+    name = given.get("name", DEFAULT)
+    found = [x for x in FAMILIES if isinstance(name, str) and name in x.SUMMARIES]
+    return found[0] if found else None
+
+
 if TYPE_CHECKING:
     AnyModel = AbstractModelSection
 else:
-    AnyModel = one_of(FAMILIES, default="cnf")
+    AnyModel = one_of(AbstractModelSection, section_of)

@@ -7,6 +7,7 @@ any moment ends with the numbers it would have had.
 from pathlib import Path
 from typing import Any
 
+from genlat.errors import RequestError
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.base import AbstractModel
 from genlat.runs import results
@@ -31,6 +32,7 @@ from genlat.runs.stages import (
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.screen import Screen
 from genlat.runs.stages.stopwatch import Clock
+from genlat.theories.base import AbstractTheorySection
 
 
 def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, Any]:
@@ -41,7 +43,8 @@ def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, An
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(found.config)
-    directory.create(path, found.config, found.taken, found.noted)
+    taken = {**found.taken, **found.config.theory.source()}
+    directory.create(path, found.config, taken, found.noted)
     return _carry_out(path, screen, clock)
 
 
@@ -54,7 +57,7 @@ def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(config)
-    directory.create(path, config)
+    directory.create(path, config, config.theory.source())
     return _carry_out(path, screen, clock)
 
 
@@ -64,9 +67,21 @@ def rehearse(config: RunConfig) -> None:
     **Raises:** `RequestError` for what cannot be.
     """
     environment.prepare()
+    refuse_unsound(config.theory)
     prior_stage.refuse_unfit(config)
     training_data.refuse_foreign(config)
     trace.refuse_untraceable(config)
+
+
+def refuse_unsound(theory: AbstractTheorySection) -> None:
+    """What only the numbers of a theory show.
+
+    **Raises:** `RequestError`.
+    """
+    if found := list(theory.faults()):
+        raise RequestError(
+            [f"{field} = {value}: {allowed}" for field, value, allowed in found]
+        )
 
 
 def resume(path: Path | str, screen: Screen) -> dict[str, Any]:

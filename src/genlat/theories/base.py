@@ -126,6 +126,7 @@ class AbstractTheorySection(AbstractSection):
     - `SWEEPS`: kernels of which several steps can be made as one.
     - `OBSERVABLES`: those that not every theory has, with what they are.
     - `SYMBOLS`: of couplings. `ODD`: couplings that break φ → -φ unless they are 0.
+    - `KNOWS_PHASES`: whether a prior can be had of every phase, by name.
     - `HAS_LINE`: whether `Theory.line` is there.
     """
 
@@ -138,6 +139,7 @@ class AbstractTheorySection(AbstractSection):
     OBSERVABLES: ClassVar[Mapping[str, str]]
     SYMBOLS: ClassVar[Mapping[str, str]]
     ODD: ClassVar[tuple[str, ...]] = ()
+    KNOWS_PHASES: ClassVar[bool] = True
     HAS_LINE: ClassVar[bool] = False
 
     name: str
@@ -194,6 +196,14 @@ class AbstractTheorySection(AbstractSection):
 
     def slope(self, coupling: str) -> Slope | None:
         """∂ ln Z/∂coupling, where an observable is it."""
+
+    def faults(self) -> Iterator[Problem]:
+        """What is wrong that only its numbers show; in float64, before any work."""
+        yield from ()
+
+    def source(self) -> Mapping[str, bytes]:
+        """Files that it is made of, which a record of it must hold."""
+        return {}
 
     def theory(self) -> Theory:
         """The theory of these couplings, in its own form.

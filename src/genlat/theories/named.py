@@ -1,8 +1,10 @@
 """The theories of a run file: a new one is its file and its name here. No JAX here."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
 from genlat.schema import one_of
+from genlat.theories import own, written
 from genlat.theories.base import AbstractTheorySection
 from genlat.theories.double_well import DoubleWellSection
 from genlat.theories.ising import IsingSection
@@ -16,7 +18,26 @@ THEORIES: tuple[type[AbstractTheorySection], ...] = (
     OnSection,
 )
 
+
+def theory_name(theory: type[AbstractTheorySection]) -> str:
+    """Of a run file."""
+    (name,) = get_args(theory.model_fields["name"].annotation)
+    return name
+
+
+def section_of(given: Mapping[str, Any]) -> type[AbstractTheorySection] | None:
+    """The section of a `[theory]` by its name; None if there is none of that name.
+
+    **Raises:** `RequestError` for a class of a user's that cannot be used.
+    """
+    name = given.get("name")
+    if written.is_named(name):
+        return own.section(str(name), given.get("sha256"))
+    found = [x for x in THEORIES if theory_name(x) == name]
+    return found[0] if found else None
+
+
 if TYPE_CHECKING:
     AnyTheory = AbstractTheorySection
 else:
-    AnyTheory = one_of(THEORIES)
+    AnyTheory = one_of(AbstractTheorySection, section_of)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from genlat.errors import DamagedError, RequestError, refused
 from genlat.runs.disk.directory import notes, refuse_edited
+from genlat.runs.file import catalogue
 from genlat.runs.file.sections import RunConfig
+from genlat.theories import named
 
 
 def read(directory: Path) -> RunConfig:
@@ -20,18 +22,31 @@ def read(directory: Path) -> RunConfig:
     except OSError as error:
         raise refused(directory / "config.toml", error) from error
     noted = notes(directory)
-    if not noted and not _is_run_file(content):
+    if not noted and not _is_run_file(content, directory):
         raise RequestError(f"{directory}: not a run directory of genlat")
     if not noted:
         path = directory / "notes.json"
         raise DamagedError(f"{path}: is gone; put a copy of it back, or begin anew")
     refuse_edited(directory, content, noted)
-    return RunConfig.model_validate(tomllib.loads(content.decode()))
+    return resolved(content, directory)
 
 
-def _is_run_file(content: bytes) -> bool:
+def resolved(content: bytes, directory: Path) -> RunConfig:
+    """The configuration of a run directory from the bytes of its `config.toml`.
+
+    **Raises:** `ValueError` if these are no run file; `RequestError` if a file that it
+    is made of has changed or gone.
+    """
+    data = catalogue.located(tomllib.loads(content.decode()), directory)
+    given = data.get("theory")
+    if isinstance(given, dict):
+        named.section_of(given)  # in the words of whoever knows it
+    return RunConfig.model_validate(data)
+
+
+def _is_run_file(content: bytes, directory: Path) -> bool:
     try:
-        RunConfig.model_validate(tomllib.loads(content.decode()))
+        resolved(content, directory)
     except ValueError:  # no text, no TOML, or another program's
         return False
     return True

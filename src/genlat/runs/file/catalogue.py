@@ -1,13 +1,16 @@
 """What this version of genlat can do, by the names a run file uses. No JAX here."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
 
+from genlat.errors import RequestError
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES
-from genlat.theories import named
+from genlat.theories import named, written
 from genlat.theories.base import COMMON, AbstractTheorySection
+from genlat.theories.named import theory_name
 from genlat.training import admissible
 
 # Names the design reserves for later versions: refused with a sentence of their own,
@@ -29,16 +32,22 @@ LATER: dict[str, tuple[str, ...]] = {
 }
 
 
-def theory_name(theory: type[AbstractTheorySection]) -> str:
-    """Of a run file."""
-    (name,) = get_args(theory.model_fields["name"].annotation)
-    return name
+def theory_of(data: Mapping[str, Any]) -> type[AbstractTheorySection] | None:
+    """The section of a run file's theory; None if it is none that can be used."""
+    given = data.get("theory")
+    try:
+        return named.section_of(given) if isinstance(given, dict) else None
+    except RequestError:
+        return None  # said where it is validated
 
 
-def theory_called(name: Any) -> type[AbstractTheorySection] | None:
-    """The theory of that name, or None."""
-    found = [x for x in named.THEORIES if theory_name(x) == name]
-    return found[0] if found else None
+def located(data: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """A run file of `directory` with the files that it names found from anywhere."""
+    given = data.get("theory")
+    if not isinstance(given, dict) or not written.is_named(given.get("name")):
+        return data
+    name = written.located(given["name"], directory)
+    return data | {"theory": {**given, "name": name}}
 
 
 def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, str]:
@@ -50,9 +59,9 @@ def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, st
 
 
 def titled(name: str) -> str:
-    """What a report calls a theory."""
-    theory = theory_called(name)
-    return name if theory is None else theory.TITLE
+    """What a report calls a theory; one of a user's by the name of its class."""
+    own = {theory_name(theory): theory.TITLE for theory in named.THEORIES}
+    return own.get(name, name.rpartition(":")[2])
 
 
 def model_facts(name: str) -> str:

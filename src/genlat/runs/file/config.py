@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pydantic
 from pydantic_core import ErrorDetails
@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from genlat.errors import RequestError
 from genlat.runs.file import catalogue, fit, run_text, sections
 from genlat.runs.file.sections import RunConfig
-from genlat.schema import ABSENT
+from genlat.schema import ABSENT, NO_CLASS, NO_SECTION
 
 
 class _Problem(NamedTuple):
@@ -45,7 +45,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     **Raises:** `RequestError` if there is no such file, or it is not TOML.
     """
-    data = run_text.read(path)
+    data = catalogue.located(run_text.read(path), path.parent)
     for override in overrides:
         _apply(data, override)
     return data
@@ -71,7 +71,7 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     have no path gradient.
     """
     mcmc, train = data.get("mcmc"), data.get("train")
-    theory = catalogue.theory_called(_name_in(data, "theory"))
+    theory = catalogue.theory_of(data)
     family = catalogue.family_called(_name_in(data, "model"))
     if theory is not None and isinstance(mcmc, dict):
         data = data | {"mcmc": {"kernel": list(theory.DEFAULT_KERNEL)} | mcmc}
@@ -125,7 +125,7 @@ def _validate(data: dict[str, Any]) -> tuple[RunConfig | None, list[_Problem]]:
         config = RunConfig.model_validate(data)
     except pydantic.ValidationError as error:
         details = error.errors(include_url=False)
-    problems = [_translate(detail) for detail in details]
+    problems = [_translate(detail, data) for detail in details]
     broken = {detail["loc"][0] for detail in details}
     problems += [_Problem(*p) for p in fit.presence_problems(data)]
     sound = {name: value for name, value in data.items() if name not in broken}
@@ -139,24 +139,26 @@ def _partial(data: dict[str, Any]) -> fit.Partial:
     def section(name: str) -> Any:
         if name not in data:
             return None
-        kind: Any = RunConfig.model_fields[name].annotation
+        field = RunConfig.model_fields[name]
+        kind: Any = field.annotation
+        for told in field.metadata:
+            kind = Annotated[kind, told]
         return pydantic.TypeAdapter(kind).validate_python(data[name])
 
     return fit.Partial(*map(section, fit.Partial._fields))
 
 
-def _translate(detail: ErrorDetails) -> _Problem:
-    # a discriminated union puts its tag into the location; list positions stay out
-    location = [part for part in detail["loc"] if isinstance(part, str)]
-    is_tagged = location[0] in _UNIONS and len(location) > 2
-    family = location.pop(1) if is_tagged else None
+def _translate(detail: ErrorDetails, data: dict[str, Any]) -> _Problem:
+    location = [part for part in detail["loc"] if isinstance(part, str)]  # no positions
     field, value, kind = ".".join(location), detail["input"], detail["type"]
     if kind == "extra_forbidden":
-        return _Problem(field, value, _unknown_field(location, family))
+        return _Problem(field, value, _unknown_field(location, data))
     if kind == "missing":
         return _Problem(field, ABSENT, "missing; it has no default")
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
+    if kind == NO_SECTION:
         return _Problem(f"{field}.name", *_unknown_family(field, value))
+    if kind == NO_CLASS:
+        return _Problem(f"{field}.name", value["name"], detail["msg"])
     names = _NAMES.get(field)
     if kind == "literal_error" and names is not None:
         return _Problem(field, value, catalogue.unknown_name(names[0], value, names[1]))
@@ -181,14 +183,17 @@ def _unknown_family(section: str, value: Any) -> tuple[Any, str]:
     return name, catalogue.unknown_name(section, name, known)
 
 
-def _unknown_field(location: list[str], family: str | None) -> str:
-    """What to say of a field of `family`, or of any section that has no families."""
+def _unknown_field(location: list[str], data: dict[str, Any]) -> str:
+    """What to say of a field of a section, or of one of its name where there are."""
     name = location[-1]
     if len(location) == 1:
         kind, valid = "section", list(RunConfig.model_fields)
     else:
         kind, models = "field", sections.SECTIONS[location[0]]
-        own = [model for model in models if model.__name__ == family] or models
+        own = models
+        if location[0] in _UNIONS:
+            find = sections.NAMED[location[0]]
+            own = [found] if (found := find(data[location[0]])) else models
         valid = [field for model in own for field in model.model_fields]
         if any(name in model.model_fields for model in models):
             return f"not a field of this {location[0]}; it has {', '.join(valid)}"

@@ -73,7 +73,7 @@ def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with which fields are there, whatever their values."""
     theory, train = data.get("theory"), data.get("train")
     if isinstance(theory, dict):
-        known = catalogue.theory_called(theory.get("name"))
+        known = catalogue.theory_of(data)
         yield from known.missing(theory) if known else ()
     if isinstance(train, dict) and {"steps", "minutes"} <= train.keys():
         yield "train.minutes", train["minutes"], "give either steps or minutes"
@@ -319,8 +319,12 @@ def _of_theory(
     """Observables and methods that this theory has."""
     known = ("default", *theory.observables, *catalogue.DERIVED)
     if foreign := [name for name in estimate.observables if name not in known]:
-        allowed = f"{foreign[0]} is not an observable of {theory.name}"
-        yield "estimate.observables", list(estimate.observables), allowed
+        name, value = foreign[0], list(estimate.observables)
+        if name in catalogue.PRIMARY:
+            allowed = f"{name} is not an observable of {theory.name}"
+        else:
+            value, allowed = name, catalogue.unknown_name("observable", name, known[1:])
+        yield "estimate.observables", value, allowed
     if "hmc_integration" in estimate.methods and not theory.HAS_LINE:
         allowed = f"no line of couplings leads from a solved theory to {theory.name}"
         yield "estimate.methods", list(estimate.methods), allowed

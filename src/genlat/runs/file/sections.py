@@ -4,12 +4,13 @@ Every field carries its description and, but for couplings, shape and seed, a de
 `genlat list` prints both.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt
 
 from genlat.estimators import requirements
+from genlat.families import named as families
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES, AnyModel
 from genlat.runs.file import catalogue
@@ -22,6 +23,7 @@ from genlat.schema import (
     SampleSource,
     TrainingSource,
 )
+from genlat.theories import named as theories
 from genlat.theories.base import Moves
 from genlat.theories.named import THEORIES, AnyTheory
 from genlat.training import admissible
@@ -36,13 +38,6 @@ def _known(kind: str, available: Mapping[str, str]) -> AfterValidator:
         return name
 
     return AfterValidator(check)
-
-
-def _observable(name: str) -> str:
-    known = [*catalogue.PRIMARY, *catalogue.DERIVED]
-    if name != "default" and name not in known:
-        raise ValueError(catalogue.unknown_name("observable", name, known))
-    return name
 
 
 class McmcSection(AbstractSection):
@@ -202,7 +197,7 @@ class EstimateSection(AbstractSection):
         default=100, description="nmcmc: chains that share the samples as proposals"
     )
     observables: Annotated[
-        tuple[Annotated[str, AfterValidator(_observable)], ...],
+        tuple[str, ...],
         LISTED,
     ] = Field(default=("default",), description='"default" for all, or a list of names')
     n_steps: Count | None = Field(
@@ -291,6 +286,12 @@ def needs_samples(methods: tuple[str, ...]) -> bool:
     """Whether one of these holds the model against samples of p."""
     return bool(set(FROM_P) & set(methods))
 
+
+# Sections of which there are several: by their `name`.
+NAMED: dict[str, Callable[[Mapping[str, Any]], type[AbstractSection] | None]] = {
+    "theory": theories.section_of,
+    "model": families.section_of,
+}
 
 # What a run file may contain, for `genlat list` and for the nearest valid name.
 SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {

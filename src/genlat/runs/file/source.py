@@ -11,6 +11,7 @@ from genlat.errors import RequestError
 from genlat.families.base import AbstractModelSection
 from genlat.runs.disk import files, inventory
 from genlat.runs.disk.directory import notes, refuse_edited
+from genlat.runs.file import begun
 from genlat.runs.file.sections import RunConfig
 from genlat.theories.base import AbstractTheorySection
 
@@ -24,7 +25,7 @@ def read_config(directory: Path) -> RunConfig:
     content = (directory / "config.toml").read_bytes()
     if noted := notes(directory):
         refuse_edited(directory, content, noted)
-    return RunConfig.model_validate(tomllib.loads(content.decode()))
+    return begun.resolved(content, directory)
 
 
 def checkpoint(directory: Path) -> Path | None:

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import tomli_w
 
 from genlat.errors import RequestError
 from genlat.runs.disk import files
-from genlat.runs.file import config, run_text
+from genlat.runs.file import catalogue, config, run_text
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.scan import scan_values
 from genlat.runs.scan.scan_values import SIZES, Value
+from genlat.theories import named
 
 FILE = "scan.toml"
 COMMENT = "# sha256 "  # and the digest of what follows
@@ -131,7 +132,15 @@ def write(directory: Path, request: Request) -> None:
     """Write `scan.toml`, whole."""
     every = dataclasses.asdict(request)
     content = {name: value for name, value in every.items() if value is not None}
+    for name, source in sources(request.base).items():
+        files.write_bytes(directory / name, source)
     files.write_sealed(directory / FILE, tomli_w.dumps(content).encode(), COMMENT)
+
+
+def sources(base: dict[str, Any]) -> Mapping[str, bytes]:
+    """Files that the theory of a resolved run file is made of."""
+    kind = catalogue.theory_of(base)
+    return {} if kind is None else kind.model_validate(base["theory"]).source()
 
 
 def is_scan(directory: Path) -> bool:
@@ -145,10 +154,13 @@ def read(directory: Path) -> Request:
     **Raises:** as `read_table`.
     """
     content = read_table(directory)
+    base = catalogue.located(content["base"], directory)
+    if "theory" in base:
+        named.section_of(base["theory"])  # refuses a file that is not as it was
     return Request(
         content["field"],
         tuple(map(scan_values.plain, content["values"])),
-        content["base"],
+        base,
         content.get("warm_steps"),
         content.get("start"),
     )

@@ -162,7 +162,7 @@ def _slope(request: Request) -> Slope | None:
     """The observable and the factor that make ∂ ln Z/∂ of the scanned coupling."""
     section, _, coupling = request.field.partition(".")
     theory = request.base["theory"]
-    known = catalogue.theory_called(theory["name"])
+    known = catalogue.theory_of(request.base)
     if section != "theory" or known is None:
         return None
     return known.model_validate(theory).slope(coupling)

@@ -1,0 +1,186 @@
+"""An action of one's own: S written down, the rest derived."""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from genlat import lattice, symmetry
+from genlat.actions.base import AbstractContinuousAction, changes_s
+
+SLOPE = "slope_"
+"""In front of the name of a coupling: (1/V) ∂S/∂coupling, which is measured."""
+
+_SHAPE = "lattice_shape"
+
+
+class FieldAction(AbstractContinuousAction):
+    r"""A real field with the action that a subclass writes down, and its couplings.
+
+    ```python
+    class SineGordon(FieldAction):
+        m2: float
+        alpha: float
+        symmetries = ("sign", "translations", "point_group")
+        modes = ("sign",)
+
+        def __call__(self, phi):
+            ...
+    ```
+
+    Annotations are the couplings: `float` for numbers that may vary, `int` for what is
+    fixed. φ comes in float64, S must be a real number. The force is the derivative of
+    S, unless `force` is written too. Measured beside the observables of every theory:
+    `phi2`; `schwinger_dyson`, (1/V) Σ φ ∂S/∂φ, which averages to 1; `slope_` and the
+    name of a coupling that may vary, (1/V) ∂S/∂coupling. More by overriding
+    `observables`: `return super().observables(phi) | {...}`.
+
+    - `symmetries`: for whose elements g all S(gφ) = S(φ). What is not declared is not
+      assumed.
+    - `line`: a coupling in which S is linear, and without which the theory is solved:
+      free, or of independent sites. ln Z is integrated along it. None by default.
+    - `modes`: those of the symmetries that carry one mode of p to every other; () if
+      there is one mode alone. By default None: nothing is known of them, and no chain
+      is evidence that all were visited.
+
+    **Arguments:** `shape`, of the lattice, axis 0 Euclidean time; couplings by name.
+
+    **Raises:** `ValueError` for a shape that is none, or a coupling that is missing,
+    superfluous, or not what its annotation says.
+    """
+
+    lattice_shape: tuple[int, ...] = eqx.field(static=True)
+
+    symmetries: ClassVar[tuple[str, ...]] = ()  # pyright: ignore
+    modes: ClassVar[tuple[str, ...] | None] = None
+    line: ClassVar[str | None] = None
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        for name in ("modes", "line"):
+            if name not in vars(cls) and changes_s(cls, name):
+                setattr(cls, name, None)
+        if written := vars(cls).get("__call__"):
+            cls.__call__ = _in_double(written)
+        for name, kind in vars(cls).get("__annotations__", {}).items():
+            if kind in (int, "int"):  # as an array it were no exponent and no range
+                given = {"default": vars(cls)[name]} if name in vars(cls) else {}
+                setattr(cls, name, eqx.field(static=True, **given))
+
+    def __init__(self, shape: tuple[int, ...], /, **couplings: Any):
+        lattice.check_shape(tuple(shape))
+        title, known = type(self).__name__, coupling_fields(type(self))
+        if unknown := [name for name in couplings if name not in known]:
+            names = ", ".join(known) or "none"
+            raise ValueError(f"{title} has no coupling {unknown[0]}: it has {names}")
+        self.lattice_shape = tuple(shape)
+        for name, field in known.items():
+            value = couplings.get(name, field.default)
+            if value is dataclasses.MISSING:
+                raise ValueError(f"{title}: {name}: missing; it has no default")
+            setattr(self, name, _checked(f"{title}: {name}", value, field.kind))
+
+    def force(self, phi: Float[Array, "*lattice"]) -> Float[Array, "*lattice"]:
+        return -jax.grad(self.__call__)(phi)
+
+    def observables(
+        self, phi: Shaped[Array, "*lattice"]
+    ) -> dict[str, Float[Array, "..."]]:
+        wide = phi.astype(_double())
+        volume = lattice.volume(self.lattice_shape)
+        by_coupling = eqx.filter_grad(lambda action: action(wide))(self)
+        slopes = {
+            f"{SLOPE}{name}": getattr(by_coupling, name) / volume
+            for name, field in coupling_fields(type(self)).items()
+            if field.kind is float
+        }
+        return {
+            "phi2": jnp.sum(wide**2) / volume,
+            "schwinger_dyson": -jnp.sum(wide * self.force(wide)) / volume,
+            **slopes,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Coupling:
+    """A coupling as a class declares it; `default` may be `dataclasses.MISSING`."""
+
+    kind: type[float] | type[int]
+    default: Any
+
+
+def coupling_fields(kind: type[FieldAction]) -> dict[str, Coupling]:
+    """The couplings of an action of one's own, in the order of their annotations.
+
+    **Raises:** `ValueError` for an annotation that is neither `float` nor `int`.
+    """
+    hints = typing.get_type_hints(kind)
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.name == _SHAPE:
+            continue
+        if (hint := hints[field.name]) not in (float, int):
+            shown = getattr(hint, "__name__", str(hint))
+            raise ValueError(
+                f"{kind.__name__}: {field.name}: {shown}: a coupling is a float, or an "
+                "int that is fixed"
+            )
+        found[field.name] = Coupling(hint, field.default)
+    return found
+
+
+def declaration_fault(kind: type[FieldAction]) -> str | None:
+    """What is wrong with what a class says of its S, whatever S is; None if nothing."""
+    declared = {"symmetries": kind.symmetries, "modes": kind.modes}
+    for name, given in declared.items():
+        if given is None and name == "modes":
+            continue
+        allowed = ", ".join(map(repr, symmetry.LATTICE))
+        if not isinstance(given, tuple) or not set(given) <= {*symmetry.LATTICE}:
+            return f"{name} = {given!r}: should be a tuple of {allowed}, or ()"
+    if undeclared := [x for x in kind.modes or () if x not in kind.symmetries]:
+        return f"modes: {undeclared[0]!r} is none of its symmetries"
+    floats = [x for x, of in coupling_fields(kind).items() if of.kind is float]
+    if kind.line is not None and kind.line not in floats:
+        known = ", ".join(floats) or "none"
+        return f"line = {kind.line!r}: should be a coupling that may vary: {known}"
+    return None
+
+
+def _checked(name: str, value: Any, kind: type) -> Float[Array, ""] | int:
+    is_number = np.ndim(value) == 0 and not isinstance(value, bool | str | complex)
+    if kind is int:
+        if not is_number or not isinstance(value, int | np.integer):
+            raise ValueError(f"{name} = {value!r}: should be an integer")
+        return int(value)
+    if not is_number or not jnp.issubdtype(jnp.result_type(value), jnp.number):
+        raise ValueError(f"{name} = {value!r}: should be a number")
+    return jnp.asarray(value, dtype=float)
+
+
+def _double() -> Any:
+    return jax.dtypes.canonicalize_dtype(jnp.float64)
+
+
+def _in_double(written: Callable[[Any, Array], Array]) -> Callable[[Any, Array], Array]:
+    """S with φ in float64, and what is no action refused."""
+
+    @functools.wraps(written)
+    def call(self: Any, phi: Array) -> Array:
+        found = written(self, phi.astype(_double()))
+        who = f"{type(self).__name__}.__call__"
+        shape, dtype = jnp.shape(found), jnp.result_type(found)
+        if shape:
+            raise ValueError(f"{who}: should give one number, not the shape {shape}")
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise ValueError(f"{who}: should give a real number, not {dtype}")
+        return jnp.asarray(found, _double())
+
+    return call
