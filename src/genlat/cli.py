@@ -282,6 +282,23 @@ def check(
 
 
 @app.command()
+def doctor(file: RunFile, overrides: Overrides = None) -> None:
+    """Exactness gates on theory and model: exit status 2 if one does not pass."""
+    with _one_line_errors(None):
+        run_config = config.load(file, overrides or [])
+        from genlat.runs import pipeline
+        from genlat.runs.doctor import examine
+
+        pipeline.rehearse(run_config)
+        failed = 0
+        for of, gate in examine.gates(run_config):
+            typer.echo(f"{gate.line()} ({of})")
+            failed += not gate.is_passed
+        if failed:
+            raise RequestError(f"{file}: {failed} of the gates do not pass")
+
+
+@app.command()
 def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
     with _one_line_errors(None):

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from genlat import lattice
-from genlat.actions.field import FieldAction
+from genlat.actions.base import AbstractContinuousAction
 from genlat.actions.gap import GaussianApproximation, mixing_entropy
 
 MEANS = (0.0, 1.0, 4.0)
@@ -31,7 +31,7 @@ class _Gaussian(NamedTuple):
     mean: Float[Array, ""]
 
 
-def best_gaussian(action: FieldAction) -> GaussianApproximation:
+def best_gaussian(action: AbstractContinuousAction) -> GaussianApproximation:
     r"""Minimise E_q[S + ln q] over translation-invariant Gaussians, as `gap` does.
 
     At a minimum the curvatures are those of S on average, and the mean feels no force:
@@ -69,7 +69,7 @@ _SMALLEST = 0.5  # standard deviations of the mean field that are a well apart
 
 
 def _solutions(
-    action: FieldAction, *, is_even: bool
+    action: AbstractContinuousAction, *, is_even: bool
 ) -> tuple[_Gaussian, Float[np.ndarray, " starts"]]:
     """From every mean, and the bounds."""
     shape = action.lattice_shape
@@ -101,7 +101,7 @@ def _noise(
     return next(back), next(back)
 
 
-def _orbits(action: FieldAction) -> Int[np.ndarray, "*lattice"]:
+def _orbits(action: AbstractContinuousAction) -> Int[np.ndarray, "*lattice"]:
     """The orbit that every momentum is on, under what is declared; of k and -k else."""
     shape = action.lattice_shape
     if "point_group" in action.symmetries:
@@ -120,7 +120,7 @@ def _rows_of_transform(extent: int) -> Int[np.ndarray, " extent"]:
 
 @eqx.filter_jit
 def _solve(
-    action: FieldAction,
+    action: AbstractContinuousAction,
     noise: Float[Array, "pairs *lattice"],
     probes: Float[Array, "pairs *lattice"],
     means: Float[Array, " starts"],
@@ -139,7 +139,7 @@ def _solve(
 
 
 def _step(
-    action: FieldAction,
+    action: AbstractContinuousAction,
     noise: Float[Array, "pairs *lattice"],
     probes: Float[Array, "pairs *lattice"],
     orbits: Int[Array, "*lattice"],
@@ -188,7 +188,7 @@ def _moved(now: _Gaussian, noise: Float[Array, "*lattice"]) -> Float[Array, "*la
 
 
 def _bound(
-    action: FieldAction, noise: Float[Array, "pairs *lattice"], now: _Gaussian
+    action: AbstractContinuousAction, noise: Float[Array, "pairs *lattice"], now: _Gaussian
 ) -> Float[Array, ""]:
     def of_pair(noise: Float[Array, "*lattice"]) -> Float[Array, ""]:
         return (action(_moved(now, noise)) + action(_moved(now, -noise))) / 2

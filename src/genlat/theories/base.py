@@ -139,7 +139,7 @@ class AbstractTheorySection(AbstractSection):
     OBSERVABLES: ClassVar[Mapping[str, str]]
     SYMBOLS: ClassVar[Mapping[str, str]]
     ODD: ClassVar[tuple[str, ...]] = ()
-    KNOWS_PHASES: ClassVar[bool] = True
+    KNOWS_PHASES: ClassVar[bool] = False
     HAS_LINE: ClassVar[bool] = False
 
     name: str

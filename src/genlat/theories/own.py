@@ -39,7 +39,6 @@ class AbstractOwnSection(AbstractTheorySection):
     """A theory of one's own; subclasses are made by `section`, one of every class."""
 
     SPACE: ClassVar = REAL
-    KNOWS_PHASES: ClassVar = False
     KERNELS: ClassVar = KERNELS
     OBSERVABLES: ClassVar = {}  # those of the class: see `observables`
     KIND: ClassVar[type[Any]]

@@ -38,6 +38,7 @@ class AbstractScalarSection(AbstractTheorySection):
         "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
         "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
     }
+    KNOWS_PHASES: ClassVar = True
     HAS_LINE: ClassVar = True
 
     def why_no_kernel(self, kernels: list[str]) -> str | None:
