@@ -226,11 +226,6 @@ REFUSED = {
     "path": (lambda a: HoppingPath(a, 0.5), TILTED, "HoppingPath computes S from"),
     "gap": (gap.best_gaussian, TILTED, "the gap equation computes S from"),
     "second solution": (gap.best_broken, TILTED, "the gap equation computes S from"),
-    "prior": (
-        functools.partial(gaussian_prior.choose, SECTION),
-        TILTED,
-        "the Gaussian prior needs the symmetry 'sign' and 'translations'",
-    ),
     "prior, undeclared": (
         functools.partial(gaussian_prior.choose, SECTION),
         Renamed((4, 4), 0.25, 0.022),
@@ -248,7 +243,7 @@ REFUSED = {
     ),
     "coupling flow": (
         lambda a: CouplingSection(name="nice").build(a, jr.key(0)),
-        TILTED,
+        Renamed((4, 4), 0.25, 0.022),
         "the Gaussian prior needs the symmetry",
     ),
 }
@@ -379,3 +374,10 @@ def test_reflections_serve_an_even_action_of_a_users_own():
     value, error = with_coins["mag"]
     assert error < 0.02
     assert abs(value) < 5 * error
+
+
+def test_an_action_of_its_own_has_one_gaussian_and_no_mode_that_is_not_declared():
+    """Where the sign is not declared, -v is not put beside v."""
+    prior = gaussian_prior.choose(SECTION, TILTED)
+    assert prior.wells == "one"
+    assert prior.symmetric is None

@@ -68,7 +68,7 @@ class FieldAction(AbstractContinuousAction):
             if name not in vars(cls) and changes_s(cls, name):
                 setattr(cls, name, None)
         if written := vars(cls).get("__call__"):
-            cls.__call__ = _in_double(written)
+            setattr(cls, "__call__", _in_double(written))  # noqa: B010
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if kind in (int, "int"):  # as an array it were no exponent and no range
                 given = {"default": vars(cls)[name]} if name in vars(cls) else {}

@@ -188,7 +188,9 @@ def _moved(now: _Gaussian, noise: Float[Array, "*lattice"]) -> Float[Array, "*la
 
 
 def _bound(
-    action: AbstractContinuousAction, noise: Float[Array, "pairs *lattice"], now: _Gaussian
+    action: AbstractContinuousAction,
+    noise: Float[Array, "pairs *lattice"],
+    now: _Gaussian,
 ) -> Float[Array, ""]:
     def of_pair(noise: Float[Array, "*lattice"]) -> Float[Array, ""]:
         return (action(_moved(now, noise)) + action(_moved(now, -noise))) / 2

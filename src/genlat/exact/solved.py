@@ -35,7 +35,11 @@ def log_z(action: FieldAction) -> float:
     at_zero = float(action(jnp.zeros(action.lattice_shape)))
     if not math.isfinite(at_zero):
         raise UnknownError(f"S is {at_zero} at φ = 0")
-    force = jax.jit(lambda phi: action.force(phi))
+    compiled = jax.jit(lambda phi: action.force(phi))
+
+    def force(phi: Field) -> Field:
+        return _np(compiled(jnp.asarray(phi)))
+
     if _is_linear(force, action.lattice_shape):
         return -at_zero + _of_free(force, action.lattice_shape)
     if _is_of_sites(action, at_zero):
@@ -44,30 +48,30 @@ def log_z(action: FieldAction) -> float:
     raise UnknownError("S is neither quadratic nor a sum over independent sites")
 
 
-def _is_linear(force: Callable[[Array], Array], shape: tuple[int, ...]) -> bool:
+def _is_linear(force: Callable[[Field], Field], shape: tuple[int, ...]) -> bool:
     """Whether the force is, and is 0 at φ = 0: then S is quadratic."""
     rng = np.random.default_rng(0)
     for size in (0.7, 2.3):
         one, two = size * rng.standard_normal((2, *shape))
-        apart = _np(force(one)) + 1.7 * _np(force(two))
-        together = _np(force(one + 1.7 * two))
+        apart = force(one) + 1.7 * force(two)
+        together = force(one + 1.7 * two)
         if not _is_near(together, apart):
             return False
-    return _is_near(_np(force(np.zeros(shape))) + 1.0, np.ones(shape))
+    return _is_near(force(np.zeros(shape)) + 1.0, np.ones(shape))
 
 
-def _of_free(force: Callable[[Array], Array], shape: tuple[int, ...]) -> float:
+def _of_free(force: Callable[[Field], Field], shape: tuple[int, ...]) -> float:
     """½ Σ ln 2π/λ; by the row of site 0 where every row is that one, moved."""
     origin = np.zeros(shape)
     origin.flat[0] = 1.0
-    spectrum = np.fft.fftn(-_np(force(origin)))
+    spectrum = np.fft.fftn(-force(origin))
     probe = np.random.default_rng(1).standard_normal(shape)
     moved = np.fft.ifftn(spectrum * np.fft.fftn(probe)).real
-    if _is_near(-_np(force(probe)), moved):
+    if _is_near(-force(probe), moved):
         curvatures = spectrum.real.ravel()
     elif math.prod(shape) <= LARGEST:
         units = np.eye(math.prod(shape)).reshape(-1, *shape)
-        rows = [-_np(force(unit)).ravel() for unit in units]
+        rows = [-force(unit).ravel() for unit in units]
         curvatures = np.linalg.eigvalsh(np.array(rows))
     else:
         raise UnknownError("S is quadratic, but not the same at every site")

@@ -10,11 +10,17 @@ from genlat import symmetry
 from genlat.actions import gap, phases, sampled_gap
 from genlat.actions.base import (
     AbstractAction,
+    AbstractContinuousAction,
     AbstractScalarAction,
     AnyScalar,
 )
-from genlat.actions.declared import is_in_field, is_vector, require, without_field
-from genlat.actions.field import FieldAction
+from genlat.actions.declared import (
+    is_in_field,
+    is_scalar,
+    is_vector,
+    require,
+    without_field,
+)
 from genlat.families.base import AbstractModelSection, Shape, Static
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.gaussian import GaussianPair, Wells
@@ -62,10 +68,14 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     Gaussian has in either phase: one wide mode where that one has two. In a field the
     best Gaussian stands around a mean of its own.
 
-    **Raises:** `ValueError` for an action that does not declare the symmetries that
-    these densities have, but for the sign in a field.
+    An S that is not that of couplings known here has one Gaussian, found by averages:
+    of the pair ±v where it declares the sign.
+
+    **Raises:** `ValueError` for S of known couplings that does not declare the
+    symmetries that these densities have, but for the sign in a field; for another one
+    of several components.
     """
-    if isinstance(action, FieldAction):
+    if not _is_hopping(action):
         return _of_field(section, action)
     require(without_field(action), symmetry.LATTICE, "the Gaussian prior")
     if is_vector(action):
@@ -92,8 +102,16 @@ def choose(section: AbstractFlowSection, action: AbstractAction) -> Prior:
     return Prior(best.variance, best.mean, section.wells)
 
 
-def _of_field(section: AbstractFlowSection, action: FieldAction) -> Prior:
-    """As `choose`, whose every word but of the phases it keeps."""
+def _is_hopping(action: AbstractAction) -> bool:
+    """Whether S is that of a hopping, a quartic potential and a field alone."""
+    return is_scalar(action) or is_in_field(action) or is_vector(action)
+
+
+def _of_field(section: AbstractFlowSection, action: AbstractAction) -> Prior:
+    """As `choose`, but for what the run file says of phases: none are known."""
+    if not isinstance(action, AbstractContinuousAction) or action.components:
+        who = type(action).__name__
+        raise ValueError(f"{who}: no Gaussian prior is known of such a field")
     best = sampled_gap.best_gaussian(action)
     if section.has_normal_prior:
         total = float(np.mean(best.variance)) + best.mean**2
@@ -112,8 +130,7 @@ def settled(
     """
     if not isinstance(section, AbstractFlowSection) or section.wells != "auto":
         return section
-    # one Gaussian at every coupling
-    if is_vector(action) or is_in_field(action) or isinstance(action, FieldAction):
+    if not is_scalar(action):  # one Gaussian at every coupling
         return section
     actions = []
     for couplings in itertools.product(*section.nodes.values()):

@@ -97,7 +97,8 @@ def _jacobian(model: AbstractPriorFlow) -> Gate:
     return Gate("log-determinant", says, is_passed)
 
 
-def _off_determinant(model: AbstractPriorFlow) -> float:
+def _off_determinant(model: AbstractModel) -> float:
+    assert isinstance(model, AbstractPriorFlow)
     worst = 0.0
     for key in jr.split(jr.key(1), 3):
         start, _ = model.prior.sample_modes(key[None])
@@ -127,6 +128,9 @@ class _Given(AbstractPrior):
     modes: Float[Array, "time n *space"]
     like: AbstractPrior
     likelihood: ClassVar[Likelihood] = EXACT
+
+    def __init__(self, modes: Float[Array, "time n *space"], like: AbstractPrior):
+        self.modes, self.like = modes, like
 
     @property
     def lattice_shape(self) -> tuple[int, ...]:
