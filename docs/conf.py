@@ -40,6 +40,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_default_options = {"show-inheritance": True}
+add_module_names = False
 python_maximum_signature_line_length = 78
 toc_object_entries_show_parents = "hide"
 # Types of JAX, NumPy and the like have no page here; our own are links

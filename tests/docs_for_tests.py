@@ -6,7 +6,7 @@ block needs to be tried in seconds stands in a comment right before its fence,
 
 - `A => B`: with A replaced by B, as often as it is there;
 - `file NAME`: a run file, or a module, is written under that name beside the page;
-- `part of FILE`: a part of a run file is checked within that one;
+- `part of FILE`: sections of a run file are checked in the place of those in FILE;
 - `run`, or `run --set a.b=1 ...`: commands are carried out, with these overrides;
   otherwise command line and run file are checked;
 - `with run`: a small finished run is there as the directory `run`.
@@ -119,13 +119,7 @@ class Page:
     def _check(self, block):
         found = tomllib.loads(block.code)
         if whole := block.noted("part of"):
-            tables = tomllib.loads((self.folder / whole).read_text())
-            found = {
-                name: {**tables.get(name, {}), **part}
-                if isinstance(part, dict)
-                else part
-                for name, part in {**tables, **found}.items()
-            }
+            found = tomllib.loads((self.folder / whole).read_text()) | found
         config.check(found, block.place)
 
     def _command(self, words, block):
@@ -153,16 +147,12 @@ class Page:
         else:
             assert program in ("mv", "git", "cd"), f"{block.place}: {program}"
 
-    def _carry_out(self, rest, overrides):
-        takes_them = rest[0] in ("run", "scan", "check") and "--continue" not in rest
-        extra = overrides if takes_them or rest[0] != "check" else []
-        if rest[0] not in ("run", "scan"):
-            extra = []
-        ended = CliRunner().invoke(cli.app, [*rest, *extra])
+    def _carry_out(self, words, overrides):
+        is_new = words[0] in ("run", "scan", "check") and "--continue" not in words
+        ended = CliRunner().invoke(cli.app, [*words, *(overrides if is_new else [])])
         if ended.exit_code:
-            raise AssertionError(
-                f"genlat {shlex.join(rest)}: {ended.output}"
-            ) from ended.exception
+            message = f"genlat {shlex.join(words)}: {ended.output}"
+            raise AssertionError(message) from ended.exception
 
 
 def commands(text):

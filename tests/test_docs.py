@@ -11,6 +11,7 @@ import pytest
 from docs_for_tests import ROOT, Block, Page, anchors, blocks, links
 from genlat.errors import RequestError
 from genlat.report import page as reports
+from genlat.report import scan_page as scan_reports
 from genlat.runs import pipeline
 from genlat.runs.file import config
 from genlat.runs.stages.screen import Screen
@@ -31,7 +32,7 @@ SMALL = {
         "n_steps": 2,
     },
     "train": {"steps": 4, "batch": 8},
-    "estimate": {"samples": 400, "batch": 100, "chains": 4},
+    "estimate": {"samples": 400, "batch": 100, "chains": 4, "n_steps": 2},
 }
 
 
@@ -39,13 +40,15 @@ SMALL = {
 def small_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("small") / "run"
     pipeline.start(config.check(SMALL, "small"), path, Screen(quiet=True))
-    reports.write(path)
     return path
 
 
 @pytest.fixture
 def page(tmp_path, monkeypatch, small_run):
+    """Reports are not drawn: other tests do."""
     monkeypatch.chdir(tmp_path)
+    for module in (reports, scan_reports):
+        monkeypatch.setattr(module, "write", lambda root: root / "report.html")
     precision = jax.config.jax_default_matmul_precision
     yield Page(tmp_path, small_run)
     jax.config.update("jax_default_matmul_precision", precision)
