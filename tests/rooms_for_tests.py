@@ -16,7 +16,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     room: frozenset(allowed.split())
     for room, allowed in {
         "errors": "",
-        "schema": "",
+        "schema": "errors",
+        "written": "errors",
         "groups": "",
         "likelihood": "",
         "lattice": "groups",
@@ -31,8 +32,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "training": "lattice symmetry groups actions observables exact models mcmc "
         "nonequilibrium estimators likelihood",
         "verdict": "lattice observables estimators likelihood",
-        "theories": "schema errors lattice groups actions observables exact mcmc",
-        "families": "schema lattice symmetry groups likelihood actions models "
+        "theories": "schema errors written symmetry lattice groups actions observables exact mcmc",
+        "families": "schema errors written lattice symmetry groups likelihood actions models "
         "training theories",
         "runs.disk": "errors schema estimators.brief",
         "runs.file": "errors schema likelihood theories families training.admissible "

@@ -43,7 +43,7 @@ def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, An
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(found.config)
-    taken = {**found.taken, **found.config.theory.source()}
+    taken = {**found.taken, **found.config.source()}
     directory.create(path, found.config, taken, found.noted)
     return _carry_out(path, screen, clock)
 
@@ -57,7 +57,7 @@ def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(config)
-    directory.create(path, config, config.theory.source())
+    directory.create(path, config, config.source())
     return _carry_out(path, screen, clock)
 
 

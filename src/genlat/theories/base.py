@@ -201,7 +201,8 @@ class AbstractTheorySection(AbstractSection):
         """What is wrong that only its numbers show; in float64, before any work."""
         yield from ()
 
-    def source(self) -> Mapping[str, bytes]:
+    @classmethod
+    def source(cls) -> Mapping[str, bytes]:
         """Files that it is made of, which a record of it must hold."""
         return {}
 

@@ -59,6 +59,7 @@ def problems(config: Partial) -> Iterator[Problem]:
         yield from fit_size.problems(config.theory, *sizes, config.integrated)
         if config.model is not None:
             yield from fit_model.problems(config.theory, config.model)
+            yield from _files(config.theory, config.model)
         if config.train is not None:
             augment = config.train.augment
             yield from fit_model.asymmetric(config.theory, "train.augment", augment)
@@ -67,6 +68,17 @@ def problems(config: Partial) -> Iterator[Problem]:
         yield from _train(config, config.train)
     if config.estimate is not None:
         yield from _estimate(config)
+
+
+def _files(
+    theory: AbstractTheorySection, model: AbstractModelSection
+) -> Iterator[Problem]:
+    """A record holds the files of both beside each other."""
+    ours, theirs = theory.source(), model.source()
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            allowed = f"another file than that of the theory is called {name}: rename"
+            yield "model.name", model.name, allowed
 
 
 def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:

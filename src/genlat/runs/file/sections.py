@@ -24,7 +24,7 @@ from genlat.schema import (
     TrainingSource,
 )
 from genlat.theories import named as theories
-from genlat.theories.base import Moves
+from genlat.theories.base import AbstractTheorySection, Moves
 from genlat.theories.named import THEORIES, AnyTheory
 from genlat.training import admissible
 
@@ -238,6 +238,11 @@ class RunConfig(AbstractSection):
     estimate: EstimateSection = EstimateSection()
     integration: IntegrationSection = IntegrationSection()
 
+    def source(self) -> dict[str, bytes]:
+        """Files that its theory and model are made of, by name."""
+        of_model = {} if self.model is None else self.model.source()
+        return {**self.theory.source(), **of_model}
+
     @property
     def methods(self) -> tuple[str, ...]:
         """The estimators of this run, "default" spelt out."""
@@ -288,7 +293,8 @@ def needs_samples(methods: tuple[str, ...]) -> bool:
 
 
 # Sections of which there are several: by their `name`.
-NAMED: dict[str, Callable[[Mapping[str, Any]], type[AbstractSection] | None]] = {
+NamedSection = type[AbstractTheorySection] | type[AbstractModelSection]
+NAMED: dict[str, Callable[[Mapping[str, Any]], NamedSection | None]] = {
     "theory": theories.section_of,
     "model": families.section_of,
 }
