@@ -37,16 +37,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "runs.disk": "errors schema estimators.brief",
         "runs.file": "errors schema likelihood theories families training.admissible "
         "estimators.requirements runs.disk",
+        "runs.given": "errors theories verdict.given runs.file",
         "runs.stages": f"{LIBRARY} estimators verdict errors schema theories families "
-        "runs.file runs.disk",
-        "runs": f"{LIBRARY} estimators verdict errors schema theories families "
-        "runs.file runs.disk runs.stages",
+        "runs.file runs.disk runs.given",
+        "runs": f"{LIBRARY} estimators likelihood verdict errors schema theories "
+        "families runs.file runs.disk runs.given runs.stages",
         "runs.scan": "estimators errors theories runs",
         "runs.records": "runs.disk runs.scan",
         "runs.export": "errors lattice estimators runs.file runs.disk runs.records "
         "runs.table",
         "report": "estimators runs.records runs.file.catalogue",
-        "cli": "errors theories runs report",
+        "exits": "errors",
+        "cli": "errors exits theories runs report",
     }.items()
 }
 

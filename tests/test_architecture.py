@@ -29,7 +29,13 @@ CLOCKED = {
     "report",
     "cli",
 }
-JAX_FREE = ("", ".runs.file.config", ".runs.records", ".runs.export.export")
+JAX_FREE = (
+    "",
+    ".runs.file.config",
+    ".runs.records",
+    ".runs.export.export",
+    ".runs.given.request",
+)
 # by kind: who may name one of them, and the names, of files and in run files
 SPOKEN_FOR = {
     kind: (

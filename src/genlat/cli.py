@@ -10,8 +10,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,14 +17,10 @@ import typer
 
 import genlat
 from genlat.errors import (
-    DamagedError,
-    DiskError,
-    DivergedError,
     RequestError,
     is_read_only,
-    one_line,
-    refused,
 )
+from genlat.exits import StoppedError, one_line_errors
 from genlat.runs.disk import directory
 from genlat.runs.file import begun, config, continuation
 from genlat.runs.scan import scan_request, study_request
@@ -48,14 +42,6 @@ Overrides = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
-
-
-class StoppedError(KeyboardInterrupt):
-    """A signal asked the program to end; as Ctrl-C, with a status of its own."""
-
-    def __init__(self, number: int):
-        self.status = 128 + number
-        super().__init__()
 
 
 def main() -> None:
@@ -119,7 +105,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train, sample, estimate, report."""
-    with _one_line_errors(out):
+    with one_line_errors(out):
         if before is not None and file is None:
             found = continuation.plan(before, overrides or [])
         elif file is not None and before is None:
@@ -166,7 +152,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """One run after another along a coupling or over lattices, each from another."""
-    with _one_line_errors(out):
+    with one_line_errors(out):
         asked = (overrides or [], warm_steps)
         request = (
             scan_request.plan(file, over[0], *asked)
@@ -192,7 +178,7 @@ def resume(
     run_directory: RunDirectory, quiet: Quiet = False, as_json: Json = False
 ) -> None:
     """Continue a killed run, scan or scans to the same final numbers."""
-    with _one_line_errors(run_directory):
+    with one_line_errors(run_directory):
         _hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.scan import scan as scans
@@ -210,9 +196,56 @@ def resume(
 
 
 @app.command()
+def judge(
+    file: RunFile,
+    draws: Annotated[
+        Path,
+        typer.Option(
+            "--draws", metavar="FILE", help="phi and log_q: .npz, HDF5; .npy of phi."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
+    log_q: Annotated[
+        Path | None, typer.Option("--log-q", metavar="FILE", help="A .npy of log_q.")
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option("--samples", metavar="FILE", help="Samples of p, as the draws."),
+    ] = None,
+    samples_log_q: Annotated[
+        Path | None,
+        typer.Option("--samples-log-q", metavar="FILE", help="A .npy of log_q there."),
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Estimates, verdict and report of draws made anywhere."""
+    with one_line_errors(out):
+        directory.refuse_existing(out)
+        from genlat.runs.given import request
+
+        if samples is None and samples_log_q is not None:
+            raise RequestError("--samples-log-q: of which --samples?")
+        of_samples = None if samples is None else (samples, samples_log_q)
+        found, remarks = request.judged(
+            file, (draws, log_q), of_samples, overrides or []
+        )
+        _hush(quiet or as_json)
+        from genlat.runs import pipeline
+        from genlat.runs.stages.screen import Screen
+
+        screen = Screen(quiet=quiet or as_json)
+        for remark in remarks:
+            screen.say(f"{file}: {remark}")
+        results = pipeline.start(found, out, screen)
+        _finish(results, out, quiet=quiet, as_json=as_json)
+
+
+@app.command()
 def report(run_directory: RunDirectory) -> None:
     """Redraw the page from records."""
-    with _one_line_errors(run_directory):
+    with one_line_errors(run_directory):
         if study_request.is_study(run_directory):
             study_request.read(run_directory)
         elif scan_request.is_scan(run_directory):
@@ -231,7 +264,7 @@ def export(
     ] = "",
 ) -> None:
     """Write a finished run for xarray and ArviZ (.nc) or pyerrors (.json.gz)."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.runs.export import export
 
         names = [name.strip() for name in observables.split(",") if name.strip()]
@@ -252,7 +285,7 @@ def fluctuations(
     ] = None,
 ) -> None:
     """Bias and variance of ln Z against N, and its scatter between repetitions."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.report import fluctuations as drawing
         from genlat.runs.disk import files
         from genlat.runs.export import fluctuations as study
@@ -272,7 +305,7 @@ def check(
     ] = False,
 ) -> None:
     """Validate only: exit status 2 and one line per problem."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         run_config = config.load(file, overrides or [])
         if trace:
             from genlat.runs import pipeline
@@ -284,7 +317,7 @@ def check(
 @app.command()
 def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         run_config = config.load(file, overrides or [])
         from genlat.runs import reference
         from genlat.runs.stages import environment
@@ -308,7 +341,7 @@ def list_(
     ] = None,
 ) -> None:
     """Theories, models, objectives, observables, estimators, and every field."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.runs.file import listing
 
         listing.show(topic)
@@ -351,42 +384,3 @@ def _page(run_directory: Path) -> Path:
     from genlat.report import page
 
     return page.write(run_directory)
-
-
-@contextmanager
-def _one_line_errors(run_directory: Path | None) -> Iterator[None]:
-    """Turn what a user can cause into lines on stderr and an exit status."""
-    try:
-        yield
-    except RequestError as error:
-        _leave(error.lines, 2)
-    except (DamagedError, DivergedError) as error:
-        _leave((str(error),), 1)
-    except DiskError as error:
-        _leave((f"{error}{_advice(run_directory)}",), 1)
-    except KeyboardInterrupt as error:
-        status = error.status if isinstance(error, StoppedError) else 130
-        _leave((f"interrupted{_advice(run_directory)}",), status)
-    except BrokenPipeError:
-        raise  # whoever read the output has had enough
-    except OSError as error:
-        path = Path(str(error.filename)) if error.filename else None
-        found = refused(path, error)
-        is_disk = isinstance(found, DiskError)
-        advice = _advice(run_directory) if is_disk else ""
-        _leave((f"{found}{advice}",), 1 if is_disk else 2)
-
-
-def _advice(run_directory: Path | None) -> str:
-    """How to go on, of a run or scan that has begun."""
-    if run_directory is None:
-        return ""
-    if not run_directory.is_dir():
-        return "; nothing was begun"
-    return f"; continue with: genlat resume {run_directory}"
-
-
-def _leave(lines: tuple[str, ...], status: int) -> None:
-    for line in lines:
-        typer.echo(one_line(line), err=True)
-    sys.exit(status)

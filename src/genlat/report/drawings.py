@@ -340,6 +340,8 @@ def _price(
 
 def _chain_name(record: Record) -> str:
     """The chain's estimates go by its kernels: `hmc`, `hmc+cluster`, ..."""
+    if "mcmc" not in record.config and "samples" in record.config:
+        return "samples"
     kernel = record.config.get("mcmc", {}).get("kernel", "chain")
     return kernel if isinstance(kernel, str) else "+".join(kernel)
 

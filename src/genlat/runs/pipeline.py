@@ -17,6 +17,7 @@ from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import (
     chain_stage,
     environment,
+    given_stage,
     integration_stage,
     ledger,
     own_draws,
@@ -112,6 +113,10 @@ def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
 def _stages(config: RunConfig) -> list[str]:
     """The titles of the bars to come."""
     found = [] if config.mcmc is None else [chain_stage.name_of(config.mcmc)]
+    if config.samples is not None and config.samples.is_given:
+        found.append(f"{given_stage.TITLE} samples")
+    if config.draws is not None:
+        found.append(f"{given_stage.TITLE} draws")
     if config.model is not None:
         found.append("training")
         if config.needs_samples:
@@ -126,6 +131,8 @@ def _records(job: Job) -> AbstractModel | None:
     model = None
     if job.config.mcmc is not None:
         chain_stage.run(job)
+    if job.config.draws is not None or job.config.samples is not None:
+        _given(job)
     if job.config.model is not None:
         if isinstance(job.config.model, AbstractFlowSection):
             prior_stage.run(job, job.config.model)
@@ -137,3 +144,12 @@ def _records(job: Job) -> AbstractModel | None:
     if "hmc_integration" in job.config.methods:
         integration_stage.run(job)
     return model
+
+
+def _given(job: Job) -> None:
+    """What others have drawn, with a neural chain over it."""
+    given_stage.run(job)
+    if job.config.draws is not None:
+        sample_stage.propose(job)
+        if job.config.mcmc is not None:
+            given_stage.leave_samples(job)

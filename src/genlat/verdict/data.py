@@ -86,10 +86,13 @@ class Foreseen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """A Markov chain's history: `measured`, (chains, n, ...), and its acceptance."""
+    """A Markov chain's history: `measured`, (chains, n, ...), and its acceptance.
+
+    None where it is not known, of a chain made elsewhere.
+    """
 
     name: str
     measured: Arrays
-    acceptance: Float[np.ndarray, "chains n"]
+    acceptance: Float[np.ndarray, "chains n"] | None
 
     __repr__ = brief
