@@ -64,6 +64,7 @@ def rehearse(config: RunConfig) -> None:
 
     **Raises:** `RequestError` for what cannot be.
     """
+    given_stage.refuse_empty(config)
     environment.prepare()
     prior_stage.refuse_unfit(config)
     training_data.refuse_foreign(config)

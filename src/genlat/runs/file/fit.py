@@ -71,7 +71,7 @@ def problems(config: Partial) -> Iterator[Problem]:
     if config.train is not None:
         yield from _train(config, config.train)
     if config.samples is not None:
-        yield from fit_given.of_samples(config.draws, config.samples, config.mcmc)
+        yield from fit_given.of_samples(config.samples, config.mcmc)
     if config.estimate is not None:
         yield from _estimate(config)
 

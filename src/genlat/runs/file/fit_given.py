@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from genlat.runs.file import memory
-from genlat.runs.file.given_sections import DrawsSection, SamplesSection
+from genlat.runs.file.given_sections import SamplesSection
 from genlat.runs.file.sections import (
     FROM_P,
     EstimateSection,
@@ -14,13 +14,8 @@ from genlat.schema import ABSENT, Problem
 from genlat.theories.base import AbstractTheorySection
 
 
-def of_samples(
-    draws: DrawsSection | None, samples: SamplesSection, mcmc: McmcSection | None
-) -> Iterator[Problem]:
-    """Samples made elsewhere are for judgements and ensembles."""
-    if draws is None and not samples.is_given:
-        allowed = "is for genlat judge and genlat import, which name the arrays"
-        yield "samples", ABSENT, allowed
+def of_samples(samples: SamplesSection, mcmc: McmcSection | None) -> Iterator[Problem]:
+    """One chain is enough."""
     if samples.is_given and mcmc is not None:
         yield "mcmc", ABSENT, "is not run: the samples are given"
 

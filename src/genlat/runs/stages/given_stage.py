@@ -20,6 +20,7 @@ from genlat.actions.base import AbstractAction
 from genlat.errors import DamagedError, RequestError
 from genlat.runs.disk import directory, files, store
 from genlat.runs.file.given_sections import SamplesSection
+from genlat.runs.file.sections import RunConfig
 from genlat.runs.given import arrays, request, survey
 from genlat.runs.given.survey import Given
 from genlat.runs.stages import chain_stage, ledger, sample_stage, target_stage
@@ -47,6 +48,18 @@ def run(job: Job) -> None:
         _draws(job)
         _refuse_repeated(job)
     ledger.book(job, "given", stopwatch.read())
+
+
+def refuse_empty(config: RunConfig) -> None:
+    """What is said of samples is for commands that are given some, or draws.
+
+    **Raises:** `RequestError`.
+    """
+    said = config.samples
+    if said is not None and not said.is_given and config.draws is None:
+        raise RequestError(
+            "[samples]: is for genlat judge and genlat import: leave it out of a run"
+        )
 
 
 def read_chain(job: Job) -> list[store.Block]:
