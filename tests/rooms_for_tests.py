@@ -47,6 +47,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "runs.export": "errors lattice estimators runs.file runs.disk runs.records "
         "runs.table",
         "report": "estimators runs.records runs.file.catalogue",
+        "api": f"{LIBRARY} estimators likelihood verdict errors schema theories "
+        "families runs report",
+        "": "api report actions mcmc models runs.file theories training verdict",
         "exits": "errors",
         "cli": "errors exits theories runs report",
     }.items()

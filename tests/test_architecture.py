@@ -169,7 +169,7 @@ def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]
 def names_one(file: File, kind: str) -> Iterator[str]:
     """A theory, or a family, answers for itself: others ask its section, or it."""
     rooms, names = SPOKEN_FOR[kind]
-    if file.room in rooms:
+    if file.room in rooms or file.module == "genlat":  # which lists what is public
         return
     for name in sorted(file.imports):
         _, _, inside = name.partition("genlat.")

@@ -17,6 +17,7 @@ from genlat.runs.stages import (
     training_data,
 )
 from genlat.verdict import costs
+from genlat.verdict import results as assembled
 from genlat.verdict.data import Draws
 from genlat.verdict.findings import Findings
 from genlat.verdict.results import assemble, without_nan
@@ -43,25 +44,36 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
     ledger.book(run, "estimate", stopwatch.read())
     cost = found.cost | ledger.cost(run)
     cost |= costs.at_unit_error(found.estimates, cost, chain=_chain_name(run))
-    trust, reasons = found.verdict
-    results = {
-        "schema": SCHEMA,
-        "config": run.config.model_dump(exclude_none=True),
-        "provenance": {
-            **environment.provenance(),
-            **_hashes(run),
-            "seed": run.config.seed,
-            "started": notes["started"],
-            "finished": directory.now(),
-        },
-        "estimates": found.estimates,
-        "diagnostics": found.diagnostics,
-        "verdict": {"trust": trust, "reasons": reasons},
-        "cost": {**cost, "peak_memory_bytes": environment.peak_memory_bytes()},
+    provenance = {
+        **environment.provenance(),
+        **_hashes(run),
+        "seed": run.config.seed,
+        "started": notes["started"],
+        "finished": directory.now(),
     }
-    results = without_nan(results)
+    cost |= {"peak_memory_bytes": environment.peak_memory_bytes()}
+    plain = run.config.model_dump(exclude_none=True)
+    results = content(plain, provenance, found, cost)
     files.write_json(run.directory / "results.json", results)
     return results
+
+
+def content(
+    config: Json, provenance: Json, found: assembled.Results, cost: Json
+) -> Json:
+    """What `results.json` says."""
+    trust, reasons = found.verdict
+    return without_nan(
+        {
+            "schema": SCHEMA,
+            "config": config,
+            "provenance": provenance,
+            "estimates": found.estimates,
+            "diagnostics": found.diagnostics,
+            "verdict": {"trust": trust, "reasons": reasons},
+            "cost": cost,
+        }
+    )
 
 
 def _of_chains(run: job.Job) -> tuple[list[Findings], list[Findings]]:
