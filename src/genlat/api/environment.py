@@ -29,7 +29,8 @@ def require() -> None:
             "genlat computes in float64, which JAX does not by itself: call "
             "genlat.setup() before anything else"
         )
-    is_whole = jax.config.read("jax_default_matmul_precision") in ("highest", "float32")
+    products = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    is_whole = products in ("highest", "float32")
     if jax.default_backend() != "cpu" and not is_whole:
         raise RequestError(
             "jax_default_matmul_precision is not 'highest': on a GPU log q would be "

@@ -6,9 +6,10 @@ The public name of what it does and that of this room are the same.
 import sys
 import types
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class _Writes(Protocol):
     def write(self, directory: Path | str) -> Path: ...
 

@@ -7,7 +7,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -69,7 +69,7 @@ class AbstractStream(ABC):
 class _Bytes(AbstractStream):
     """Of a .npy file, or a member of an .npz archive, compressed or not."""
 
-    def __init__(self, place: Place, file: IO[bytes], axes: int):
+    def __init__(self, place: Place, file: io.BufferedIOBase, axes: int):
         self._place, self._file, self.axes = place, file, axes
         self.header = _npy_header(place, file)
 
@@ -170,21 +170,23 @@ def _open(place: Place, axes: int, stack: contextlib.ExitStack) -> AbstractStrea
     raise RequestError(f"{place.path}: neither .npz nor .npy nor HDF5")
 
 
-def _archive(path: Path, file: IO[bytes]) -> zipfile.ZipFile:
+def _archive(path: Path, file: io.BufferedIOBase) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
         raise RequestError(f"{path}: damaged: {error}") from error
 
 
-def _member(place: Place, archive: zipfile.ZipFile) -> IO[bytes]:
+def _member(place: Place, archive: zipfile.ZipFile) -> io.BufferedIOBase:
     names = [name.removesuffix(".npy") for name in archive.namelist()]
     if place.name not in names:
         raise RequestError(_absent(place, names))
     try:
-        return archive.open(f"{place.name}.npy")
+        member = archive.open(f"{place.name}.npy")
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise RequestError(f"{place}: damaged: {error}") from error
+    assert isinstance(member, io.BufferedIOBase)
+    return member
 
 
 def _dataset(place: Place, content: Any) -> Any:
@@ -235,7 +237,7 @@ def header(place: Place) -> Header:
         return stream.header
 
 
-def _npy_header(place: Place, file: IO[bytes]) -> Header:
+def _npy_header(place: Place, file: io.BufferedIOBase) -> Header:
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,

@@ -27,7 +27,7 @@ from genlat.runs.stages import chain_stage, ledger, sample_stage, target_stage
 from genlat.runs.stages.job import Job
 from genlat.verdict import given
 
-BATCH = 1000  # configurations measured at once
+BATCH = 250  # configurations measured at once: what stays in cache
 BLOCK = 100_000  # samples of a block, about
 TITLE = "measuring"
 SAMPLES = "samples.npz"
@@ -262,7 +262,7 @@ def _chain_block(
     job: Job,
     section: SamplesSection,
     measured: dict[str, Float[np.ndarray, "chains n ..."]],
-    phi: Num[np.ndarray, "chains n *field"] | None,
+    phi: Num[np.ndarray, "chains kept *field"] | None,
 ) -> store.Block:
     content = {name: x for name, x in measured.items() if name.startswith("obs")}
     if phi is None:
