@@ -228,7 +228,7 @@ def whole(place: Place) -> Shaped[np.ndarray, "..."]:
     with opened(place, 0) as stream:
         if stream.header.dtype.hasobject:
             raise RequestError(f"{place} holds Python objects: save plain arrays")
-        return stream.read(1)[0]
+        return np.asarray(stream.read(1)[0])
 
 
 def header(place: Place) -> Header:
