@@ -50,8 +50,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "api": f"{LIBRARY} estimators likelihood verdict errors schema theories "
         "families runs report",
         "": "api report actions mcmc models runs.file theories training verdict",
-        "exits": "errors",
-        "cli": "errors exits theories runs report",
+        "options": "",
+        "exits": "errors runs report",
+        "given_commands": "errors exits options runs",
+        "cli": "errors exits options given_commands theories runs report",
     }.items()
 }
 

@@ -11,16 +11,17 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import genlat
+from genlat import given_commands
 from genlat.errors import (
     RequestError,
-    is_read_only,
 )
-from genlat.exits import StoppedError, one_line_errors
+from genlat.exits import StoppedError, draw_page, finish, hush, one_line_errors
+from genlat.options import Json, Overrides, Quiet, RunDirectory, RunFile
 from genlat.runs.disk import directory
 from genlat.runs.file import begun, config, continuation
 from genlat.runs.scan import scan_request, study_request
@@ -33,15 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-RunFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Run file.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="section.field=value", help="Override a field."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
-Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
 
 
 def main() -> None:
@@ -58,12 +50,6 @@ def main() -> None:
 
 def _stop(number: int, _: object) -> None:
     raise StoppedError(number)
-
-
-def _hush(is_quiet: bool) -> None:
-    """Keep XLA's alarms of slow operations off the screen; before JAX is imported."""
-    if is_quiet:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what ends a run still ends
 
 
 def _show_version(is_asked: bool) -> bool:
@@ -113,7 +99,7 @@ def run(
         else:
             raise RequestError("give either FILE.toml or --continue RUN")
         directory.refuse_existing(out)
-        _hush(quiet or as_json)
+        hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.stages.screen import Screen
 
@@ -122,7 +108,7 @@ def run(
             results = pipeline.go_on(found, out, screen)
         else:
             results = pipeline.start(found, out, screen)
-        _finish(results, out, quiet=quiet, as_json=as_json)
+        finish(results, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -160,17 +146,17 @@ def scan(
             else study_request.plan(file, over, *asked)
         )
         directory.refuse_existing(out)
-        _hush(quiet or as_json)
+        hush(quiet or as_json)
         from genlat.runs.scan import scan as scans
         from genlat.runs.scan import study as studies
         from genlat.runs.stages.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
         if isinstance(request, study_request.Study):
-            results = studies.start(request, out, screen, _page)
+            results = studies.start(request, out, screen, draw_page)
         else:
-            results = scans.start(request, out, screen, _page)
-        _finish(results, out, quiet=quiet, as_json=as_json)
+            results = scans.start(request, out, screen, draw_page)
+        finish(results, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -179,7 +165,7 @@ def resume(
 ) -> None:
     """Continue a killed run, scan or scans to the same final numbers."""
     with one_line_errors(run_directory):
-        _hush(quiet or as_json)
+        hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.scan import scan as scans
         from genlat.runs.scan import study as studies
@@ -187,59 +173,12 @@ def resume(
 
         screen = Screen(quiet=quiet or as_json)
         if study_request.is_study(run_directory):
-            results = studies.resume(run_directory, screen, _page)
+            results = studies.resume(run_directory, screen, draw_page)
         elif scan_request.is_scan(run_directory):
-            results = scans.resume(run_directory, screen, _page)
+            results = scans.resume(run_directory, screen, draw_page)
         else:
             results = pipeline.resume(run_directory, screen)
-        _finish(results, run_directory, quiet=quiet, as_json=as_json)
-
-
-@app.command()
-def judge(
-    file: RunFile,
-    draws: Annotated[
-        Path,
-        typer.Option(
-            "--draws", metavar="FILE", help="phi and log_q: .npz, HDF5; .npy of phi."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="New directory.")],
-    log_q: Annotated[
-        Path | None, typer.Option("--log-q", metavar="FILE", help="A .npy of log_q.")
-    ] = None,
-    samples: Annotated[
-        Path | None,
-        typer.Option("--samples", metavar="FILE", help="Samples of p, as the draws."),
-    ] = None,
-    samples_log_q: Annotated[
-        Path | None,
-        typer.Option("--samples-log-q", metavar="FILE", help="A .npy of log_q there."),
-    ] = None,
-    overrides: Overrides = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Estimates, verdict and report of draws made anywhere."""
-    with one_line_errors(out):
-        directory.refuse_existing(out)
-        from genlat.runs.given import request
-
-        if samples is None and samples_log_q is not None:
-            raise RequestError("--samples-log-q: of which --samples?")
-        of_samples = None if samples is None else (samples, samples_log_q)
-        found, remarks = request.judged(
-            file, (draws, log_q), of_samples, overrides or []
-        )
-        _hush(quiet or as_json)
-        from genlat.runs import pipeline
-        from genlat.runs.stages.screen import Screen
-
-        screen = Screen(quiet=quiet or as_json)
-        for remark in remarks:
-            screen.say(f"{file}: {remark}")
-        results = pipeline.start(found, out, screen)
-        _finish(results, out, quiet=quiet, as_json=as_json)
+        finish(results, run_directory, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -252,7 +191,7 @@ def report(run_directory: RunDirectory) -> None:
             scan_request.read(run_directory)
         else:
             begun.read(run_directory)
-        typer.echo(_page(run_directory))
+        typer.echo(draw_page(run_directory))
 
 
 @app.command()
@@ -347,40 +286,5 @@ def list_(
         listing.show(topic)
 
 
-def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:
-    page = _page_if_allowed(out)
-    if as_json:
-        typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
-    elif not quiet:
-        from genlat.runs import table
-        from genlat.runs.scan import scan_table
-
-        if study_request.is_study(out):
-            scan_table.show_study(results)
-        else:
-            (scan_table if scan_request.is_scan(out) else table).show(results)
-        typer.echo(f"report: {page or f'not drawn, {out} cannot be written'}")
-
-
-def _page_if_allowed(run_directory: Path) -> Path | None:
-    """The page drawn anew; None where nothing may be written, as in an archive."""
-    try:
-        return _page(run_directory)
-    except OSError as error:
-        if is_read_only(error):
-            return None
-        raise
-
-
-def _page(run_directory: Path) -> Path:
-    if study_request.is_study(run_directory):
-        from genlat.report import study_page
-
-        return study_page.write(run_directory)
-    if scan_request.is_scan(run_directory):
-        from genlat.report import scan_page
-
-        return scan_page.write(run_directory)
-    from genlat.report import page
-
-    return page.write(run_directory)
+app.command()(given_commands.judge)
+app.command(name="import")(given_commands.import_)

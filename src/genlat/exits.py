@@ -1,9 +1,12 @@
-"""What a user can cause, as lines on stderr and an exit status: see `genlat.cli`."""
+"""How a command ends: table and page, or lines on stderr and an exit status."""
 
+import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -12,9 +15,11 @@ from genlat.errors import (
     DiskError,
     DivergedError,
     RequestError,
+    is_read_only,
     one_line,
     refused,
 )
+from genlat.runs.scan import scan_request, study_request
 
 
 class StoppedError(KeyboardInterrupt):
@@ -62,3 +67,48 @@ def _leave(lines: tuple[str, ...], status: int) -> None:
     for line in lines:
         typer.echo(one_line(line), err=True)
     sys.exit(status)
+
+
+def hush(is_quiet: bool) -> None:
+    """Keep XLA's alarms of slow operations off the screen; before JAX is imported."""
+    if is_quiet:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what ends a run still ends
+
+
+def finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:
+    page = page_if_allowed(out)
+    if as_json:
+        typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
+    elif not quiet:
+        from genlat.runs import table
+        from genlat.runs.scan import scan_table
+
+        if study_request.is_study(out):
+            scan_table.show_study(results)
+        else:
+            (scan_table if scan_request.is_scan(out) else table).show(results)
+        typer.echo(f"report: {page or f'not drawn, {out} cannot be written'}")
+
+
+def page_if_allowed(run_directory: Path) -> Path | None:
+    """The page drawn anew; None where nothing may be written, as in an archive."""
+    try:
+        return draw_page(run_directory)
+    except OSError as error:
+        if is_read_only(error):
+            return None
+        raise
+
+
+def draw_page(run_directory: Path) -> Path:
+    if study_request.is_study(run_directory):
+        from genlat.report import study_page
+
+        return study_page.write(run_directory)
+    if scan_request.is_scan(run_directory):
+        from genlat.report import scan_page
+
+        return scan_page.write(run_directory)
+    from genlat.report import page
+
+    return page.write(run_directory)

@@ -20,7 +20,8 @@ from genlat.verdict.judge import Verdict
 if TYPE_CHECKING:
     import pandas
     import xarray
-    from matplotlib.figure import Figure
+
+    from genlat.report.drawings import Figure
 
 Json = dict[str, Any]
 _BEST = ("bar", "nis", "p_estimator", "hmc_integration")

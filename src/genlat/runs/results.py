@@ -134,8 +134,9 @@ def _noted(run: job.Job, notes: Json) -> Json:
     diagnostics |= {
         name: notes[name] for name in ("prior", "integrator") if name in notes
     }
-    if run.config.draws is not None:
-        diagnostics["given"] = _given(run.config.samples)
+    given = run.config.samples
+    if run.config.draws is not None or (given is not None and given.is_given):
+        diagnostics["given"] = _given(given)
     diagnostics |= training_data.diagnostics(run.directory)
     if run.config.model is not None and run.config.model.nodes:
         nodes, theory = run.config.model.nodes, run.config.theory

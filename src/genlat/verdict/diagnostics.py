@@ -60,7 +60,7 @@ class OfP(NamedTuple):
 
 
 class Given(NamedTuple):
-    """Of draws made elsewhere: what their maker says of the samples beside them.
+    """Of draws or samples made elsewhere: what their maker says of the samples.
 
     `is_vouched_for`: that they visit every mode is the user's word, and no kernel's.
     """

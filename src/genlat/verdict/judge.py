@@ -133,7 +133,7 @@ def _doubts(known: Diagnostics) -> Iterator[str]:
     if known.ess is None:
         yield (
             "chain only: no model to hold it against"
-            if known.acceptance
+            if known.acceptance or known.given is not None
             else "neither a chain nor a model to hold against each other"
         )
         return

@@ -299,8 +299,8 @@ def _data_of_another_run(
         yield "train.data", train.data, reason
         return
     other = source.read_config(directory)
-    assert other.mcmc is not None
-    if training_set.split(other.mcmc.chains, train.held_out) is None:
+    assert other.stored_chains is not None
+    if training_set.split(other.stored_chains, train.held_out) is None:
         yield "train.data", train.data, training_set.TOO_FEW_CHAINS
     estimate = config.estimate
     if estimate is None or not needs_samples(_methods(config, estimate)):
@@ -312,7 +312,7 @@ def _data_of_another_run(
         if source.why_no_samples(Path(estimate.p_samples), theory):
             return  # reported where it belongs
         seed = source.read_config(Path(estimate.p_samples)).seed
-    if seed == other.seed:
+    if seed == other.seed and other.mcmc is not None:  # a chain of genlat's own
         allowed = (
             f"has the seed {seed} of the samples that the model is held against, which "
             "may be the very same: name it in estimate.p_samples too, or change a seed"

@@ -260,6 +260,14 @@ class RunConfig(AbstractSection):
         return has_draws and needs_samples(self.methods)
 
     @property
+    def stored_chains(self) -> int | None:
+        """How many chains leave configurations to others; None where none does."""
+        if self.mcmc is not None:
+            return self.mcmc.chains if self.mcmc.keep > 1 else None
+        is_ensemble = self.samples is not None and self.draws is None
+        return self.samples.chains if is_ensemble and self.samples else None
+
+    @property
     def chain_name(self) -> str | None:
         """What the chain's estimates are filed under; None without a chain."""
         if self.mcmc is not None:

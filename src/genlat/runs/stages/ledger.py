@@ -74,9 +74,14 @@ def cost(job: Job) -> Json:
     parts = sum(x.seconds for x in spent.values())
     total = max(job.clock.total() + _trained_before(job), parts)
     is_known = "p" not in _made_elsewhere(job)
+    unknown = {}
     if is_known and (samples := _blocks(job, "p")):
-        spent["p_source"] = _sum(of(block, "source_") for block in samples)
+        if all(is_timed(block, "source_") for block in samples):
+            spent["p_source"] = _sum(of(block, "source_") for block in samples)
+        else:  # of an ensemble made elsewhere
+            unknown = {"p_source_seconds": None}
     return {
+        **unknown,
         **{f"{stage}_seconds": x.seconds for stage, x in spent.items()},
         "compile_seconds": {stage: x.compile_seconds for stage, x in spent.items()},
         "other_seconds": total - parts,
@@ -89,6 +94,11 @@ def trained(lines: list[metrics.Line]) -> Spent:
     if not lines:
         return NOTHING
     return Spent(lines[-1]["seconds"], lines[-1].get("compile_seconds", 0.0))
+
+
+def is_timed(block: store.Block, prefix: str = "") -> bool:
+    """Whether a block says how long it took, or the one it is from."""
+    return f"{prefix}seconds" in block.attributes
 
 
 def of(block: store.Block, prefix: str = "") -> Spent:

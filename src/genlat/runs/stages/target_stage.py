@@ -137,7 +137,9 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
         for name, values in found.items()
     }
     spent = stopwatch.read()
-    source = {f"source_{x}": took for x, took in ledger.of(chain)._asdict().items()}
+    source = {}
+    if ledger.is_timed(chain):
+        source = {f"source_{x}": t for x, t in ledger.of(chain)._asdict().items()}
     attributes = {
         "fingerprint": fingerprint(job),
         **source,
