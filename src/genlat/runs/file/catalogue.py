@@ -135,6 +135,8 @@ def explained(method: str) -> str:
     """
     if method == "exact":
         return "a closed form, a transfer matrix or a published value: not sampled"
+    if method == "samples":
+        return "averages over samples of p that were made elsewhere"
     kernels = [KERNELS.get(name, "") for name in method.split("+")]
     chain = f"a Markov chain of p: {'; '.join(kernels)}" if all(kernels) else ""
     return METHODS.get(method, chain)

@@ -5,7 +5,8 @@ from pathlib import Path
 from genlat.errors import RequestError
 from genlat.runs.disk import files
 
-THEORY = '''"""{title}: an action for genlat. Try it with `genlat doctor {stem}.toml`."""
+THEORY = '''\
+"""{title}: an action for genlat. Try it: `genlat doctor {stem}.toml`."""
 
 import jax.numpy as jnp
 
