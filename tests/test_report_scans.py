@@ -250,16 +250,16 @@ def test_lattices_and_crossings_have_their_own_numbers(a_study):
     ("sources", "said"),
     [
         ([None, None, None], None),
-        (["transfer matrix", None, "symmetry"], "have them: exact."),
-        ([None, "tabulated: somebody", None], "have them: published."),
+        (["transfer matrix", None, "symmetry"], "black levels: exact."),
+        ([None, "tabulated: somebody", None], "black levels: published."),
         (
             ["symmetry", "tabulated: somebody", "symmetry"],
-            "have them: exact on 4×4 and 16×16, published on 8×8.",
+            "black levels: exact on 4×4 and 16×16, published on 8×8.",
         ),
         (["nothing", None, None], None),
     ],
 )
-def test_a_study_says_what_its_dashes_are(a_study, sources, said):
+def test_a_study_says_what_its_levels_are(a_study, sources, said):
     for path, source in zip(
         sorted((a_study / "scans").glob("*/scan.json")), sources, strict=True
     ):
@@ -271,7 +271,7 @@ def test_a_study_says_what_its_dashes_are(a_study, sources, said):
         content["estimates"]["binder"] |= {"exact": known} if source else {}
         files.write_json(path, content)
     (drawing,) = study_drawings.draw(records.read_study(a_study))
-    assert (said is None) is ("level dashes" not in drawing.caption)
+    assert (said is None) is ("black levels" not in drawing.caption)
     assert said is None or said in drawing.caption
     levels = [x for x in drawing.figure.axes[0].lines if x.get_marker() == "_"]
     drawn = [source for source in sources if source not in (None, "nothing")]

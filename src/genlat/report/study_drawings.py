@@ -67,7 +67,7 @@ def _observable(record: StudyRecord, name: str, label: str) -> Drawing | None:
     if any(lattice.chain is not None for lattice in lattices):
         notes.append("bands: the Markov chain")
     if known := _known_as(record, lattices, name):
-        notes.append(f"level dashes, joined where neighbours have them: {known}")
+        notes.append(f"black levels: {known}")
     text = "; ".join(notes) + "."
     region = _region(record, main) if name == FIRST else None
     window = study_figures.window_of(lattices, region) if region else None

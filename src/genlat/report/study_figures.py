@@ -59,7 +59,7 @@ def _draw(axes: Axes, lattice: OnLattice, rank: int) -> None:
     order = np.argsort(lattice.x)
     x = lattice.x[order]
     if lattice.known is not None:
-        scan_figures.known(axes, lattice.x, lattice.known, colour)
+        scan_figures.known(axes, lattice.x, lattice.known, house.INK, is_joined=False)
     if lattice.chain is not None:
         value, error = (part[order] for part in lattice.chain)
         band = {"color": colour, "alpha": 0.22, "linewidth": 0}
