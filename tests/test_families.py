@@ -177,7 +177,7 @@ def test_both_directions_agree_and_q_is_normalised(section):
 def test_what_is_on_disk_comes_back(section, tmp_path):
     model = built(section)
     checkpoint.save(tmp_path, 1, model)
-    blank = section.skeleton(model.lattice_shape, section.static(model))
+    blank = section.skeleton(theory_of(section), section.static(model))
     found = checkpoint.load_newest(tmp_path, blank)
     assert jax.tree.structure(found) == jax.tree.structure(model)
     for a, b in zip(leaves_of(found), leaves_of(model), strict=True):

@@ -340,6 +340,9 @@ def _price(
 
 def _chain_name(record: Record) -> str:
     """The chain's estimates go by its kernels: `hmc`, `hmc+cluster`, ..."""
+    samples = record.config.get("samples")
+    if "mcmc" not in record.config and samples:  # made elsewhere, or in a program
+        return "samples" if "phi" in samples else samples.get("kernel", "chain")
     kernel = record.config.get("mcmc", {}).get("kernel", "chain")
     return kernel if isinstance(kernel, str) else "+".join(kernel)
 

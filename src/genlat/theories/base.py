@@ -101,6 +101,7 @@ class Theory:
       alone. φ → -φ, "sign", may be of clusters in a field. None where nothing is known
       of the modes: no chain is evidence then that none is missed.
     - `line`: to it from a theory that is solved, where there is one.
+    - `section`: the `[theory]` that it was made by, where records are to have it.
     """
 
     action: "AbstractAction"
@@ -108,6 +109,23 @@ class Theory:
     start: "Callable[[PRNGKeyArray, int, Any], Num[Array, 'chains *lattice']]"
     modes: tuple[str, ...] | None
     line: SolvedLine | None = None
+    section: "AbstractTheorySection | None" = None
+
+    @classmethod
+    def of(
+        cls, action: "AbstractAction", *, modes: tuple[str, ...] | None = None
+    ) -> "Theory":
+        """Of an action of one's own, with the kernels that serve any real field.
+
+        **Arguments:** `modes`: as above; by default what the class of the action
+        declares, and without that no chain is evidence that a model misses none.
+
+        **Raises:** `ValueError` as `live.of_action`.
+        """
+        from genlat.theories import live
+
+        declared = getattr(action, "modes", None)
+        return live.of_action(action, declared if modes is None else modes)
 
     def is_visited_by(self, kernel: "AbstractKernel") -> bool:
         """Whether a kernel reaches every mode by construction."""
@@ -201,7 +219,8 @@ class AbstractTheorySection(AbstractSection):
         """What is wrong that only its numbers show; in float64, before any work."""
         yield from ()
 
-    def source(self) -> Mapping[str, bytes]:
+    @classmethod
+    def source(cls) -> Mapping[str, bytes]:
         """Files that it is made of, which a record of it must hold."""
         return {}
 
