@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from typing import get_args
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 from genlat import exact, observables, symmetry
 from genlat.actions.base import AbstractContinuousAction
+from genlat.actions.declared import without_field
 from genlat.actions.path import CouplingLine
 from genlat.estimators import autocorrelation
 from genlat.mcmc import runner
@@ -202,6 +204,46 @@ def test_the_line_leads_from_a_solved_theory_to_this_one(section):
     )
     np.testing.assert_allclose(found["end"], found["theory"], rtol=1e-12)
     np.testing.assert_allclose(found["slope"], factor * found["measured"], rtol=1e-6)
+    # what the report draws ln Z over, and what it calls the integrand
+    assert line.end == pytest.approx(
+        float(getattr(without_field(theory.action), line.coupling))
+    )
+    if symbol := notation.COUPLINGS.get(line.coupling):
+        assert line.says.endswith(f" d{symbol}")
+    if symbol and line.coupling in section.couplings:
+        h = line.end * 2 * np.prod(section.shape)
+        assert observable == "hopping"
+        assert factor == pytest.approx(-h)
+        assert line.says.startswith("2⟨H⟩")
+
+
+def n_most_content(shape, coupling):
+    """Choices of signs of which as many bonds are content as can be."""
+    volume = int(np.prod(shape))
+    signs = np.array([*itertools.product((-1, 1), repeat=volume)]).reshape(-1, *shape)
+    bonds = [signs * np.roll(signs, -1, axis) for axis in range(1, signs.ndim)]
+    energy = -np.sign(coupling) * np.sum(bonds, axis=(0, *range(2, signs.ndim + 1)))
+    return np.sum(energy == np.min(energy))
+
+
+@every
+def test_modes_are_those_that_the_bonds_leave(section):
+    """± alone where that contents them all: not in frustrated rings, nor in fields."""
+    coupling = next((x for x in ("kappa", "beta") if getattr(section, x, None)), None)
+    shapes = {1: [(1,), (3,), (4,)], 2: [(2, 3), (1, 4), (4, 2)]}[len(section.shape)]
+    fields = (0.0, 0.3) if "field" in type(section).model_fields else (None,)
+    tried = itertools.product(shapes, (1, -1) if coupling else (1,), fields)
+    for shape, sign, field in tried:
+        changed = {"shape": shape} | ({} if field is None else {"field": field})
+        if coupling:
+            changed[coupling] = sign * abs(getattr(section, coupling))
+        theory = section.model_copy(update=changed).theory()
+        is_pair = n_most_content(shape, sign) == 2 and (sign > 0 or not field)
+        assert theory.modes == (("sign",) if is_pair else None), changed
+        if not is_pair:
+            assert not theory.is_visited_by(
+                theory.kernels[section.DEFAULT_KERNEL[-1]](Options())
+            )
 
 
 @functools.cache
@@ -218,25 +260,26 @@ def tiny(section):
 def integrated(section):
     """Averages over all configurations, each with its weight e^(-S).
 
-    Of a field by the trapezoidal rule, whose error is exponentially small.
+    Of a field by the trapezoidal rule, whose error is exponentially small, as far out
+    as five widths: of the theory as a first such sum finds it.
     """
     action, phis = section.theory().action, some(section)
-    n = phis[0].size
+    n, size = phis[0].size, max(int(1e5 ** (1 / phis[0].size)), 9)
+
+    def averaged(values, measure):
+        nodes = np.stack(np.meshgrid(*n * [values], indexing="ij"), axis=-1)
+        nodes = nodes.reshape(-1, *phis.shape[1:])
+        action_of, measured = of_each(lambda phi: (action(phi), measure(phi)), nodes)
+        weight = np.exp(np.min(action_of) - action_of)
+        weight /= np.sum(weight)
+        return {name: np.tensordot(weight, x, 1) for name, x in measured.items()}
+
+    values = np.array([-1, 1], phis.dtype)
     if section.SPACE.is_continuous:
-        reach = 4.5 * float(jnp.sqrt(jnp.mean(some(section, 512) ** 2)))
-        values = np.linspace(-reach, reach, max(int(1e5 ** (1 / n)), 9))
-    else:
-        values = np.array([-1, 1], phis.dtype)
-    nodes = np.stack(np.meshgrid(*n * [values], indexing="ij"), axis=-1)
-    action_of, measured = of_each(
-        lambda phi: (action(phi), observables.primary(action, phi)),
-        nodes.reshape(-1, *phis.shape[1:]),
-    )
-    weight = np.exp(np.min(action_of) - action_of)
-    return {
-        name: np.tensordot(weight / np.sum(weight), x, 1)
-        for name, x in measured.items()
-    }
+        values = np.linspace(-5, 5, size) * np.sqrt(np.mean(phis**2))
+        square = averaged(values, lambda phi: {"": jnp.mean(phi**2)})[""]
+        values = np.linspace(-5, 5, size) * np.sqrt(square)
+    return averaged(values, lambda phi: observables.primary(action, phi))
 
 
 @every
