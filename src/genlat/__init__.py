@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from genlat.mcmc.hmc import HMC as HMC
     from genlat.mcmc.reflection import Reflection as Reflection
     from genlat.models import cnf as cnf
+    from genlat.models.base import AbstractFlow as Flow
+    from genlat.models.base import AbstractModel as Model
     from genlat.runs.file.sections import RunConfig as Plan
     from genlat.theories.base import Theory as Theory
     from genlat.training.loop import Settings as Settings
@@ -38,14 +40,16 @@ if TYPE_CHECKING:
     from genlat.verdict.data import Draws as Draws
     from genlat.verdict.data import Samples as Samples
 
-    _ = Plan
+    _ = Plan, Flow, Model
 
 _WHERE = {
     "Chains": "api.ensembles",
     "Draws": "verdict.data",
     "FieldAction": "actions.field",
+    "Flow": "models.base:AbstractFlow",
     "ForwardKL": "training.objectives",
     "HMC": "mcmc.hmc",
+    "Model": "models.base:AbstractModel",
     "PathReverseKL": "training.objectives",
     "Plan": "runs.file.sections:RunConfig",
     "Reflection": "mcmc.reflection",

@@ -12,7 +12,12 @@ from jaxtyping import Float, Shaped
 
 from genlat.runs.disk import directory as runs_directory
 from genlat.runs.disk import files, inventory, metrics, store
-from genlat.runs.scan import scan_request, study_request
+from genlat.runs.scan import (
+    scan_request,
+    scan_results,
+    study_request,
+    study_results,
+)
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 PREFIX = "observables/"
@@ -155,7 +160,9 @@ def read_scan(directory: Path | str) -> ScanRecord:
     """
     directory = Path(directory)
     request = scan_request.read_table(directory)
-    return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
+    results = files.read_json(directory / "scan.json")
+    scan_results.refuse_other_points(directory, results)
+    return ScanRecord(directory, request, results)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +189,7 @@ def read_study(directory: Path | str) -> StudyRecord:
     request = study_request.read_table(directory)
     scans = tuple(read_scan(directory / "scans" / name) for name in request["scans"])
     results = files.read_json(directory / "study.json")
+    study_results.refuse_other_scans(directory, results)
     return StudyRecord(directory, request, results, scans)
 
 

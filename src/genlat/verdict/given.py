@@ -9,6 +9,7 @@ from jaxtyping import Float, Num
 
 FEWEST_DRAWS = 100
 FEWEST_SAMPLES = 10  # of a chain
+BY_CHANCE = 1e-5  # of the draws may have the action of another
 _FLOATS = {np.dtype("float32"), np.dtype("float64")}
 
 
@@ -126,9 +127,13 @@ def looks_like_q(log_q: Float[np.ndarray, "*n"]) -> bool:
 
 
 def repeated(action: Float[np.ndarray, " n"], field: Field) -> str | None:
-    """Draws that are there twice: independent ones of a continuous field never are."""
+    """Draws that are there twice, which independent ones of a continuous field are not.
+
+    By chance two of n actions are the same number with n²/2 over the 10¹³ and more
+    values that float64 has of them.
+    """
     n_lost = action.size - np.unique(action).size
-    if field.is_spins or not n_lost:
+    if field.is_spins or n_lost <= BY_CHANCE * action.size:
         return None
     return (
         f"{n_lost} of {action.size} draws have the action of another: they are there "

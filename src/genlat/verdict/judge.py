@@ -213,7 +213,8 @@ def _no_evidence(known: Diagnostics, samples: OfP) -> str:
         f"the samples of p are by {samples.kernel}, which does not provably "
         "visit every mode, so they are no evidence that none is missing: cluster "
         "and reflection do, for spins swendsen_wang and wolff, unless bonds "
-        "disagree with each other or with a field"
+        "disagree with each other or with a field; an action of one's own has to "
+        "name its modes"
     )
 
 
@@ -302,7 +303,7 @@ def _grounds(known: Diagnostics) -> Iterator[str]:
 def _why_everywhere(known: Diagnostics) -> str:
     if known.given is not None and known.given.is_vouched_for:
         return "visits every mode on the user's word"
-    return "changes the sign of φ by construction"
+    return "visits every mode that the theory names, by construction"
 
 
 def _shown(number: float | None, form: str) -> str:

@@ -128,6 +128,42 @@ FREE_ENERGY = {
 }
 
 
+EXACT, PUBLISHED = "exact", "published"
+KNOWN = (EXACT, PUBLISHED)  # what is known without the run; results call both exact
+
+
+def is_tabulated(known: Mapping[str, Any]) -> bool:
+    """Whether a known value is a published number with an error, and not exact.
+
+    Of a curve: whether one of its values is.
+    """
+    sources = known.get("source")
+    each = sources if isinstance(sources, list) else [sources]
+    return any(str(source).startswith("tabulated") for source in each)
+
+
+def known_as(known: Mapping[str, Any]) -> str:
+    """What one known value, or a curve of them, is called where it is shown."""
+    return PUBLISHED if is_tabulated(known) else EXACT
+
+
+def as_shown(by_method: Mapping[str, Any]) -> dict[str, Any]:
+    """By the names of a figure: what somebody measured is called exact in results."""
+    return {known_as(x) if m == EXACT else m: x for m, x in by_method.items()}
+
+
+def all_known_as(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What to call the known values of several quantities: exact only if all are."""
+    known = [by_method[EXACT] for by_method in found.values() if EXACT in by_method]
+    return PUBLISHED if any(map(is_tabulated, known)) else EXACT
+
+
+def slope_named(factor: float, observable: str) -> str:
+    """A derivative of ln Z that is a factor per site times an observable."""
+    number = {1.0: "", -1.0: "-"}.get(factor, f"{factor:g} ")
+    return f"{number}V ⟨{observable}⟩"
+
+
 def explained(method: str) -> str:
     """What stands under the name of a method in `results.json`; empty if unheard of.
 

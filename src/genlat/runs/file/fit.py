@@ -379,7 +379,8 @@ def _estimate(config: Partial) -> Iterator[Problem]:
     )
     if config.theory is not None:
         yield from _of_theory(config.theory, estimate)
-    if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
+    has_chains = config.model is not None and "nmcmc" in methods
+    if has_chains and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
     if is_judged:

@@ -82,8 +82,8 @@ def write(name: str, directory: Path) -> tuple[Path, Path]:
         directory / f"{stem}.py": THEORY.format(title=name, stem=stem),
         directory / f"{stem}.toml": RUN.format(title=name, stem=stem),
     }
-    for path in made:
-        files.refuse_existing(path, "")
+    if there := [path for path in made if path.exists()]:
+        raise RequestError(f"{there[0]}: exists; nothing was written")
     for path, text in made.items():
         files.write_bytes(path, text.encode())
     first, second = made
