@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "observables": "lattice groups actions",
         "exact": "lattice symmetry groups actions",
         "models": "lattice symmetry groups likelihood",
-        "mcmc": "lattice groups actions",
+        "mcmc": "lattice groups likelihood actions",
         "nonequilibrium": "lattice groups actions models mcmc",
         "training": "lattice symmetry groups actions observables exact models mcmc "
         "nonequilibrium estimators likelihood",

@@ -39,7 +39,7 @@ class CoarseToFineSection(AbstractSpinSection):
     SUMMARIES: ClassVar = {
         "coarse_to_fine": "spins on ever finer sublattices, heat baths at the end"
     }
-    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth")
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth", "reach")
 
     name: Literal["coarse_to_fine"] = Field(description="family of the model")
     width: Count = Field(default=32, description="of the hidden layers")

@@ -200,6 +200,14 @@ class AbstractTheorySection(AbstractSection):
         odd = [f"{name} = {value:g}" for name, value in values.items() if value]
         return " and ".join(odd) or None
 
+    def why_no_symmetry(self, name: Moves) -> str:
+        """Of one that its action does not declare."""
+        if name not in OF_NUMBERS and not self.SPACE.has_components:
+            return f"{name} is of several components: a value of {self.name} is one"
+        cause = self.breaks_sign if name == "sign" else None
+        broken = f": {cause} breaks it" if cause else ""
+        return f"{name} is no symmetry of {self.name}{broken}"
+
     @property
     def observables(self) -> tuple[str, ...]:
         """The expectation values that are measured."""

@@ -82,6 +82,9 @@ class AbstractOwnSection(AbstractTheorySection):
             return f"reflection carries φ to -φ, a symmetry of no {cause[:-1]}"
         return None
 
+    def why_no_symmetry(self, name: Moves) -> str:
+        return f"{name} is no symmetry that {self.TITLE} declares"
+
     def slope(self, coupling: str) -> Slope | None:
         from genlat import lattice
         from genlat.actions.field import SLOPE

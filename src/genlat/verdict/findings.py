@@ -75,6 +75,8 @@ def of_draws(
     **Arguments:** `seconds`: that they took, None where that is not known.
     """
     log_w = draws.log_w
+    for method in methods:
+        limits.require(method, draws.likelihood)
     diagnostics: Json = {"non_finite": weights.non_finite(log_w)}
     cost: Json = {}
     if not is_usable(log_w):

@@ -26,9 +26,9 @@ from genlat.runs.file.sections import (
     IntegrationSection,
     McmcSection,
     TrainSection,
+    is_held_against_p,
     judged_methods,
     method_names,
-    needs_samples,
 )
 from genlat.theories.base import AbstractTheorySection
 from genlat.training import admissible
@@ -315,7 +315,7 @@ def _data_of_another_run(
     if training_set.split(other.stored_chains, train.held_out) is None:
         yield "train.data", train.data, training_set.TOO_FEW_CHAINS
     estimate = config.estimate
-    if estimate is None or not needs_samples(_methods(config, estimate)):
+    if estimate is None or not is_held_against_p(estimate, config.mcmc, config.model):
         return
     if training_set.is_evaluated(train, estimate):
         return  # on chains that are held out
@@ -347,6 +347,21 @@ def _of_theory(
     if "hmc_integration" in estimate.methods and not theory.HAS_LINE:
         allowed = f"no line of couplings leads from a solved theory to {theory.name}"
         yield "estimate.methods", list(estimate.methods), allowed
+
+
+def _likelihood(
+    model: AbstractModelSection, estimate: EstimateSection, named: list[str]
+) -> Iterator[Problem]:
+    """What is asked of a model must be what its likelihood gives, and something."""
+    field, value = "estimate.methods", list(estimate.methods)
+    refusals = {x: requirements.refusal(x, model.LIKELIHOOD) for x in named}
+    for method, reason in refusals.items():
+        if reason is not None:
+            yield field, value, f"{method} of a {model.name}: {reason}"
+    of_averages = requirements.answer("averages", model.LIKELIHOOD)
+    if of_averages.status == "refused" and not any(refusals.values()):
+        allowed = f"no estimator is left of a {model.name}: {of_averages.reason}"
+        yield field, value, allowed
 
 
 def _methods(config: Partial, estimate: EstimateSection) -> tuple[str, ...]:
@@ -381,10 +396,7 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"{' and '.join(named)} need a model: add [model]"
         yield "estimate.methods", list(estimate.methods), allowed
     if config.model is not None:
-        for method in named:
-            if reason := requirements.refusal(method, config.model.LIKELIHOOD):
-                allowed = f"{method} of a {config.model.name}: {reason}"
-                yield "estimate.methods", list(estimate.methods), allowed
+        yield from _likelihood(config.model, estimate, named)
     needy = [method for method in methods if method in FROM_P]
     if not needy:
         return

@@ -255,9 +255,12 @@ class RunConfig(AbstractSection):
 
     @property
     def needs_samples(self) -> bool:
-        """Whether an estimator holds the model against samples of p."""
-        has_draws = self.model is not None or self.draws is not None
-        return has_draws and needs_samples(self.methods)
+        """Whether the model is held against samples of p."""
+        if self.draws is not None:
+            return needs_samples(self.methods)
+        return self.model is not None and is_held_against_p(
+            self.estimate, self.mcmc, self.model
+        )
 
     @property
     def stored_chains(self) -> int | None:
@@ -299,15 +302,34 @@ def method_names(
     """
     if "default" not in estimate.methods:
         return estimate.methods
-    keeps_samples = mcmc is not None and mcmc.keep > 1
-    with_target = keeps_samples or estimate.p_samples != "chain"
-    by_default = ("nis", "nmcmc", *(FROM_P if with_target else ()))
+    by_default = ("nis", "nmcmc", *(FROM_P if _has_p(estimate, mcmc) else ()))
     if model is not None:
         by_default = tuple(
             x for x in by_default if not requirements.refusal(x, model.LIKELIHOOD)
         )
     others = [m for m in estimate.methods if m not in ("default", *by_default)]
     return (*by_default, *others)
+
+
+def _has_p(estimate: EstimateSection, mcmc: McmcSection | None) -> bool:
+    """Whether there are samples of p."""
+    return (mcmc is not None and mcmc.keep > 1) or estimate.p_samples != "chain"
+
+
+def is_held_against_p(
+    estimate: EstimateSection,
+    mcmc: McmcSection | None,
+    model: AbstractModelSection | None,
+) -> bool:
+    """Whether samples of p are there for an estimator, or for the mode weight alone.
+
+    That is a ratio of the same weights from both sides: by default it is asked of a q
+    that is not normalised too, of which ln Z is not.
+    """
+    if needs_samples(method_names(estimate, mcmc, model)):
+        return True
+    is_weighed = model is not None and model.LIKELIHOOD.kind != "none"
+    return is_weighed and "default" in estimate.methods and _has_p(estimate, mcmc)
 
 
 def judged_methods(
