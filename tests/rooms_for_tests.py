@@ -16,7 +16,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     room: frozenset(allowed.split())
     for room, allowed in {
         "errors": "",
-        "schema": "",
+        "schema": "errors",
+        "written": "errors",
         "groups": "",
         "likelihood": "",
         "lattice": "groups",
@@ -26,27 +27,40 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "observables": "lattice groups actions",
         "exact": "lattice symmetry groups actions",
         "models": "lattice symmetry groups likelihood",
-        "mcmc": "lattice groups actions",
+        "mcmc": "lattice groups likelihood actions",
         "nonequilibrium": "lattice groups actions models mcmc",
         "training": "lattice symmetry groups actions observables exact models mcmc "
         "nonequilibrium estimators likelihood",
         "verdict": "lattice observables estimators likelihood",
-        "theories": "schema errors lattice groups actions observables exact mcmc",
-        "families": "schema lattice symmetry groups likelihood actions models "
+        "theories": "schema errors written symmetry lattice groups actions "
+        "observables exact mcmc",
+        "families": "schema errors written lattice symmetry groups likelihood actions "
+        "models "
         "training theories",
         "runs.disk": "errors schema estimators.brief",
-        "runs.file": "errors schema likelihood theories families training.admissible "
+        "runs.doctor": f"{LIBRARY} estimators likelihood theories families runs.file "
+        "runs.stages",
+        "runs.file": "errors schema written likelihood theories families "
+        "training.admissible "
         "estimators.requirements runs.disk",
+        "runs.given": "errors theories verdict.given runs.file",
         "runs.stages": f"{LIBRARY} estimators verdict errors schema theories families "
-        "runs.file runs.disk",
-        "runs": f"{LIBRARY} estimators verdict errors schema theories families "
-        "runs.file runs.disk runs.stages",
+        "runs.file runs.disk runs.given",
+        "runs": f"{LIBRARY} estimators likelihood verdict errors schema theories "
+        "families runs.file runs.disk runs.given runs.stages",
         "runs.scan": "estimators errors theories runs",
         "runs.records": "runs.disk runs.scan",
         "runs.export": "errors lattice estimators runs.file runs.disk runs.records "
         "runs.table",
         "report": "estimators runs.records runs.file.catalogue",
-        "cli": "errors theories runs report",
+        "api": f"{LIBRARY} estimators likelihood verdict errors schema theories "
+        "families runs report",
+        "": "api report actions mcmc models runs.file theories training verdict",
+        "options": "",
+        "exits": "errors runs report",
+        "given_commands": "errors exits options runs",
+        "own_commands": "errors exits options runs",
+        "cli": "errors exits options given_commands own_commands theories runs report",
     }.items()
 }
 

@@ -29,7 +29,13 @@ CLOCKED = {
     "report",
     "cli",
 }
-JAX_FREE = ("", ".runs.file.config", ".runs.records", ".runs.export.export")
+JAX_FREE = (
+    "",
+    ".runs.file.config",
+    ".runs.records",
+    ".runs.export.export",
+    ".runs.given.request",
+)
 # by kind: who may name one of them, and the names, of files and in run files
 SPOKEN_FOR = {
     kind: (
@@ -39,11 +45,16 @@ SPOKEN_FOR = {
         | set(listed),
     )
     for kind, rooms, shared, listed in (
-        ("theories", "theories actions exact mcmc", "scalar", catalogue.THEORIES),
+        (
+            "theories",
+            "theories actions exact mcmc",
+            "scalar own live soundness",
+            catalogue.THEORIES,
+        ),
         (
             "families",
             "families models training",
-            "flows spins gaussian_prior conditioning",
+            "flows own spins gaussian_prior conditioning",
             catalogue.MODELS,
         ),
     )
@@ -163,7 +174,7 @@ def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]
 def names_one(file: File, kind: str) -> Iterator[str]:
     """A theory, or a family, answers for itself: others ask its section, or it."""
     rooms, names = SPOKEN_FOR[kind]
-    if file.room in rooms:
+    if file.room in rooms or file.module == "genlat":  # which lists what is public
         return
     for name in sorted(file.imports):
         _, _, inside = name.partition("genlat.")

@@ -13,6 +13,7 @@ from genlat.actions.double_well import DoubleWell
 from genlat.actions.ising import Ising
 from genlat.actions.phi4 import Phi4
 from genlat.exact import single_site
+from genlat.exact.value import Known
 
 RUN = """
 seed = 3
@@ -149,3 +150,12 @@ def test_moments_of_frozen_spins():
     assert known["abs_mag"].value < 1e-30
     assert known["log_z"].value == pytest.approx(24 * 150 + math.log(2), rel=1e-14)
     assert np.all(np.abs(known["two_point"].value) < 1e-30)
+
+
+@pytest.mark.parametrize("odd", [math.inf, math.nan, np.array([0.1, math.nan])])
+def test_what_has_no_error_is_not_known(odd):
+    """Nor what has no value."""
+    good = np.ones(np.shape(odd))
+    assert Known(good, 0.1 * good, "").is_finite
+    assert not Known(good, odd, "").is_finite
+    assert not Known(odd, good, "").is_finite

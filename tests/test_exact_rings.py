@@ -68,3 +68,14 @@ def test_the_magnetisation_is_known_to_the_size_of_the_field(extent):
     action = Phi4InField(Phi4((extent,), kappa, lam), field)
     known = exact.answer(action).values.get("mag")
     assert known is None or abs(known.value - mag) < known.error + 1e-13
+
+
+@pytest.mark.parametrize(("extent", "kappa", "lam"), [(3, -1.2, 0.3), (5, -1.3, 0.4)])
+def test_the_claimed_error_knows_what_has_cancelled(extent, kappa, lam):
+    """Of κ and -κ on an odd ring the same terms are added, all positive for κ > 0."""
+    content, torn = (
+        exact.answer(On((extent,), 1, k, lam)).values["log_z"] for k in (-kappa, kappa)
+    )
+    lost = math.exp(content.value - torn.value)
+    assert lost > 100
+    assert torn.error > 1e-13 * lost

@@ -1,6 +1,7 @@
 """What every family of models must keep: a line in `SECTIONS` buys all of it."""
 
 import math
+from typing import get_args
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ import pytest
 from genlat import exact
 from genlat.estimators import weights
 from genlat.families import named
+from genlat.families.base import AbstractModelSection
 from genlat.families.cnf import CnfSection
 from genlat.families.coarse_to_fine import CoarseToFineSection
 from genlat.families.coupling import CouplingSection
@@ -20,6 +22,7 @@ from genlat.families.dense_spins import DenseSpinSection
 from genlat.families.pixelcnn import PixelCnnSection
 from genlat.models.base import AbstractFlow, AbstractIntegratedFlow
 from genlat.runs.disk import checkpoint
+from genlat.runs.doctor import model_gates
 from genlat.runs.file import catalogue, memory
 from genlat.theories.ising import IsingSection
 from genlat.theories.on import OnSection
@@ -173,11 +176,72 @@ def test_both_directions_agree_and_q_is_normalised(section):
     assert abs(found.value - known.value) < 5 * found.error
 
 
+FLOWS = {name: section for name, section in SECTIONS.items() if section.has_slope}
+
+
+@pytest.mark.parametrize("section", FLOWS.values(), ids=FLOWS)
+def test_log_q_is_that_of_the_map(section):
+    """Against the determinant of its derivatives, in double precision.
+
+    By the gates of `genlat doctor`, the last of which is more than is needed here.
+    """
+    action = theory_of(section).theory().action
+    passed = {}
+    for gate in model_gates.gates(section.build(action, jr.key(3)), action):
+        assert gate.is_passed, gate.line()
+        passed[gate.name] = gate
+        if gate.name == "log-determinant":
+            break
+    assert "log-determinant" in passed
+
+
+def other_values(section, name):
+    """Of a field, in which a model could be another one."""
+    value, field = getattr(section, name), type(section).model_fields[name]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, str):
+        return [x for x in get_args(field.annotation) if x != value]
+    if isinstance(value, tuple):
+        return [tuple(x + 1 for x in value)]
+    return [value + 2 if isinstance(value, int) else 4 * value]
+
+
+# by models that look at their numbers when they are made
+CHECKED = jax.errors.TracerBoolConversionError, jax.errors.TracerArrayConversionError
+
+
+def sizes_of_leaves(section, static):
+    theory = theory_of(section, (8, 8))
+    try:
+        model = eqx.filter_eval_shape(lambda: section.skeleton(theory, static))
+    except CHECKED:
+        model = section.skeleton(theory, static)
+    return [x.shape for x in jax.tree.leaves(model) if hasattr(x, "shape")]
+
+
+@pytest.mark.parametrize("family", named.FAMILIES)
+def test_what_changes_its_leaves_is_said_to(family):
+    """By what a trained model is refused, and what is named where it is too large."""
+    own, grow = family.model_fields.keys() - AbstractModelSection.model_fields, set()
+    for section in [x for x in SECTIONS.values() if type(x) is family]:
+        static = section.static(built(section))
+        before = sizes_of_leaves(section, static)
+        for name, value in [(x, v) for x in own for v in other_values(section, x)]:
+            other = section.model_copy(update={name: value})
+            after = sizes_of_leaves(other, static)
+            assert after == before or name in section.ARCHITECTURE, (name, value)
+            if after != before and not isinstance(value, bool | str):
+                grow.add(name)
+                assert sum(map(math.prod, after)) > sum(map(math.prod, before))
+    assert grow == {*family.SIZES}
+
+
 @every
 def test_what_is_on_disk_comes_back(section, tmp_path):
     model = built(section)
     checkpoint.save(tmp_path, 1, model)
-    blank = section.skeleton(model.lattice_shape, section.static(model))
+    blank = section.skeleton(theory_of(section), section.static(model))
     found = checkpoint.load_newest(tmp_path, blank)
     assert jax.tree.structure(found) == jax.tree.structure(model)
     for a, b in zip(leaves_of(found), leaves_of(model), strict=True):

@@ -3,6 +3,7 @@
 p is a Gaussian of V sites of variance 1, q one of another variance: all is known.
 """
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from config_for_tests import GOOD, load
+from config_for_tests import GOOD, load, refusals
 from genlat import cli
+from genlat.actions.phi4 import Phi4
 from genlat.errors import RequestError
 from genlat.estimators import requirements
 from genlat.families.cnf import CnfSection
 from genlat.likelihood import EVERY, EXACT, Likelihood
+from genlat.mcmc.independence import Independence
+from genlat.models.gaussian import GaussianPair
 from genlat.runs.file import catalogue
 from genlat.verdict import evidence, findings, results
 from genlat.verdict.data import Draws, Proposed, Samples
@@ -102,6 +106,11 @@ def test_what_is_given_is_right_and_what_is_not_is_left_out(likelihood):
         has_z = statuses["ln Z, F, S"] != "refused"
         assert ("log_z" in names) == (has_z and method != "nmcmc")
         assert bool(names & requirements.OF_Z) == ("log_z" in names)
+        has_bound = statuses["bound on F"] != "refused"
+        gives = "bound on F" in requirements.GIVES[method]
+        assert bool(names & requirements.BOUNDS) == (
+            has_bound and gives and method != "variational"
+        )
         if method == "variational":
             continue
         for name, truth in {"log_z": LOG_Z, "action_density": 0.5}.items():
@@ -135,6 +144,30 @@ def test_noise_in_log_q_is_a_bias():
     assert assembled.verdict.trust != "yes"
 
 
+@pytest.mark.parametrize("method", [*requirements.GIVES, None])
+def test_who_is_refused_is_named(method):
+    """Not another, of which nobody spoke; and nothing is made of nothing."""
+    draws, _ = ensembles(EXACT)
+    nothing = dataclasses.replace(draws, likelihood=EVERY[-1])
+    methods = () if method is None else (method,)
+    with pytest.raises(ValueError, match=f"^{method or 'nis'}: it has no likelihood"):
+        findings.of_draws(nothing, methods, NAMES, (V,), 1.0)
+
+
+@pytest.mark.parametrize("likelihood", EVERY, ids=str)
+def test_proposals_of_a_kernel_are_exact(likelihood):
+    """Whose log q of a configuration is that of another path each time is refused."""
+    action = Phi4((2,), 0.1, 0.3)
+    model = GaussianPair(np.ones(2))
+    kind = type("Proposing", (GaussianPair,), {"likelihood": likelihood})
+    if likelihood.kind == "exact":
+        assert Independence(action, kind(np.ones(2))).proposal.likelihood == likelihood
+        return
+    with pytest.raises(ValueError, match=f"Proposing .*its likelihood is {likelihood}"):
+        Independence(action, kind(np.ones(2)))
+    assert Independence(action, model)
+
+
 def test_proposals_without_a_likelihood_are_none():
     draws, _ = ensembles(EXACT)
     index = np.arange(N).reshape(10, -1)
@@ -158,6 +191,31 @@ def test_a_run_file_that_asks_too_much_has_one_line(tmp_path, monkeypatch):
         "variational of a cnf: its q has a factor that nobody knows, which ln Z would "
         "contain"
     )
+
+
+@pytest.mark.parametrize("asked", ["default", "variational", "hmc_integration"])
+def test_a_model_without_a_likelihood_is_one_line(tmp_path, monkeypatch, asked):
+    """Before any work, by the estimator that was asked for, if there is one."""
+    monkeypatch.setattr(CnfSection, "LIKELIHOOD", EVERY[-1])
+    (line,) = refusals(tmp_path, GOOD, [f'estimate.methods=["{asked}"]'])
+    who = "variational" if asked == "variational" else "no estimator is left"
+    assert line.endswith(
+        f': estimate.methods = ["{asked}"]: {who} of a cnf: it has no likelihood, and '
+        "nothing weighs its draws"
+    )
+
+
+@pytest.mark.parametrize("likelihood", EVERY[:-1], ids=str)
+def test_by_default_samples_of_p_are_made_use_of(tmp_path, monkeypatch, likelihood):
+    """The mode weight is of both sides: a factor of q falls out of it."""
+    monkeypatch.setattr(CnfSection, "LIKELIHOOD", likelihood)
+    assert load(tmp_path, GOOD).needs_samples
+    assert not load(tmp_path, GOOD, ["estimate.methods='nis'"]).needs_samples
+    assert not load(tmp_path, GOOD.replace("[mcmc]\n", "")).needs_samples
+    _, parts = found_with(likelihood, ("nis",))
+    weight = parts[1].diagnostics["mode_weight"]
+    is_right = abs(weight["value"] - 1) < 5 * weight["error"]
+    assert is_right == (likelihood.kind != "approximate")
 
 
 def test_the_table_is_listed_without_jax():

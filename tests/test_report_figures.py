@@ -7,6 +7,7 @@ from matplotlib.collections import PolyCollection
 
 from genlat import observables
 from genlat.report import costs, diagnostics, figures, free_energy, notation, tables
+from genlat.runs.file import catalogue
 from report_for_tests import rows_of
 
 
@@ -225,18 +226,30 @@ def test_what_was_measured_is_not_called_exact():
     exact = {"value": 0.0, "error": 0.0, "source": "symmetry"}
     found = {"phi2": {"exact": by_table}, "mag": {"exact": exact}}
     for content, head, notes in (
-        (found, "published", ["⟨φ²⟩: tabulated: somebody", "⟨m⟩: symmetry"]),
-        ({"mag": found["mag"], "mag2": found["mag"]}, "exact", ["⟨m⟩, ⟨m²⟩: symmetry"]),
+        (
+            found,
+            "published",
+            [
+                "Published values. ⟨φ²⟩: tabulated: somebody",
+                "Exact values. ⟨m⟩: symmetry",
+            ],
+        ),
+        (
+            {"mag": found["mag"], "mag2": found["mag"]},
+            "exact",
+            ["Exact values. ⟨m⟩, ⟨m²⟩: symmetry"],
+        ),
     ):
         text = tables.estimates(content)
         shown = {row["observable"]: row[head] for row in rows_of(text)}
         assert shown["⟨m⟩ mag"] == "0"
         assert shown.get("⟨φ²⟩ phi2", "1.00(10) measured") == "1.00(10) measured"
-        assert f"Exact values. {'; '.join(notes)}." in text
+        assert all(f">{note}.<" in text for note in notes)
+        assert ("Published" in text) is (head == "published")
     # nor in a figure
-    published = notation.as_shown({"exact": by_table, "nis": exact})
+    published = catalogue.as_shown({"exact": by_table, "nis": exact})
     assert published == {"published": by_table, "nis": exact}
-    assert notation.as_shown({"exact": exact}) == {"exact": exact}
+    assert catalogue.as_shown({"exact": exact}) == {"exact": exact}
 
 
 def test_symbols_read_as_arithmetic_are_the_formulas():

@@ -3,51 +3,20 @@
 import numpy as np
 import pytest
 
-from genlat.report import scan_drawings, scan_page, study_drawings, study_figures
+from genlat.report import scan_page, study_drawings, study_figures
 from genlat.report import study_page as study
 from genlat.report.scan_figures import Curve
 from genlat.runs import records
 from genlat.runs.disk import files
-from genlat.runs.scan import scan_request, scan_results, study_request
+from genlat.runs.scan import scan_request, study_request
 from report_for_tests import bars_of, rows_of
-
-KAPPAS = (0.21, 0.24, 0.31)
-BASE = {"seed": 1, "theory": {"name": "phi4", "shape": [4, 6], "kappa": 0.21}}
-
-
-def number(value, error):
-    return {"value": value, "error": error}
-
-
-def curve(value, error):
-    return number(value, error) | {"unusable": [None] * len(value)}
-
-
-def a_scan(n=3, **content):
-    """`scan.json` of so many points, of which nothing is known but the content."""
-    return {
-        "over": "theory.kappa",
-        "values": KAPPAS[:n],
-        "points": [f"points/{k}" for k in range(n)],
-        "config": BASE,
-        "estimates": {},
-        "diagnostics": {name: [None] * n for name in scan_results.DIAGNOSTICS},
-        "verdicts": [{"trust": "yes", "reasons": []}] * n,
-        "thermodynamics": {},
-        "consistency": [],
-        "no_consistency": "",
-        "cost": {},
-    } | content
+from scans_for_tests import BASE, KAPPAS, a_scan, curve, drawn, number
 
 
 def page_of(path, results):
     scan_request.write(path, scan_request.Request("theory.kappa", KAPPAS, BASE, None))
     files.write_json(path / "scan.json", results)
     return scan_page.write(path).read_text(encoding="utf-8")
-
-
-def drawn(results):
-    return {drawing.name: drawing.figure for drawing in scan_drawings.draw(results)}
 
 
 def test_points_and_intervals_have_their_own_numbers(tmp_path):
@@ -143,6 +112,7 @@ def test_a_derivative_stands_between_the_points_it_is_from():
             consistency=[*rows, {"start": 0.21, "stop": 0.31}],  # from end to end
         )
     )["derivative"].axes
+    assert next(iter(bars_of(top))) == "2 V ⟨hopping⟩, hmc"  # as the table has it
     measured, differences = bars_of(top).values()
     np.testing.assert_allclose(measured, (KAPPAS, [17, 23, 28], [0.5, 0.6, 0.7]))
     of_intervals = ([0.225, 0.275], [0.6 / 0.03, 30.0], [10.0, 0.3 / 0.07])
@@ -274,6 +244,39 @@ def test_lattices_and_crossings_have_their_own_numbers(a_study):
         ["0.24", "0.200(10)", "1.200(10)", "2.200(10)"],
         ["0.31", "0.300(10)", "1.300(10)", "—"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        ([None, None, None], None),
+        (["transfer matrix", None, "symmetry"], "black levels: exact."),
+        ([None, "tabulated: somebody", None], "black levels: published."),
+        (
+            ["symmetry", "tabulated: somebody", "symmetry"],
+            "black levels: exact on 4×4 and 16×16, published on 8×8.",
+        ),
+        (["nothing", None, None], None),
+    ],
+)
+def test_a_study_says_what_its_levels_are(a_study, sources, said):
+    for path, source in zip(
+        sorted((a_study / "scans").glob("*/scan.json")), sources, strict=True
+    ):
+        content = files.read_json(path)
+        n = len(content["values"])
+        value = [None if source == "nothing" else 0.5, *[None] * (n - 1)]
+        error = [None if source == "nothing" else 0.01, *[None] * (n - 1)]
+        known = curve(value, error) | {"source": [source, *[None] * (n - 1)]}
+        content["estimates"]["binder"] |= {"exact": known} if source else {}
+        files.write_json(path, content)
+    (drawing,) = study_drawings.draw(records.read_study(a_study))
+    assert (said is None) is ("black levels" not in drawing.caption)
+    assert said is None or said in drawing.caption
+    levels = [x for x in drawing.figure.axes[0].lines if x.get_marker() == "_"]
+    drawn = [source for source in sources if source not in (None, "nothing")]
+    # alone among its neighbours, and yet there
+    assert [x.get_ydata()[0] for x in levels] == [0.5] * len(drawn)
 
 
 def test_curves_of_a_study_are_of_one_method_and_filled_where_trusted(a_study):

@@ -139,7 +139,7 @@ WELL = 'seed = 1\n[theory]\nname = "double_well"\n'
             "integration.target_error = 0.0: should be greater than 0",
         ),
         (
-            f"{PHI4}kappa = 0.2\nlam = 0.1\n[estimate]\nsamples = 200",
+            f"{PHI4}kappa = 0.2\nlam = 0.1\n[model]\n[estimate]\nsamples = 200",
             "leaves fewer than 10 of samples = 200",
         ),
         ("seed = ", "not a TOML file"),
@@ -205,6 +205,22 @@ def test_memory_is_estimated_before_any_work(tmp_path):
     (line,) = refusals(tmp_path, GOOD, ["mcmc.keep=100000000000"])
     assert "mcmc.keep = 100000000000: needs about" in line
     assert memory.spelt(3 * 2**30) == "3 GiB"
+
+
+def test_nothing_is_refused_for_a_model_that_is_not_there(tmp_path):
+    """Chains over its draws, and the draws that it would be trained on."""
+    chain = GOOD.replace("[model]\n", "")
+    overrides = ["estimate.chains=100", "estimate.samples=200"]
+    assert load(tmp_path, chain, overrides).model is None
+    (line,) = refusals(tmp_path, GOOD, overrides)
+    assert "estimate.chains = 100: leaves fewer than 10" in line
+    overrides = [
+        "train.data=own",
+        "train.objective=forward_kl",
+        f"train.draws={2**31 - 1}",
+    ]
+    assert load(tmp_path, chain, overrides).model is None
+    assert any("train.draws" in line for line in refusals(tmp_path, GOOD, overrides))
 
 
 def test_init_must_be_a_fitting_run(tmp_path):

@@ -55,7 +55,7 @@ target_error = 0.05
         (['theory.field="up"'], "theory.field"),
         (
             ["mcmc.kernel=['hmc','reflection']"],
-            "reflection carries φ to -φ, which field = -0.3 breaks: use cluster",
+            "reflection carries φ to -φ, which field = -0.3 of phi4 breaks: use",
         ),
         (["mcmc.kernel='cluster'"], "only signs change: add hmc"),
         (
@@ -64,11 +64,11 @@ target_error = 0.05
         ),
         (
             ["model.symmetrize='sign'"],
-            "sign is no symmetry of this theory: a field breaks it",
+            "sign is no symmetry of phi4: field = -0.3 breaks it",
         ),
         (
             ["train.augment='sign'", "train.objective='forward_kl'"],
-            'train.augment = ["sign"]: sign is no symmetry of this theory: a field',
+            'train.augment = ["sign"]: sign is no symmetry of phi4: field = -',
         ),
         *(
             (

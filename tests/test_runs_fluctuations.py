@@ -128,7 +128,7 @@ def test_the_table_has_a_row_per_n_and_the_repetitions(found):
     assert len(rows) == sum(len(run["log_z"]["scaling"]["sizes"]) for run in content)
     assert "small: phi4 6x4, 4,000 draws" in text
     assert "ln Z of 9 x 444 draws: mean 81.3" in text
-    assert text.count("exact -3.3865") == 1
+    assert text.count("; exact -3.38650(10)") == 1  # as far as it is known
     assert "…" not in text
     pull = content[0]["log_z"]["scaling"]["variance"]["pull"][0]
     assert rows[0].endswith(f"{pull:+.1f} │")
@@ -264,6 +264,31 @@ def test_repetitions_are_drawn_from_the_exact_value_or_from_all_draws(found):
     assert "exact or all draws" in axes.get_ylabel()
     (alone,) = drawing.repetitions(content[1:]).axes
     assert alone.get_ylabel().endswith("all draws)")
+
+
+def test_a_published_value_is_no_exact_one(tmp_path):
+    """With its error; beside an exact one both are named, and what has neither."""
+    value = {"value": -LOG_Z / 24, "error": 3e-4, "source": "tabulated: somebody"}
+    path = write_run(tmp_path / "measured", exact=value, n=500)
+    printed = invoke(path).stdout
+    assert "; published -3.3875(3)" in printed or "; published -3.38750(30)" in printed
+    assert "exact" not in printed
+    (run,) = files.read_json(path / "fluctuations.json")["runs"]
+    other = json.loads(json.dumps(run))
+    other["free_energy_density"]["exact"] |= {"error": 0.0, "source": "symmetry"}
+    without = json.loads(json.dumps(run))
+    without["free_energy_density"]["exact"] = None
+    for runs, known, reference in (
+        ([run], "published", "published"),
+        ([other], "exact", "exact"),
+        ([run, other], "exact or published", "exact or published"),
+        ([run, without], "published", "published or all draws"),
+        ([without], None, "all draws"),
+    ):
+        (axes,) = drawing.repetitions(runs).axes
+        names = axes.get_legend_handles_labels()[1]
+        assert names == ["all draws", *[known] * (known is not None)]
+        assert axes.get_ylabel().endswith(f"− {reference})")
 
 
 def test_equal_weights_draw(tmp_path):

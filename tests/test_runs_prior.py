@@ -17,6 +17,7 @@ from genlat.models.phase_mixture import PhaseMixture
 from genlat.runs import pipeline
 from genlat.runs.stages import prior_stage
 from genlat.runs.stages.screen import Screen
+from genlat.theories.phi4 import Phi4Section
 from genlat.training.objectives import PathForwardKL, PathReverseKL
 
 QUIET = Screen(quiet=True)
@@ -143,7 +144,8 @@ def test_coupling_flows_start_from_both_phases():
     data = np.ones((3, 4, 4))
     assert PathReverseKL().why_unfit(flow) is None
     assert "use total" in PathForwardKL(data).why_unfit(flow)
-    blank = section.skeleton((4, 4), gaussian_prior.static_of(flow.prior))
+    theory = Phi4Section(name="phi4", shape=(4, 4), kappa=0.28, lam=0.022)
+    blank = section.skeleton(theory, gaussian_prior.static_of(flow.prior))
     assert jax.tree.structure(blank) == jax.tree.structure(flow)
     assert isinstance(
         gaussian_prior.skeleton((4, 4), gaussian_prior.static_of(flow.prior)),

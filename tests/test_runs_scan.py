@@ -257,6 +257,33 @@ def test_an_unusable_point_says_why(run_file, tmp_path, capsys):
     assert text.count(">unusable<") == 2
 
 
+@pytest.mark.parametrize(
+    ("source", "name"), [("tabulated: a table", "published"), ("symmetry", "exact")]
+)
+def test_the_terminal_says_what_is_exact(run_file, tmp_path, capsys, source, name):
+    request = scan_request.plan(run_file, "theory.shape.0=2,4,6", [], None)
+    for value, point in zip(request.values, request.points, strict=True):
+        known = {"value": 7.0, "error": 0.01, "source": source}
+        nis = {"value": 7.0, "error": 0.1}
+        nis |= {"error": None, "unusable": "few"} if value == 4 else {}
+        exact = known | ({"value": None} if value == 4 else {})
+        content = {
+            "config": {"theory": {"shape": [value, 2]}},
+            "estimates": {"log_z": {"nis": nis, "exact": exact}},
+            "diagnostics": {},
+            "verdict": {"trust": "no", "reasons": []},
+            "cost": {},
+        }
+        (tmp_path / "points" / point).mkdir(parents=True)
+        files.write_json(tmp_path / "points" / point / "results.json", content)
+    found = scan_results.write(tmp_path, request)
+    scan_table.show(found)
+    assert f"ln Z, {name}" in capsys.readouterr().out
+    of_nis, of_known = found["thermodynamics"]["left_out"]
+    assert of_nis == "ln Z by nis cannot be used at 4 (few)"
+    assert of_known.startswith(f"ln Z by {name} cannot be used at 4")
+
+
 def test_the_page_of_a_scan(finished):
     out, _ = finished
     page = scan_page.write(out)

@@ -78,7 +78,7 @@ def changed(**lines):
         (["theory.field=0.1"], 'train.augment = ["sign", "translations", "point_group'),
         (
             ["theory.field=0.1", 'model.symmetrize=["sign"]'],
-            "sign is no symmetry of this theory: a field breaks it",
+            "sign is no symmetry of ising: field = 0.1 breaks it",
         ),
         (
             ["model={name = 'hierarchical', nodes = {field = [0.0, 0.1]}}"],

@@ -322,7 +322,7 @@ def test_run_files_are_refused(tmp_path):
     lines = refusals(tmp_path, ising + "field = 0.1\n" + model)
     for field in ("model.symmetrize", "train.augment"):
         (line,) = (line for line in lines if field in line)
-        assert "sign is no symmetry of this theory: a field breaks it" in line
+        assert "sign is no symmetry of ising: field = 0.1 breaks it" in line
 
 
 def test_evidence_of_every_mode_is_of_declared_symmetries():

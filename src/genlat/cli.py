@@ -10,23 +10,18 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import genlat
+from genlat import given_commands, own_commands
 from genlat.errors import (
-    DamagedError,
-    DiskError,
-    DivergedError,
     RequestError,
-    is_read_only,
-    one_line,
-    refused,
 )
+from genlat.exits import StoppedError, draw_page, finish, hush, one_line_errors
+from genlat.options import Json, Overrides, Quiet, RunDirectory, RunFile
 from genlat.runs.disk import directory
 from genlat.runs.file import begun, config, continuation
 from genlat.runs.scan import scan_request, study_request
@@ -39,23 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-RunFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="Run file.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="Run directory.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="section.field=value", help="Override a field."),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no table.")]
-Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
-
-
-class StoppedError(KeyboardInterrupt):
-    """A signal asked the program to end; as Ctrl-C, with a status of its own."""
-
-    def __init__(self, number: int):
-        self.status = 128 + number
-        super().__init__()
 
 
 def main() -> None:
@@ -72,12 +50,6 @@ def main() -> None:
 
 def _stop(number: int, _: object) -> None:
     raise StoppedError(number)
-
-
-def _hush(is_quiet: bool) -> None:
-    """Keep XLA's alarms of slow operations off the screen; before JAX is imported."""
-    if is_quiet:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what ends a run still ends
 
 
 def _show_version(is_asked: bool) -> bool:
@@ -119,7 +91,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train, sample, estimate, report."""
-    with _one_line_errors(out):
+    with one_line_errors(out):
         if before is not None and file is None:
             found = continuation.plan(before, overrides or [])
         elif file is not None and before is None:
@@ -127,7 +99,7 @@ def run(
         else:
             raise RequestError("give either FILE.toml or --continue RUN")
         directory.refuse_existing(out)
-        _hush(quiet or as_json)
+        hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.stages.screen import Screen
 
@@ -136,7 +108,7 @@ def run(
             results = pipeline.go_on(found, out, screen)
         else:
             results = pipeline.start(found, out, screen)
-        _finish(results, out, quiet=quiet, as_json=as_json)
+        finish(results, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -166,7 +138,7 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """One run after another along a coupling or over lattices, each from another."""
-    with _one_line_errors(out):
+    with one_line_errors(out):
         asked = (overrides or [], warm_steps)
         request = (
             scan_request.plan(file, over[0], *asked)
@@ -174,17 +146,17 @@ def scan(
             else study_request.plan(file, over, *asked)
         )
         directory.refuse_existing(out)
-        _hush(quiet or as_json)
+        hush(quiet or as_json)
         from genlat.runs.scan import scan as scans
         from genlat.runs.scan import study as studies
         from genlat.runs.stages.screen import Screen
 
         screen = Screen(quiet=quiet or as_json)
         if isinstance(request, study_request.Study):
-            results = studies.start(request, out, screen, _page)
+            results = studies.start(request, out, screen, draw_page)
         else:
-            results = scans.start(request, out, screen, _page)
-        _finish(results, out, quiet=quiet, as_json=as_json)
+            results = scans.start(request, out, screen, draw_page)
+        finish(results, out, quiet=quiet, as_json=as_json)
 
 
 @app.command()
@@ -192,8 +164,8 @@ def resume(
     run_directory: RunDirectory, quiet: Quiet = False, as_json: Json = False
 ) -> None:
     """Continue a killed run, scan or scans to the same final numbers."""
-    with _one_line_errors(run_directory):
-        _hush(quiet or as_json)
+    with one_line_errors(run_directory):
+        hush(quiet or as_json)
         from genlat.runs import pipeline
         from genlat.runs.scan import scan as scans
         from genlat.runs.scan import study as studies
@@ -201,25 +173,25 @@ def resume(
 
         screen = Screen(quiet=quiet or as_json)
         if study_request.is_study(run_directory):
-            results = studies.resume(run_directory, screen, _page)
+            results = studies.resume(run_directory, screen, draw_page)
         elif scan_request.is_scan(run_directory):
-            results = scans.resume(run_directory, screen, _page)
+            results = scans.resume(run_directory, screen, draw_page)
         else:
             results = pipeline.resume(run_directory, screen)
-        _finish(results, run_directory, quiet=quiet, as_json=as_json)
+        finish(results, run_directory, quiet=quiet, as_json=as_json)
 
 
 @app.command()
 def report(run_directory: RunDirectory) -> None:
     """Redraw the page from records."""
-    with _one_line_errors(run_directory):
+    with one_line_errors(run_directory):
         if study_request.is_study(run_directory):
             study_request.read(run_directory)
         elif scan_request.is_scan(run_directory):
             scan_request.read(run_directory)
         else:
             begun.read(run_directory)
-        typer.echo(_page(run_directory))
+        typer.echo(draw_page(run_directory))
 
 
 @app.command()
@@ -231,7 +203,7 @@ def export(
     ] = "",
 ) -> None:
     """Write a finished run for xarray and ArviZ (.nc) or pyerrors (.json.gz)."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.runs.export import export
 
         names = [name.strip() for name in observables.split(",") if name.strip()]
@@ -252,7 +224,7 @@ def fluctuations(
     ] = None,
 ) -> None:
     """Bias and variance of ln Z against N, and its scatter between repetitions."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.report import fluctuations as drawing
         from genlat.runs.disk import files
         from genlat.runs.export import fluctuations as study
@@ -272,7 +244,7 @@ def check(
     ] = False,
 ) -> None:
     """Validate only: exit status 2 and one line per problem."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         run_config = config.load(file, overrides or [])
         if trace:
             from genlat.runs import pipeline
@@ -282,26 +254,9 @@ def check(
 
 
 @app.command()
-def doctor(file: RunFile, overrides: Overrides = None) -> None:
-    """Exactness gates on theory and model: exit status 2 if one does not pass."""
-    with _one_line_errors(None):
-        run_config = config.load(file, overrides or [])
-        from genlat.runs import pipeline
-        from genlat.runs.doctor import examine
-
-        pipeline.rehearse(run_config)
-        failed = 0
-        for of, gate in examine.gates(run_config):
-            typer.echo(f"{gate.line()} ({of})")
-            failed += not gate.is_passed
-        if failed:
-            raise RequestError(f"{file}: {failed} of the gates do not pass")
-
-
-@app.command()
 def exact(file: RunFile, overrides: Overrides = None) -> None:
     """Exact values known for this theory, as JSON; on stderr why ln Z is not."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         run_config = config.load(file, overrides or [])
         from genlat.runs import reference
         from genlat.runs.stages import environment
@@ -325,85 +280,13 @@ def list_(
     ] = None,
 ) -> None:
     """Theories, models, objectives, observables, estimators, and every field."""
-    with _one_line_errors(None):
+    with one_line_errors(None):
         from genlat.runs.file import listing
 
         listing.show(topic)
 
 
-def _finish(results: dict[str, Any], out: Path, *, quiet: bool, as_json: bool) -> None:
-    page = _page_if_allowed(out)
-    if as_json:
-        typer.echo(json.dumps(results, indent=1, ensure_ascii=False))
-    elif not quiet:
-        from genlat.runs import table
-        from genlat.runs.scan import scan_table
-
-        if study_request.is_study(out):
-            scan_table.show_study(results)
-        else:
-            (scan_table if scan_request.is_scan(out) else table).show(results)
-        typer.echo(f"report: {page or f'not drawn, {out} cannot be written'}")
-
-
-def _page_if_allowed(run_directory: Path) -> Path | None:
-    """The page drawn anew; None where nothing may be written, as in an archive."""
-    try:
-        return _page(run_directory)
-    except OSError as error:
-        if is_read_only(error):
-            return None
-        raise
-
-
-def _page(run_directory: Path) -> Path:
-    if study_request.is_study(run_directory):
-        from genlat.report import study_page
-
-        return study_page.write(run_directory)
-    if scan_request.is_scan(run_directory):
-        from genlat.report import scan_page
-
-        return scan_page.write(run_directory)
-    from genlat.report import page
-
-    return page.write(run_directory)
-
-
-@contextmanager
-def _one_line_errors(run_directory: Path | None) -> Iterator[None]:
-    """Turn what a user can cause into lines on stderr and an exit status."""
-    try:
-        yield
-    except RequestError as error:
-        _leave(error.lines, 2)
-    except (DamagedError, DivergedError) as error:
-        _leave((str(error),), 1)
-    except DiskError as error:
-        _leave((f"{error}{_advice(run_directory)}",), 1)
-    except KeyboardInterrupt as error:
-        status = error.status if isinstance(error, StoppedError) else 130
-        _leave((f"interrupted{_advice(run_directory)}",), status)
-    except BrokenPipeError:
-        raise  # whoever read the output has had enough
-    except OSError as error:
-        path = Path(str(error.filename)) if error.filename else None
-        found = refused(path, error)
-        is_disk = isinstance(found, DiskError)
-        advice = _advice(run_directory) if is_disk else ""
-        _leave((f"{found}{advice}",), 1 if is_disk else 2)
-
-
-def _advice(run_directory: Path | None) -> str:
-    """How to go on, of a run or scan that has begun."""
-    if run_directory is None:
-        return ""
-    if not run_directory.is_dir():
-        return "; nothing was begun"
-    return f"; continue with: genlat resume {run_directory}"
-
-
-def _leave(lines: tuple[str, ...], status: int) -> None:
-    for line in lines:
-        typer.echo(one_line(line), err=True)
-    sys.exit(status)
+app.command()(given_commands.judge)
+app.command()(own_commands.new)
+app.command()(own_commands.doctor)
+app.command(name="import")(given_commands.import_)

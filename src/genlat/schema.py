@@ -40,7 +40,7 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _absolute_unless(*words: str) -> AfterValidator:
+def absolute_unless(*words: str) -> AfterValidator:
     """A path that still means the same when the run is resumed from elsewhere."""
 
     def absolute(path: str) -> str:
@@ -69,9 +69,9 @@ CountOrZero = Annotated[Int, Field(ge=0)]
 LISTED = BeforeValidator(_tuple)
 """Makes a tuple of what TOML gives as a list."""
 
-ModelSource = Annotated[str, _absolute_unless("scratch")]
-SampleSource = Annotated[str, _absolute_unless("chain")]
-TrainingSource = Annotated[str, _absolute_unless("chain", "own")]
+ModelSource = Annotated[str, absolute_unless("scratch")]
+SampleSource = Annotated[str, absolute_unless("chain")]
+TrainingSource = Annotated[str, absolute_unless("chain", "own")]
 """The directory of another run, or a word that stands for none."""
 
 

@@ -42,7 +42,9 @@ def project(
     n_chains, n, k = series.shape
     averages = np.mean(series, axis=(0, 1))
     deviations = (series - averages).reshape(-1, k)
-    units = np.max(np.abs(deviations), axis=0, initial=0.0)
+    del series  # which is as large
+    lowest, highest = (f(deviations, 0, initial=0.0) for f in (np.min, np.max))
+    units = np.maximum(highest, -lowest)
     deviations /= np.where(units > 0, units, 1.0)
     covariance = deviations.T @ deviations / (n_chains * n) ** 2
     expansion = expand(function, values, averages, covariance, units, sample_axes=2)

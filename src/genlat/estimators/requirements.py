@@ -18,23 +18,18 @@ Quantity = Literal["averages", "ln Z, F, S", "bound on F"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 GIVES: Mapping[str, tuple[Quantity, ...]] = {
-    "nis": ("averages", "ln Z, F, S"),
+    "nis": ("averages", "ln Z, F, S", "bound on F"),
     "variational": ("bound on F",),
     "nmcmc": ("averages",),
-    "p_estimator": ("ln Z, F, S",),
+    "p_estimator": ("ln Z, F, S", "bound on F"),
     "bar": ("ln Z, F, S",),
 }
 """What estimators of a model give, by their names in a run file."""
 
-OF_Z = frozenset(
-    {
-        "log_z",
-        "free_energy_density",
-        "free_energy_density_upper",
-        "free_energy_density_lower",
-        "entropy_density",
-    }
-)
+BOUNDS = frozenset({"free_energy_density_upper", "free_energy_density_lower"})
+"""Estimates that are bounds by Jensen's inequality."""
+
+OF_Z = BOUNDS | {"log_z", "free_energy_density", "entropy_density"}
 """Estimates that contain ln Z."""
 
 BIASED = "its log q is an approximation, so that its weights are those of another q"
@@ -74,5 +69,7 @@ def refusal(method: str, likelihood: Likelihood) -> str | None:
 
 def of_estimate(method: str, name: str) -> Quantity:
     """What an estimate by a method is an estimate of, by its name."""
-    of_z: Quantity = "bound on F" if method == "variational" else "ln Z, F, S"
-    return of_z if name in OF_Z else "averages"
+    if name not in OF_Z:
+        return "averages"
+    is_bound = name in BOUNDS or method == "variational"
+    return "bound on F" if is_bound else "ln Z, F, S"

@@ -150,8 +150,15 @@ class AbstractModelSection(AbstractSection):
         """What a checkpoint does not hold of `model`, for JSON."""
 
     @abstractmethod
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "AbstractModel":
-        """A model with the leaves of one that is on disk."""
+    def skeleton(
+        self, theory: AbstractTheorySection, static: Static
+    ) -> "AbstractModel":
+        """A model of the theory's lattice with the leaves of one that is on disk."""
+
+    @classmethod
+    def source(cls) -> Mapping[str, bytes]:
+        """Files that it is made of, which a record of it must hold."""
+        return {}
 
     def as_node(self, model: "AbstractModel") -> "AbstractModel":
         """With the leaves that the model of every node has."""

@@ -106,18 +106,18 @@ class CnfSection(AbstractFlowSection):
         model = model.with_steps(self.n_steps)
         return model.with_prior(gaussian_prior.carried(model.prior, prior))
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "CNF":
+    def skeleton(self, theory: AbstractTheorySection, static: Static) -> "CNF":
         import jax.random as jr
 
         from genlat.families import gaussian_prior
         from genlat.models.cnf import CNF
         from genlat.models.vector_field import SineField
 
-        prior = gaussian_prior.skeleton(lattice_shape, static)
+        prior = gaussian_prior.skeleton(theory.shape, static)
         return CNF(
             prior,
             SineField(
-                lattice_shape,
+                theory.shape,
                 frequency=1.0,  # an array, read from the checkpoint
                 n_features=self.features,
                 n_channels=self.channels,

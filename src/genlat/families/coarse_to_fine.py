@@ -39,7 +39,7 @@ class CoarseToFineSection(AbstractSpinSection):
     SUMMARIES: ClassVar = {
         "coarse_to_fine": "spins on ever finer sublattices, heat baths at the end"
     }
-    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth")
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "depth", "reach")
 
     name: Literal["coarse_to_fine"] = Field(description="family of the model")
     width: Count = Field(default=32, description="of the hidden layers")
@@ -128,12 +128,12 @@ class CoarseToFineSection(AbstractSpinSection):
         assert isinstance(model, CoarseToFine)
         return {"biased": model.is_biased}
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "CoarseToFine":
+    def skeleton(self, theory: AbstractTheorySection, static: Static) -> "CoarseToFine":
         import jax.numpy as jnp
         import jax.random as jr
 
         one, biased = jnp.asarray(1.0, float), static["biased"]
-        return self._model(lattice_shape, one, one * biased, biased, jr.key(0))
+        return self._model(theory.shape, one, one * biased, biased, jr.key(0))
 
     def _model(
         self,

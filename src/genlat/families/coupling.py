@@ -182,6 +182,7 @@ class CouplingSection(AbstractFlowSection):
 
     def carry(self, trained: "AbstractModel", action: "AbstractAction") -> "Flow":
         import equinox as eqx
+        import jax.random as jr
 
         from genlat.families import gaussian_prior
         from genlat.models.flow import Flow
@@ -191,17 +192,18 @@ class CouplingSection(AbstractFlowSection):
         prior = gaussian_prior.choose(self, action)
         shape = prior.variance.shape
         if trained.lattice_shape != shape:
-            blank = self.skeleton(shape, gaussian_prior.static_of(trained.prior))
+            static = gaussian_prior.static_of(trained.prior)
+            blank = self._on(gaussian_prior.skeleton(shape, static), jr.key(0))
             trained = transfer.enlarge_couplings(trained, blank)
         carried = gaussian_prior.carried(trained.prior, prior)
         return eqx.tree_at(lambda flow: flow.prior, trained, carried)
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "Flow":
+    def skeleton(self, theory: AbstractTheorySection, static: Static) -> "Flow":
         import jax.random as jr
 
         from genlat.families import gaussian_prior
 
-        return self._on(gaussian_prior.skeleton(lattice_shape, static), jr.key(0))
+        return self._on(gaussian_prior.skeleton(theory.shape, static), jr.key(0))
 
     def _on(self, prior: "AbstractPrior", key: "PRNGKeyArray") -> "Flow":
         from genlat.models import coupling_flow

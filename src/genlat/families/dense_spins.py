@@ -127,11 +127,11 @@ class DenseSpinSection(AbstractSpinSection):
         assert isinstance(blank, HAN)
         return blank.with_networks_of(trained)
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "MADE | HAN":
+    def skeleton(self, theory: AbstractTheorySection, static: Static) -> "MADE | HAN":
         import jax.numpy as jnp
         import jax.random as jr
 
-        return self._model(lattice_shape, jnp.asarray(1.0, float), jr.key(0))
+        return self._model(theory.shape, jnp.asarray(1.0, float), jr.key(0))
 
     def _model(
         self, shape: Shape, beta: "Float[Array, '']", key: "PRNGKeyArray"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genlat import written
+from genlat.families import own
 from genlat.families.base import AbstractModelSection
 from genlat.families.cnf import CnfSection
 from genlat.families.coarse_to_fine import CoarseToFineSection
@@ -24,8 +26,13 @@ DEFAULT = "cnf"
 
 
 def section_of(given: Mapping[str, Any]) -> type[AbstractModelSection] | None:
-    """The section of a `[model]` by its name; None if there is none of that name."""
+    """The section of a `[model]` by its name; None if there is none of that name.
+
+    **Raises:** `RequestError` for a class of a user's that cannot be used.
+    """
     name = given.get("name", DEFAULT)
+    if written.is_named(name):
+        return own.section(name, given.get("sha256"))
     found = [x for x in FAMILIES if isinstance(name, str) and name in x.SUMMARIES]
     return found[0] if found else None
 

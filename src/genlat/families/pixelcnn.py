@@ -90,10 +90,10 @@ class PixelCnnSection(AbstractSpinSection):
     ) -> "AbstractModel":
         return trained  # the same lattice, perhaps at other couplings
 
-    def skeleton(self, lattice_shape: Shape, static: Static) -> "PixelCNN":
+    def skeleton(self, theory: AbstractTheorySection, static: Static) -> "PixelCNN":
         import jax.random as jr
 
-        return self._model(lattice_shape, jr.key(0))
+        return self._model(theory.shape, jr.key(0))
 
     def _model(self, shape: Shape, key: "PRNGKeyArray") -> "PixelCNN":
         from genlat.models.autoregressive.pixel_cnn import PixelCNN

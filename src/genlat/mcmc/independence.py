@@ -8,12 +8,18 @@ import jax.random as jr
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from genlat.actions.base import AbstractAction
+from genlat.likelihood import Likelihood
 from genlat.mcmc.base import AbstractKernel, ChainInfo, ChainState
 
 
 @runtime_checkable
 class Proposal(Protocol):
-    """An exact density q, such as a trained model's."""
+    """A density q that knows itself, such as a trained model's."""
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What its log q is."""
+        ...
 
     def sample_and_log_prob(
         self, key: PRNGKeyArray
@@ -33,16 +39,29 @@ class Independence(AbstractKernel):
     already. In a `Sequence` with a cluster kernel it is a neural cluster algorithm: q
     moves what clusters are slow in, clusters move the chain away from a state that q
     hardly proposes and that would be kept for w̃ steps. One step costs a draw and a
-    log q. Every density is admissible that is positive wherever p is, and exact.
+    log q. Every density is admissible that is positive wherever p is, and exact; a
+    factor of q falls out. log q of the state is asked for anew at every step, so that
+    it must be the state's: that of a path to it is another one each time.
 
     **Source:** Nicoli et al., Phys. Rev. E 101, 023304, arXiv:1910.13496 (NMCMC).
 
-    **Arguments:** `action`; `proposal`, an exact, normalised density of the same
-    lattice, whose parameters are not changed.
+    **Arguments:** `action`; `proposal`, an exact density of the same lattice, whose
+    parameters are not changed.
+
+    **Raises:** `ValueError` for a proposal whose likelihood is not exact.
     """
 
     action: AbstractAction
     proposal: Proposal
+
+    def __check_init__(self):
+        likelihood = self.proposal.likelihood
+        if likelihood.kind != "exact":
+            raise ValueError(
+                f"Independence accepts by log q of a configuration, which "
+                f"{type(self.proposal).__name__} does not know exactly: its likelihood "
+                f"is {likelihood}"
+            )
 
     def init(self, phi: Num[Array, "*lattice"]) -> ChainState:
         return ChainState(phi, self.action(phi))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from genlat.estimators import autocorrelation
 from genlat.report import costs, figures, free_energy, ledger, notation
+from genlat.runs.file import catalogue
 from genlat.runs.records import Record
 
 MEASURED = "observables/"
@@ -66,14 +67,14 @@ def _magnetisation(record: Record) -> Drawing | None:
 def _two_point(record: Record) -> Drawing | None:
     found = {
         method: (np.array(x["value"], float), np.array(x["error"], float))
-        for method, x in notation.as_shown(
+        for method, x in catalogue.as_shown(
             _estimates(record).get("two_point", {})
         ).items()
         if notation.is_usable(x)
     }
     if not found:
         return None
-    known = [method for method in notation.KNOWN if method in found]
+    known = [method for method in catalogue.KNOWN if method in found]
     others = [m for m in found if m not in (*known, "nis", "nmcmc")]
     best = known or others[:1]
     reference = best[0] if best and len(found) > 1 else None
@@ -95,9 +96,9 @@ def _log_z(record: Record) -> Drawing | None:
     upper = estimates.get("free_energy_density_lower", {}).get("p_estimator")
     every = {
         name: _side(name, x, 0)
-        for name, x in notation.as_shown(estimates.get("log_z", {})).items()
+        for name, x in catalogue.as_shown(estimates.get("log_z", {})).items()
     }
-    known = [side for name, side in every.items() if name in notation.KNOWN]
+    known = [side for name, side in every.items() if name in catalogue.KNOWN]
     methods = [side for side in every.values() if side not in known]
     below = [_side("lower bound (q)", _times(lower, -volume), 1)] if lower else []
     above = [_side("upper bound (p)", _times(upper, -volume), -1)] if upper else []
@@ -106,7 +107,7 @@ def _log_z(record: Record) -> Drawing | None:
     if not usable or len(sides) < 2:
         return None
     rank = {
-        **dict.fromkeys(notation.KNOWN, 0),
+        **dict.fromkeys(catalogue.KNOWN, 0),
         "bar": 1,
     }  # then the smallest error, right or wrong
     reference = min(usable, key=lambda side: (rank.get(side.name, 2), side.error))
@@ -340,6 +341,9 @@ def _price(
 
 def _chain_name(record: Record) -> str:
     """The chain's estimates go by its kernels: `hmc`, `hmc+cluster`, ..."""
+    samples = record.config.get("samples")
+    if "mcmc" not in record.config and samples:  # made elsewhere, or in a program
+        return "samples" if "phi" in samples else samples.get("kernel", "chain")
     kernel = record.config.get("mcmc", {}).get("kernel", "chain")
     return kernel if isinstance(kernel, str) else "+".join(kernel)
 

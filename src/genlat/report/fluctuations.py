@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from genlat.report import house
 from genlat.report.page import COUPLINGS
 from genlat.runs import records
+from genlat.runs.file import catalogue
 
 Json = Mapping[str, Any]
 Values = Float[np.ndarray, " sizes"]
@@ -94,14 +95,15 @@ def _limits(axes: Axes, values: Values) -> None:
 def repetitions(runs: Sequence[Json]) -> Figure:
     """F/V of disjoint repetitions, a column per run, and p of their agreement.
 
-    They are drawn relative to the exact value where it is known, the black line with
-    its error, and to that of all draws elsewhere; the band is all draws.
+    They are drawn relative to the exact or published value where it is known, the black
+    line with its error, and to that of all draws elsewhere; the band is all draws.
     """
     figure = Figure(figsize=(house.WIDTH + 1.1 * max(0, len(runs) - 4), 3.4))
     axes = figure.subplots()
     densities = [run["free_energy_density"] for run in runs]
     factor = 10.0 ** -_exponent(densities)
-    known = [density["exact"] is not None for density in densities]
+    found = [x["exact"] and catalogue.known_as(x["exact"]) for x in densities]
+    known = " or ".join(sorted(name for name in {*found} if name))
     ticks = []
     for column, (density, label) in enumerate(
         zip(densities, labels(runs, "\n"), strict=True)
@@ -132,12 +134,10 @@ def repetitions(runs: Sequence[Json]) -> Figure:
     axes.tick_params(axis="x", length=0)
     wide = {"linewidth": 7, "alpha": 0.25}
     axes.plot([], [], color=house.VERMILION, label="all draws", **wide)
-    if any(known):
-        axes.plot([], [], color=house.INK, linewidth=1, label="exact")
+    if known:
+        axes.plot([], [], color=house.INK, linewidth=1, label=known)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    name = (
-        "exact" if all(known) else "exact or all draws" if any(known) else "all draws"
-    )
+    name = " or ".join(filter(None, [known, "all draws" if None in found else ""]))
     power = f"10^{{{round(np.log10(factor))}}}"
     axes.set_ylabel(f"${power}$ × ($F/V$ − {name})")
     return figure

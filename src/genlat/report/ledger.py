@@ -16,6 +16,7 @@ STAGES = {  # of the cost -> name
     "train": "Training",
     "steps": "Choice of the integrator's steps",
     "sample": "Sampling",
+    "given": "Measuring what was given",
     "nmcmc": "Neural Markov chain",
     "p": "log q on samples of p",
     "integration": "Integration",

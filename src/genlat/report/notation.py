@@ -18,9 +18,6 @@ FAR = 3.0  # a pull beyond this is highlighted
 
 COUPLINGS = catalogue.SYMBOLS
 
-PUBLISHED = "published"  # what is known because somebody measured it
-KNOWN = ("exact", PUBLISHED)
-
 SIZES = "theory.shape"  # the field of a scan over whole lattices
 
 # ln Z and what follows from it, a lower bound before its estimates
@@ -102,30 +99,6 @@ def pull(one: Json | None, other: Json | None) -> float | None:
         return None
     error = math.hypot(values[1], values[3])
     return (values[0] - values[2]) / error if error > 0 else None
-
-
-def is_tabulated(known: Json) -> bool:
-    """Whether a known value is a published number with an error, and not exact.
-
-    Of a curve: whether one of its values is.
-    """
-    sources = known.get("source")
-    each = sources if isinstance(sources, list) else [sources]
-    return any(str(source).startswith("tabulated") for source in each)
-
-
-def as_shown(by_method: Mapping[str, Json]) -> dict[str, Json]:
-    """By the names of a figure: what somebody measured is called exact in results."""
-    known = by_method.get("exact")
-    if known is None or not is_tabulated(known):
-        return dict(by_method)
-    return {PUBLISHED if m == "exact" else m: x for m, x in by_method.items()}
-
-
-def known_as(found: Mapping[str, Json]) -> str:
-    """What to call the values to compare with: exact only if all of them are."""
-    known = [by_method["exact"] for by_method in found.values() if "exact" in by_method]
-    return PUBLISHED if any(map(is_tabulated, known)) else "exact"
 
 
 class Pull(NamedTuple):

@@ -10,19 +10,21 @@ from jaxtyping import Float
 from genlat.report import notation, scan_figures
 from genlat.report.drawings import Drawing
 from genlat.report.scan_figures import Curve
+from genlat.runs.file import catalogue
 
 Json = Mapping[str, Any]
 
 MAIN = "free_energy_density"
+PULLS = (
+    "Where error bars hide behind the symbols, the pulls below say whether the methods "
+    "agree. Methods that share their draws agree too well."
+)
 # observable -> title, axis, how to read it
 CURVES = {
     MAIN: (
         "Free energy",
         r"$-\ln Z / V$",
-        (
-            "Where error bars hide behind the symbols, the pulls below say whether the "
-            "methods agree. Methods that share their draws agree too well."
-        ),
+        "",
     ),
     "abs_mag": (
         "Magnetisation",
@@ -121,7 +123,7 @@ def array(values: list[float | None]) -> Float[np.ndarray, " n"]:
 def curves_of(by_method: Mapping[str, Json]) -> dict[str, Curve]:
     """Every method's curve, but those without a single value and error."""
     found = {}
-    for method, curve in notation.as_shown(by_method).items():
+    for method, curve in catalogue.as_shown(by_method).items():
         value, error = array(curve["value"]), array(curve["error"])
         value = np.where(np.isnan(error), np.nan, value)  # it cannot be used
         if not np.all(np.isnan(value)):
@@ -134,19 +136,34 @@ def _curve(
 ) -> Drawing | None:
     found = curves_of(results["estimates"].get(name, {}))
     title, quantity, caption = CURVES[name]
-    if set(found) <= {*notation.KNOWN}:
+    if set(found) <= {*catalogue.KNOWN}:
         return None
-    reference = None
-    if len(found) > 1:
-        complete = [m for m, curve in found.items() if not np.isnan(curve.value).any()]
-        order = [
-            *notation.KNOWN,
-            *(m for m in complete if m not in ("nis", "nmcmc")),
-            "nis",
-        ]
-        reference = next((m for m in order if m in complete), None)
-    figure = scan_figures.curves(x, found, (label, quantity), reference)
+    reference = _reference(found)
+    is_joined = not results["over"].startswith(notation.SIZES)
+    figure = scan_figures.curves(x, found, (label, quantity), reference, is_joined)
+    if reference and name == MAIN:
+        caption = PULLS
     return Drawing(name, title, caption, figure)
+
+
+def _reference(found: Mapping[str, Curve]) -> str | None:
+    """What pulls are against: what is known everywhere, or else a complete method.
+
+    A single method is held against what is known, be it of some points alone. None
+    where there would be no pull.
+    """
+    known = [method for method in found if method in catalogue.KNOWN]
+    others = [method for method in found if method not in known]
+    complete = [m for m, curve in found.items() if not np.isnan(curve.value).any()]
+    if len(others) > 1:
+        chains = [m for m in complete if m not in (*known, "nis", "nmcmc")]
+        known = [m for m in (*known, *chains, "nis") if m in complete]
+    best = next(iter(known), None)
+    if best is None:
+        return None
+    at = ~np.isnan(found[best].value)
+    compared = (found[m].value[at] for m in others if m != best)
+    return best if any(not np.isnan(values).all() for values in compared) else None
 
 
 def _derivative(
@@ -161,7 +178,8 @@ def _derivative(
         np.array([row["difference"][key] for row in rows]) for key in ("value", "error")
     )
     pulls = array([row["pull"] for row in rows])
-    name = f"{derivative['factor']:g} {derivative['observable']}, "
+    per_site = derivative["factor"] / math.prod(results["config"]["theory"]["shape"])
+    measured = catalogue.slope_named(per_site, derivative["observable"])
     return Drawing(
         "derivative",
         "Derivative of ln Z",
@@ -170,7 +188,7 @@ def _derivative(
         scan_figures.slopes(
             x,
             (
-                name + derivative["method"],
+                f"{measured}, {derivative['method']}",
                 Curve(array(derivative["value"]), array(derivative["error"])),
             ),
             (start + stop) / 2,
@@ -185,7 +203,7 @@ def equations_of_state(results: Json) -> dict[str, Json]:
     """By the names of a figure, which are those of the ln Z that they follow from."""
     states = results.get("thermodynamics", {}).get("equation_of_state", {})
     log_z = results.get("estimates", {}).get("log_z", {})
-    known = notation.known_as({"log_z": log_z})
+    known = catalogue.all_known_as({"log_z": log_z})
     return {known if m == "exact" else m: state for m, state in states.items()}
 
 
@@ -215,8 +233,8 @@ def _equation_of_state(results: Json) -> Drawing | None:
     return Drawing(
         "equation_of_state",
         "Equation of state",
-        "Above the coldest lattice. Error bars, and the band of a known ln Z, "
-        "contain what the discrete derivative may miss.",
+        "Above the coldest lattice. Error bars, those of a known ln Z too, contain "
+        "what the discrete derivative may miss.",
         scan_figures.equation_of_state(temperature, panels),
     )
 

@@ -8,9 +8,11 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from genlat.report import house, notation
+from genlat.report import house
+from genlat.runs.file import catalogue
 
 MARKERS = "osD^v<>P"
+KNOWN_LINE = (0, (3, 2.5))
 
 
 class Curve(NamedTuple):
@@ -26,17 +28,18 @@ def curves(
     found: Mapping[str, Curve],
     labels: tuple[str, str],
     reference: str | None,
+    is_joined: bool = True,
 ) -> Figure:
     """One quantity by every method; below, pulls against the reference.
 
-    What is known without this scan is a line.
+    What is known is joined where there is something between the points of the scan.
     """
     figure = Figure(figsize=(house.WIDTH, 4.4 if reference else 3.1))
     heights = [5, 2] if reference else [1]
     rows = figure.subplots(
         len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
     )[:, 0]
-    _curves(rows[0], x, found)
+    _curves(rows[0], x, found, is_joined)
     rows[0].set_ylabel(labels[1])
     key(rows[0])
     if reference:
@@ -125,7 +128,7 @@ def equation_of_state(
     rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (label, found) in zip(rows, panels.items(), strict=True):
         axes.axhline(0, color=house.MUTED, linewidth=0.8)
-        _curves(axes, next(iter(temperature.values())), found)
+        _curves(axes, next(iter(temperature.values())), found, is_joined=False)
         axes.set_ylabel(label)
     key(rows[0])
     rows[-1].set_xlabel("temperature $T = 1/L_0$ (lattice units)")
@@ -133,15 +136,37 @@ def equation_of_state(
     return figure
 
 
-def _curves(axes: Axes, x: Float[np.ndarray, " n"], found: Mapping[str, Curve]) -> None:
+def known(
+    axes: Axes,
+    x: Float[np.ndarray, " n"],
+    curve: Curve,
+    colour: str,
+    *,
+    label: str = "",
+    is_joined: bool = True,
+) -> None:
+    """A level with its error at every point where something is known.
+
+    Dashes between neighbours lead the eye, where there is something between them at
+    all: not between sizes, nor across a point at which nothing is known.
+    """
+    order = np.argsort(x)
+    look = {"color": colour, "marker": "_", "markersize": 10, "markeredgewidth": 1.3}
+    line = {"linestyle": KNOWN_LINE if is_joined else "none", "linewidth": 0.9}
+    parts = (x[order], curve.value[order], curve.error[order])
+    axes.errorbar(*parts, elinewidth=1.1, label=label, **look, **line)
+
+
+def _curves(
+    axes: Axes,
+    x: Float[np.ndarray, " n"],
+    found: Mapping[str, Curve],
+    is_joined: bool = True,
+) -> None:
     for (method, curve), _, marker in _placed(x, found):
         colour = house.colour(method)
-        if method in notation.KNOWN:
-            order = np.argsort(x)
-            value, error = curve.value[order], curve.error[order]
-            axes.plot(x[order], value, color=colour, label=method)
-            band = {"color": colour, "alpha": 0.12, "linewidth": 0}
-            axes.fill_between(x[order], value - error, value + error, **band)
+        if method in catalogue.KNOWN:
+            known(axes, x, curve, colour, label=method, is_joined=is_joined)
             continue
         # where they are, one over the other: moved aside they would be off the curve
         look = {"color": colour, "marker": marker, "markersize": 3.5, "label": method}
@@ -158,7 +183,7 @@ def _pulls(
     base, every = found[reference], []
     _band(axes)
     for (method, curve), at, marker in _placed(x, found):
-        if method in (reference, *notation.KNOWN):
+        if method in (reference, *catalogue.KNOWN):
             continue
         both = np.hypot(curve.error, base.error)
         pull = np.divide(
@@ -176,7 +201,7 @@ def _placed(
 ) -> list[tuple[tuple[str, Curve], Float[np.ndarray, " n"], str]]:
     """Every method with its marker, and moved aside a little for panels of pulls."""
     gap = float(np.min(np.diff(np.unique(x)), initial=np.ptp(x)))
-    shown = [method for method in found if method not in notation.KNOWN]
+    shown = [method for method in found if method not in catalogue.KNOWN]
     placed = []
     for method, curve in found.items():
         rank = shown.index(method) if method in shown else 0

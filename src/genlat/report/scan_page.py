@@ -153,7 +153,7 @@ def _points(results: Json) -> str:
     """ln Z by all methods with the largest pull; each value leads to its report."""
     if not results:
         return ""
-    log_z = notation.as_shown(results["estimates"].get("log_z", {}))
+    log_z = catalogue.as_shown(results["estimates"].get("log_z", {}))
     heads = [field_symbol(results["over"]), *(f"ln Z, {method}" for method in log_z)]
     heads += ["largest pull", "ESS", "mode weight", "trust"]
     rows = []

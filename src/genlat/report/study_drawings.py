@@ -9,6 +9,7 @@ from genlat.report import notation, scan_drawings, study_figures
 from genlat.report.drawings import Drawing
 from genlat.report.scan_figures import Curve
 from genlat.report.study_figures import OnLattice
+from genlat.runs.file import catalogue
 from genlat.runs.records import ScanRecord, StudyRecord
 
 Json = Mapping[str, Any]
@@ -36,7 +37,7 @@ def names(scans: Sequence[ScanRecord]) -> list[str]:
 
 def method(scans: Sequence[ScanRecord], name: str) -> str | None:
     """The method of an observable's curves: by reweighting, or else by the chain."""
-    found = [set(_by_method(scan, name)).difference(notation.KNOWN) for scan in scans]
+    found = [set(_by_method(scan, name)).difference(catalogue.KNOWN) for scan in scans]
     shared = [methods for methods in found if methods]
     if not shared:
         return None
@@ -65,8 +66,8 @@ def _observable(record: StudyRecord, name: str, label: str) -> Drawing | None:
     notes = [f"Markers: {main}, filled where the verdict of the run is yes"]
     if any(lattice.chain is not None for lattice in lattices):
         notes.append("bands: the Markov chain")
-    if any(lattice.exact is not None for lattice in lattices):
-        notes.append("dashed: exact")
+    if known := _known_as(record, lattices, name):
+        notes.append(f"black levels: {known}")
     text = "; ".join(notes) + "."
     region = _region(record, main) if name == FIRST else None
     window = study_figures.window_of(lattices, region) if region else None
@@ -82,7 +83,7 @@ def _observable(record: StudyRecord, name: str, label: str) -> Drawing | None:
 
 def _on_lattice(scan: ScanRecord, size: list[int], name: str, main: str) -> OnLattice:
     found = _by_method(scan, name)
-    known = next((x for x in found if x in notation.KNOWN), None)
+    known = next((x for x in found if x in catalogue.KNOWN), None)
     others = (x for x in found if x not in (*OF_MODELS, known, main))
     chain = next(others, None)
     trusts = [verdict["trust"] == "yes" for verdict in scan.results["verdicts"]]
@@ -94,6 +95,19 @@ def _on_lattice(scan: ScanRecord, size: list[int], name: str, main: str) -> OnLa
         found[chain] if chain else None,
         found[known] if known else None,
     )
+
+
+def _known_as(record: StudyRecord, lattices: Sequence[OnLattice], name: str) -> str:
+    """What the known values of a figure are: exact or published, and where both."""
+    drawn = {lattice.name for lattice in lattices if lattice.known is not None}
+    found: dict[str, list[str]] = {}
+    for scan, size in zip(record.scans, record.request["sizes"], strict=True):
+        if (shown := notation.scanned(size)) in drawn:
+            known = scan.results["estimates"][name][catalogue.EXACT]
+            found.setdefault(catalogue.known_as(known), []).append(shown)
+    if len(found) < 2:
+        return "".join(found)
+    return ", ".join(f"{what} on {' and '.join(on)}" for what, on in found.items())
 
 
 def _region(record: StudyRecord, main: str) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from genlat.report import house
+from genlat.report import house, scan_figures
 from genlat.report.scan_figures import MARKERS, Curve, key
 
 COLOURS = (house.BLUE, house.VERMILION, house.GREEN, house.PURPLE, house.OCHRE)
@@ -19,7 +19,7 @@ class OnLattice(NamedTuple):
 
     - `is_trusted`: whether the verdict of the point is yes.
     - `chain`: the same by the Markov chain, if the curve is not its.
-    - `exact`: what is known.
+    - `known`: what is known, exact or published.
     """
 
     name: str
@@ -27,7 +27,7 @@ class OnLattice(NamedTuple):
     curve: Curve
     is_trusted: Bool[np.ndarray, " n"]
     chain: Curve | None = None
-    exact: Curve | None = None
+    known: Curve | None = None
 
 
 @house.styled
@@ -58,8 +58,8 @@ def _draw(axes: Axes, lattice: OnLattice, rank: int) -> None:
     colour = COLOURS[rank % len(COLOURS)]
     order = np.argsort(lattice.x)
     x = lattice.x[order]
-    if lattice.exact is not None:
-        axes.plot(x, lattice.exact.value[order], color=colour, linestyle=(0, (4, 3)))
+    if lattice.known is not None:
+        scan_figures.known(axes, lattice.x, lattice.known, house.INK, is_joined=False)
     if lattice.chain is not None:
         value, error = (part[order] for part in lattice.chain)
         band = {"color": colour, "alpha": 0.22, "linewidth": 0}

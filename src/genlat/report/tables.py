@@ -71,7 +71,7 @@ def sigma(pull: float | None) -> str:
 def _group(scalars: Mapping[str, Json], reasons: Sequence[str]) -> str:
     names = dict.fromkeys(m for by_method in scalars.values() for m in by_method)
     methods = [method for method in names if method != "exact"]
-    exact = [notation.known_as(scalars)] * ("exact" in names)
+    exact = [catalogue.all_known_as(scalars)] * ("exact" in names)
     is_compared = any(notation.largest_pull(x) for x in scalars.values())
     heads = ["observable", *exact, *methods, *["largest pull"] * is_compared]
     rows = []
@@ -101,7 +101,7 @@ def _methods(scalars: Mapping[str, Json]) -> str:
 def _known(known: Json | None) -> str:
     """An exact value; one that somebody measured says so where it stands."""
     text = html.escape(notation.number(known))
-    is_measured = known is not None and notation.is_tabulated(known)
+    is_measured = known is not None and catalogue.is_tabulated(known)
     return f"{text} <small>measured</small>" if is_measured else text
 
 
@@ -193,7 +193,7 @@ def _reasons(found: Json) -> list[str]:
 
 
 def _footnotes(found: Json, reasons: Sequence[str]) -> str:
-    """Why numbers are unusable, what pulls leave out, where exact values come from."""
+    """Why numbers are unusable, what pulls leave out, where known values come from."""
     unusable = {
         str(estimate[UNUSABLE])
         for by_method in found.values()
@@ -212,11 +212,14 @@ def _footnotes(found: Json, reasons: Sequence[str]) -> str:
             "Methods that share samples are closer than that: a large pull counts, a "
             "small one proves nothing.</p>"
         )
-    by_source: dict[str, list[str]] = {}
+    by_source: dict[str, dict[str, list[str]]] = {x: {} for x in catalogue.KNOWN}
     for name, by_method in found.items():
-        if source := by_method.get("exact", {}).get("source"):
-            by_source.setdefault(source, []).append(SYMBOLS.get(name, name))
-    lines = (f"{', '.join(names)}: {source}" for source, names in by_source.items())
-    if text := html.escape("; ".join(lines)):
-        notes.append(f'<p class="note">Exact values. {text}.</p>')
+        if source := (known := by_method.get("exact", {})).get("source"):
+            of_kind = by_source[catalogue.known_as(known)]
+            of_kind.setdefault(source, []).append(SYMBOLS.get(name, name))
+    for kind, names in by_source.items():
+        text = "; ".join(f"{', '.join(names[source])}: {source}" for source in names)
+        if text:
+            head = f"{kind.capitalize()} values"
+            notes.append(f'<p class="note">{head}. {html.escape(text)}.</p>')
     return "".join(notes)

@@ -18,6 +18,7 @@ from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import (
     chain_stage,
     environment,
+    given_stage,
     integration_stage,
     ledger,
     own_draws,
@@ -43,7 +44,7 @@ def go_on(found: Continuation, path: Path | str, screen: Screen) -> dict[str, An
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(found.config)
-    taken = {**found.taken, **found.config.theory.source()}
+    taken = {**found.taken, **found.config.source()}
     directory.create(path, found.config, taken, found.noted)
     return _carry_out(path, screen, clock)
 
@@ -57,7 +58,7 @@ def start(config: RunConfig, path: Path | str, screen: Screen) -> dict[str, Any]
     path, clock = Path(path), Clock()
     directory.refuse_existing(path)
     rehearse(config)
-    directory.create(path, config, config.theory.source())
+    directory.create(path, config, config.source())
     return _carry_out(path, screen, clock)
 
 
@@ -66,6 +67,7 @@ def rehearse(config: RunConfig) -> None:
 
     **Raises:** `RequestError` for what cannot be.
     """
+    given_stage.refuse_empty(config)
     environment.prepare()
     refuse_unsound(config.theory)
     prior_stage.refuse_unfit(config)
@@ -127,6 +129,10 @@ def _carry_out(path: Path, screen: Screen, clock: Clock) -> dict[str, Any]:
 def _stages(config: RunConfig) -> list[str]:
     """The titles of the bars to come."""
     found = [] if config.mcmc is None else [chain_stage.name_of(config.mcmc)]
+    if config.samples is not None and config.samples.is_given:
+        found.append(f"{given_stage.TITLE} samples")
+    if config.draws is not None:
+        found.append(f"{given_stage.TITLE} draws")
     if config.model is not None:
         found.append("training")
         if config.needs_samples:
@@ -141,6 +147,8 @@ def _records(job: Job) -> AbstractModel | None:
     model = None
     if job.config.mcmc is not None:
         chain_stage.run(job)
+    if job.config.draws is not None or job.config.samples is not None:
+        _given(job)
     if job.config.model is not None:
         if isinstance(job.config.model, AbstractFlowSection):
             prior_stage.run(job, job.config.model)
@@ -152,3 +160,12 @@ def _records(job: Job) -> AbstractModel | None:
     if "hmc_integration" in job.config.methods:
         integration_stage.run(job)
     return model
+
+
+def _given(job: Job) -> None:
+    """What others have drawn, with a neural chain over it."""
+    given_stage.run(job)
+    if job.config.draws is not None:
+        sample_stage.propose(job)
+        if job.config.mcmc is not None:
+            given_stage.leave_samples(job)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from jaxtyping import Float, Shaped
 
 from genlat.runs.disk import directory as runs_directory
 from genlat.runs.disk import files, inventory, metrics, store
-from genlat.runs.scan import scan_request, study_request
+from genlat.runs.scan import (
+    scan_request,
+    scan_results,
+    study_request,
+    study_results,
+)
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 PREFIX = "observables/"
@@ -25,6 +31,7 @@ class Record:
     - `results`: `results.json`, schema `genlat.results/1`; empty before the run ends.
     - `metrics`: one array per column of `metrics.jsonl`, one entry per logged step.
     - `only`: the observables that are read of `chain` and `flow`; None for all.
+    - `held`: ensembles by name, of a judgement that has no directory.
     """
 
     directory: Path
@@ -32,6 +39,14 @@ class Record:
     results: dict[str, Any]
     metrics: dict[str, Float[np.ndarray, " steps"]]
     only: tuple[str, ...] | None = None
+    held: Mapping[str, Arrays] | None = None
+
+    @classmethod
+    def in_memory(
+        cls, config: dict[str, Any], results: dict[str, Any], held: Mapping[str, Arrays]
+    ) -> "Record":
+        """Of what was never on disk."""
+        return cls(Path(), config, results, {}, None, held)
 
     def __repr__(self) -> str:
         done = "finished" if self.results else "not finished"
@@ -53,12 +68,12 @@ class Record:
     @cached_property
     def nmcmc(self) -> Arrays:
         """`index` into the flow's samples and `accepted`, (n_chains, n_steps)."""
-        return store.joined(self._blocks("nmcmc"), sample_axis=1)
+        return self._joined("nmcmc", sample_axis=1)
 
     @cached_property
     def target(self) -> Arrays:
         """`log_q`, `action` on samples of p, (n_chains, n_saved). Empty without."""
-        return store.joined(self._blocks("target"), sample_axis=1)
+        return self._joined("target", sample_axis=1)
 
     @cached_property
     def path(self) -> list[Arrays]:
@@ -69,6 +84,8 @@ class Record:
         return [{name: block.arrays[name] for name in names} for block in blocks]
 
     def _joined(self, kind: str, sample_axis: int) -> Arrays:
+        if self.held is not None:
+            return dict(self.held.get(kind, {}))
         blocks = self._blocks(kind)
         if not blocks or self.only is None:
             return store.joined(blocks, sample_axis=sample_axis)
@@ -82,6 +99,8 @@ class Record:
 
     def measured(self) -> list[str]:
         """The observables on disk, of chain or draws."""
+        if self.held is not None:
+            return []
         blocks = [*self._blocks("chain")[:1], *self._blocks("flow")[:1]]
         names = [name for block in blocks for name in block.arrays]
         ours = [name for name in names if name.startswith(PREFIX)]
@@ -141,7 +160,9 @@ def read_scan(directory: Path | str) -> ScanRecord:
     """
     directory = Path(directory)
     request = scan_request.read_table(directory)
-    return ScanRecord(directory, request, files.read_json(directory / "scan.json"))
+    results = files.read_json(directory / "scan.json")
+    scan_results.refuse_other_points(directory, results)
+    return ScanRecord(directory, request, results)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +189,7 @@ def read_study(directory: Path | str) -> StudyRecord:
     request = study_request.read_table(directory)
     scans = tuple(read_scan(directory / "scans" / name) for name in request["scans"])
     results = files.read_json(directory / "study.json")
+    study_results.refuse_other_scans(directory, results)
     return StudyRecord(directory, request, results, scans)
 
 

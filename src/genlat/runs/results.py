@@ -7,6 +7,7 @@ from genlat.families import conditioning
 from genlat.models.base import AbstractModel
 from genlat.runs import evidence, findings, reference
 from genlat.runs.disk import directory, files
+from genlat.runs.file.given_sections import SamplesSection
 from genlat.runs.stages import (
     chain_stage,
     environment,
@@ -16,6 +17,8 @@ from genlat.runs.stages import (
     training_data,
 )
 from genlat.verdict import costs
+from genlat.verdict import results as assembled
+from genlat.verdict.data import Draws
 from genlat.verdict.findings import Findings
 from genlat.verdict.results import assemble, without_nan
 
@@ -29,6 +32,8 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
     stopwatch = run.clock.start()
     of_chain, of_path = _of_chains(run)
     of_model = [] if model is None else _of_model(run, model)
+    if run.config.draws is not None:
+        of_model = _of_given(run)
     notes = directory.notes(run.directory)
     found = assemble(
         [*of_chain, *of_model, *of_path],
@@ -39,24 +44,36 @@ def write(run: job.Job, model: AbstractModel | None) -> Json:
     ledger.book(run, "estimate", stopwatch.read())
     cost = found.cost | ledger.cost(run)
     cost |= costs.at_unit_error(found.estimates, cost, chain=_chain_name(run))
-    trust, reasons = found.verdict
-    results = {
-        "schema": SCHEMA,
-        "config": run.config.model_dump(exclude_none=True),
-        "provenance": {
-            **environment.provenance(),
-            "seed": run.config.seed,
-            "started": notes["started"],
-            "finished": directory.now(),
-        },
-        "estimates": found.estimates,
-        "diagnostics": found.diagnostics,
-        "verdict": {"trust": trust, "reasons": reasons},
-        "cost": {**cost, "peak_memory_bytes": environment.peak_memory_bytes()},
+    provenance = {
+        **environment.provenance(),
+        **_hashes(run),
+        "seed": run.config.seed,
+        "started": notes["started"],
+        "finished": directory.now(),
     }
-    results = without_nan(results)
+    cost |= {"peak_memory_bytes": environment.peak_memory_bytes()}
+    plain = run.config.model_dump(exclude_none=True)
+    results = content(plain, provenance, found, cost)
     files.write_json(run.directory / "results.json", results)
     return results
+
+
+def content(
+    config: Json, provenance: Json, found: assembled.Results, cost: Json
+) -> Json:
+    """What `results.json` says."""
+    trust, reasons = found.verdict
+    return without_nan(
+        {
+            "schema": SCHEMA,
+            "config": config,
+            "provenance": provenance,
+            "estimates": found.estimates,
+            "diagnostics": found.diagnostics,
+            "verdict": {"trust": trust, "reasons": reasons},
+            "cost": cost,
+        }
+    )
 
 
 def _of_chains(run: job.Job) -> tuple[list[Findings], list[Findings]]:
@@ -64,7 +81,7 @@ def _of_chains(run: job.Job) -> tuple[list[Findings], list[Findings]]:
 
     Each ensemble is read once, and let go before the draws of the model are read.
     """
-    chain = None if run.config.mcmc is None else findings.history(run)
+    chain = None if run.config.chain_name is None else findings.history(run)
     of_chain = [] if chain is None else [findings.chain(run, chain)]
     is_integrated = "hmc_integration" in run.config.methods
     return of_chain, [evidence.path(run, chain)] if is_integrated else []
@@ -72,10 +89,43 @@ def _of_chains(run: job.Job) -> tuple[list[Findings], list[Findings]]:
 
 def _of_model(run: job.Job, model: AbstractModel) -> list[Findings]:
     draws = findings.draws(run, model)
-    found = [findings.flow(run, model, draws), findings.nmcmc(run, draws)]
-    return (
-        [*found, evidence.target(run, draws)] if target_stage.is_wanted(run) else found
-    )
+    of_draws = findings.flow(run, model, draws)
+    return [of_draws, *_of_draws(run, draws)]
+
+
+def _of_given(run: job.Job) -> list[Findings]:
+    """Of draws that were made elsewhere."""
+    draws = findings.given_draws(run)
+    return [findings.given(run, draws), *_of_draws(run, draws)]
+
+
+def _of_draws(run: job.Job, draws: Draws) -> list[Findings]:
+    found = [findings.nmcmc(run, draws)]
+    if target_stage.is_wanted(run):
+        found.append(evidence.target(run, draws))
+    return found
+
+
+def _given(samples: SamplesSection | None) -> Json:
+    """What the user has said of samples that stand beside draws made elsewhere."""
+    if samples is None or not samples.is_given:
+        return {"has_samples": False}
+    return {
+        "has_samples": True,
+        "has_log_q": samples.has_log_q,
+        "is_said": samples.visits_every_mode is not None,
+        "is_vouched_for": samples.kernel is None,
+    }
+
+
+def _hashes(run: job.Job) -> dict[str, str]:
+    """Of the files that others have made."""
+    sections = {"draws": run.config.draws, "samples": run.config.samples}
+    return {
+        f"{name}_sha256": section.sha256
+        for name, section in sections.items()
+        if section is not None and section.sha256
+    }
 
 
 def _noted(run: job.Job, notes: Json) -> Json:
@@ -84,6 +134,9 @@ def _noted(run: job.Job, notes: Json) -> Json:
     diagnostics |= {
         name: notes[name] for name in ("prior", "integrator") if name in notes
     }
+    given = run.config.samples
+    if run.config.draws is not None or (given is not None and given.is_given):
+        diagnostics["given"] = _given(given)
     diagnostics |= training_data.diagnostics(run.directory)
     if run.config.model is not None and run.config.model.nodes:
         nodes, theory = run.config.model.nodes, run.config.theory
@@ -92,4 +145,5 @@ def _noted(run: job.Job, notes: Json) -> Json:
 
 
 def _chain_name(run: job.Job) -> str | None:
+    """Of a chain whose time is known."""
     return None if run.config.mcmc is None else chain_stage.name(run)

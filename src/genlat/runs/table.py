@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genlat.estimators.estimate import Estimate
+from genlat.runs.file import catalogue
 
 WIDTH = 120  # of output that no terminal limits
 
@@ -64,7 +65,7 @@ def _free_energy(scalars: Json) -> Cells:
     rows = [row for row in (lower, *estimates, upper) if any(row[1:])]
     for row in rows:
         if row[0] == "exact":
-            row[0] = _known_as(scalars)
+            row[0] = catalogue.all_known_as(scalars)
     return [["method", *columns], *rows]
 
 
@@ -76,19 +77,9 @@ def _expectations(scalars: Json) -> Cells:
     rows = [
         [name, *(_cell(scalars[name], method) for method in methods)] for name in names
     ]
-    heads = [_known_as(scalars) if x == "exact" else x for x in methods]
+    known = catalogue.all_known_as(scalars)
+    heads = [known if x == "exact" else x for x in methods]
     return [["observable", *heads], *rows]
-
-
-def _known_as(scalars: Json) -> str:
-    """What known values are called: exact only if none is a published measurement."""
-    sources = (
-        str(by_method["exact"].get("source", ""))
-        for by_method in scalars.values()
-        if "exact" in by_method
-    )
-    is_measured = any(source.startswith("tabulated") for source in sources)
-    return "published" if is_measured else "exact"
 
 
 def _methods(found: Iterable[Json]) -> list[str]:
@@ -128,7 +119,7 @@ def _total(widths: Sequence[int], start: int, stop: int) -> int:
 def _bound(scalars: Json, bound: str, name: str) -> str:
     if name != "free_energy_density":
         return ""
-    return " ".join(_brief(x) for x in scalars.get(bound, {}).values())
+    return " ".join(brief(x) for x in scalars.get(bound, {}).values())
 
 
 def _cell(by_method: Json, method: str) -> str:
@@ -136,7 +127,7 @@ def _cell(by_method: Json, method: str) -> str:
     estimate, exact = by_method.get(method), by_method.get("exact")
     if estimate is None:
         return ""
-    text = _brief(estimate)
+    text = brief(estimate)
     if method == "exact" or exact is None or not _is_usable(estimate):
         return text
     error = math.hypot(estimate["error"], exact["error"])
@@ -145,7 +136,8 @@ def _cell(by_method: Json, method: str) -> str:
     return f"{text} {(estimate['value'] - exact['value']) / error:+.1f}σ"
 
 
-def _brief(estimate: Json) -> str:
+def brief(estimate: Json) -> str:
+    """`85.7467(5)`, ten digits where there is no error to speak of, or why not."""
     value, error = estimate["value"], estimate["error"]
     if "unusable" in estimate:
         return "unusable"
@@ -222,10 +214,10 @@ def _pulls(found: Json) -> list[str]:
 def _diagnostics(found: Json) -> list[str]:
     lines = []
     if ess := found.get("ess"):
-        lines.append(f"ESS {_brief(ess)} reverse, of {ess['n']:,} draws of q")
+        lines.append(f"ESS {brief(ess)} reverse, of {ess['n']:,} draws of q")
     if (forward := found.get("ess_forward")) and (samples := found.get("p_samples")):
         source = f"{samples['n']:,} samples of p by {samples['kernel']}"
-        lines.append(f"ESS {_brief(forward)} forward, of {source}")
+        lines.append(f"ESS {brief(forward)} forward, of {source}")
     if data := found.get("training_data"):
         worth = f"worth {data['independent']:.0f} independent ones"
         if "chains" in data:
@@ -238,9 +230,9 @@ def _diagnostics(found: Json) -> list[str]:
     if weight := found.get("mode_weight"):
         is_evidence = weight.get("is_evidence", False)
         note = "" if is_evidence else ", no evidence: the kernel may miss modes too"
-        lines.append(f"mode weight {_brief(weight)}{note}")
+        lines.append(f"mode weight {brief(weight)}{note}")
     if entries := found.get("uncovered"):
-        parts = (f"{_brief(x)} where q < {x['threshold']:g} p" for x in entries)
+        parts = (f"{brief(x)} where q < {x['threshold']:g} p" for x in entries)
         lines.append(f"of the samples of p: {', '.join(parts)}")
     if path := found.get("integration"):
         lines.append(

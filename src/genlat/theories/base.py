@@ -101,6 +101,7 @@ class Theory:
       alone. φ → -φ, "sign", may be of clusters in a field. None where nothing is known
       of the modes: no chain is evidence then that none is missed.
     - `line`: to it from a theory that is solved, where there is one.
+    - `section`: the `[theory]` that it was made by, where records are to have it.
     """
 
     action: "AbstractAction"
@@ -108,6 +109,23 @@ class Theory:
     start: "Callable[[PRNGKeyArray, int, Any], Num[Array, 'chains *lattice']]"
     modes: tuple[str, ...] | None
     line: SolvedLine | None = None
+    section: "AbstractTheorySection | None" = None
+
+    @classmethod
+    def of(
+        cls, action: "AbstractAction", *, modes: tuple[str, ...] | None = None
+    ) -> "Theory":
+        """Of an action of one's own, with the kernels that serve any real field.
+
+        **Arguments:** `modes`: as above; by default what the class of the action
+        declares, and without that no chain is evidence that a model misses none.
+
+        **Raises:** `ValueError` as `live.of_action`.
+        """
+        from genlat.theories import live
+
+        declared = getattr(action, "modes", None)
+        return live.of_action(action, declared if modes is None else modes)
 
     def is_visited_by(self, kernel: "AbstractKernel") -> bool:
         """Whether a kernel reaches every mode by construction."""
@@ -182,6 +200,14 @@ class AbstractTheorySection(AbstractSection):
         odd = [f"{name} = {value:g}" for name, value in values.items() if value]
         return " and ".join(odd) or None
 
+    def why_no_symmetry(self, name: Moves) -> str:
+        """Of one that its action does not declare."""
+        if name not in OF_NUMBERS and not self.SPACE.has_components:
+            return f"{name} is of several components: a value of {self.name} is one"
+        cause = self.breaks_sign if name == "sign" else None
+        broken = f": {cause} breaks it" if cause else ""
+        return f"{name} is no symmetry of {self.name}{broken}"
+
     @property
     def observables(self) -> tuple[str, ...]:
         """The expectation values that are measured."""
@@ -201,7 +227,8 @@ class AbstractTheorySection(AbstractSection):
         """What is wrong that only its numbers show; in float64, before any work."""
         yield from ()
 
-    def source(self) -> Mapping[str, bytes]:
+    @classmethod
+    def source(cls) -> Mapping[str, bytes]:
         """Files that it is made of, which a record of it must hold."""
         return {}
 

@@ -3,56 +3,105 @@
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from genlat import lattice
-from genlat.actions import sampled_gap
+from genlat.actions.base import AbstractAction, AbstractContinuousAction
+from genlat.actions.declared import require
 from genlat.actions.field import SLOPE, FieldAction
 from genlat.actions.path import CouplingLine
 from genlat.exact import solved
 from genlat.exact.value import UnknownError
 from genlat.mcmc import runner
+from genlat.mcmc.base import AbstractKernel
 from genlat.mcmc.hmc import HMC
 from genlat.mcmc.reflection import Reflection
 from genlat.theories.base import Options, Slope, SolvedLine, Theory
 
-if TYPE_CHECKING:
-    from jaxtyping import Array, Float, PRNGKeyArray
+PROBES = 8
+_LARGEST, _PER_DECADE = 4, 8  # powers of ten up and down, scales in each
 
 
 def of_field(action: FieldAction) -> Theory:
     """The theory of an action, by what its class declares.
 
-    Kernels are `hmc`, and `reflection` where φ → -φ is declared.
-
     **Raises:** `ValueError` where S is no number, or a line is declared that does not
     begin in a theory that is solved.
     """
-    return dataclasses.replace(_served(action), line=_line(action))
+    return dataclasses.replace(of_action(action, action.modes), line=_line(action))
 
 
-def _served(action: FieldAction) -> Theory:
+def of_action(action: AbstractAction, modes: tuple[str, ...] | None) -> Theory:
+    """Kernels `hmc`, and `reflection` where S declares "sign"; a dispersed start.
+
+    **Arguments:** as those of `Theory`.
+
+    **Raises:** `ValueError` for a field that has no slope, or unknown symmetries.
+    """
+    if not isinstance(action, AbstractContinuousAction):
+        raise ValueError(
+            f"{type(action).__name__} has no force: hmc needs an "
+            "AbstractContinuousAction, others name their kernels themselves"
+        )
+    if modes:
+        require(action, modes, "modes")
+    return Theory(action, _kernels(action), functools.partial(start, action), modes)
+
+
+def _kernels(
+    action: AbstractContinuousAction,
+) -> dict[str, Callable[[Options], AbstractKernel]]:
     def hmc(options: Options) -> HMC:
         return HMC(action, options.step_size, options.n_leapfrog, options.integrator)
 
-    kernels: dict[str, Any] = {"hmc": hmc}
+    found: dict[str, Callable[[Options], AbstractKernel]] = {"hmc": hmc}
     if "sign" in action.symmetries:
-        kernels["reflection"] = lambda _: Reflection(action)
-    start = functools.partial(_start, action)
-    return Theory(action, kernels, start, action.modes)
+        found["reflection"] = lambda _: Reflection(action)
+    return found
 
 
-def _start(
-    action: FieldAction, key: "PRNGKeyArray", n_chains: int, dtype: Any
-) -> "Float[Array, 'chains *lattice']":
-    """Of the size that the best Gaussian says."""
-    best = sampled_gap.best_gaussian(action)
-    scale = math.sqrt(best.mean**2 + float(np.mean(best.variance)))
-    return runner.init_chains(action, key, n_chains, dtype=dtype, scale=scale)
+def start(
+    action: AbstractContinuousAction, key: PRNGKeyArray, n_chains: int, dtype: Any
+) -> Float[Array, "chains *lattice"]:
+    """Around 0, in both signs, of the size that the action wants."""
+    size = scale(action)
+    return runner.init_chains(action, key, n_chains, dtype=dtype, scale=size)
+
+
+def scale(action: AbstractContinuousAction) -> float:
+    """σ of the independent normal numbers that come nearest to p.
+
+    It makes ⟨S⟩ - V ln σ, the free energy but for a constant, the least, on a grid from
+    10⁻⁴ to 10⁴, over a few fixed configurations.
+
+    **Raises:** `ValueError` if S is not finite at any of them.
+    """
+    shape = action.field_shape
+    probes = np.random.default_rng(0).normal(size=(PROBES, *shape))
+    sizes = np.logspace(-_LARGEST, _LARGEST, 2 * _LARGEST * _PER_DECADE + 1)
+
+    @jax.jit
+    def mean_action(size: Float[Array, ""]) -> Float[Array, ""]:
+        return jnp.mean(jax.vmap(lambda phi: action(phi))(size * probes))
+
+    action_of = np.array([float(mean_action(np.float64(size))) for size in sizes])
+    free_energy = action_of - math.prod(shape) * np.log(sizes)
+    is_finite = np.isfinite(free_energy)
+    if not np.any(is_finite):
+        raise ValueError(
+            f"{type(action).__name__} is {action_of[len(sizes) // 2]} of normal "
+            "numbers, and not finite at any scale"
+        )
+    return float(
+        sizes[np.nanargmin(np.where(np.isfinite(free_energy), free_energy, np.nan))]
+    )
 
 
 def without(action: FieldAction, coupling: str) -> FieldAction:
@@ -89,10 +138,10 @@ def _line(action: FieldAction) -> SolvedLine | None:
         raise ValueError(f"line = {name!r}: without it {reason}") from reason
     require_linear(action, name)
     end, volume = float(getattr(action, name)), lattice.volume(action.lattice_shape)
-    kernels = tuple(_served(action).kernels)
+    kernels = tuple(_kernels(action))
     return SolvedLine(
         CouplingLine(start, action),
-        served=_served,
+        served=lambda here: of_action(here, None),
         log_z_start=lambda: log_z,
         coupling=name,
         end=end,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
+from genlat import written
 from genlat.schema import one_of
-from genlat.theories import own, written
+from genlat.theories import own
 from genlat.theories.base import AbstractTheorySection
 from genlat.theories.double_well import DoubleWellSection
 from genlat.theories.ising import IsingSection

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
+from genlat import written
 from genlat.errors import RequestError
 from genlat.groups import REAL
 from genlat.schema import Problem
-from genlat.theories import written
 from genlat.theories.base import (
     COMMON,
     OF_NUMBERS,
@@ -24,7 +24,7 @@ from genlat.theories.base import (
     Slope,
     Theory,
 )
-from genlat.theories.written import Written, blamed
+from genlat.written import Written, blamed
 
 if TYPE_CHECKING:
     from genlat.actions.field import Coupling, FieldAction
@@ -82,6 +82,9 @@ class AbstractOwnSection(AbstractTheorySection):
             return f"reflection carries φ to -φ, a symmetry of no {cause[:-1]}"
         return None
 
+    def why_no_symmetry(self, name: Moves) -> str:
+        return f"{name} is no symmetry that {self.TITLE} declares"
+
     def slope(self, coupling: str) -> Slope | None:
         from genlat import lattice
         from genlat.actions.field import SLOPE
@@ -102,11 +105,9 @@ class AbstractOwnSection(AbstractTheorySection):
             said = blamed(error, self.WRITTEN.path)
             yield "theory.name", self.name, said
 
-    def source(self) -> Mapping[str, bytes]:
-        content = self.WRITTEN.content
-        if content is None:
-            return {}
-        return {self.WRITTEN.name.partition(":")[0]: content}
+    @classmethod
+    def source(cls) -> Mapping[str, bytes]:
+        return cls.WRITTEN.files()
 
     def _action(self) -> "FieldAction":
         return self.KIND(

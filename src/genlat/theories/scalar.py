@@ -45,7 +45,8 @@ class AbstractScalarSection(AbstractTheorySection):
         if "metropolis" in kernels and any(n % 2 and n > 1 for n in self.shape):
             return f"metropolis needs even extents, shape is {list(self.shape)}"
         if "reflection" in kernels and (cause := self.breaks_sign):
-            return f"reflection carries φ to -φ, which {cause} breaks: use cluster"
+            broken = f"{cause} of {self.name} breaks"
+            return f"reflection carries φ to -φ, which {broken}: use cluster"
         if not {"hmc", "metropolis"} & set(kernels):
             return "only signs change: add hmc"
         return None

@@ -24,6 +24,9 @@ def at_unit_error(
     """
     running = _running(cost)
     spent = _seconds(running, chain)
+    if "p_source_seconds" in cost and cost["p_source_seconds"] is None:
+        for method in ("p_estimator", "bar"):  # of samples that took nobody knows what
+            spent.pop(method, None)
     training = running.get("train", 0.0) + running.get("calibration", 0.0)
     with_model = {"nis", "nmcmc", "p_estimator", "bar"}
     trained: Json = {}

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from genlat.estimators.brief import brief
 from genlat.estimators.estimate import Estimate, Number
 from genlat.likelihood import Likelihood
+from genlat.verdict.integrator import Choice
 
 Arrays = Mapping[str, Float[np.ndarray, "..."]]
 Found = dict[str, Estimate]
@@ -22,12 +23,14 @@ class Draws:
     - `log_w`: -S - ln q. `measured`: observables, draws first; `action_density` always.
     - `roundoff`: of the arithmetic in which ln q was summed: 2⁻²⁴ of float32.
     - `likelihood`: what its ln q is.
+    - `integrator`: of a model that is integrated, what finer steps would change.
     """
 
     log_w: Float[np.ndarray, " n"]
     measured: Arrays
     roundoff: float
     likelihood: Likelihood
+    integrator: Choice | None = None
 
     __repr__ = brief
 
@@ -86,10 +89,13 @@ class Foreseen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """A Markov chain's history: `measured`, (chains, n, ...), and its acceptance."""
+    """A Markov chain's history: `measured`, (chains, n, ...), and its acceptance.
+
+    None where it is not known, of a chain made elsewhere.
+    """
 
     name: str
     measured: Arrays
-    acceptance: Float[np.ndarray, "chains n"]
+    acceptance: Float[np.ndarray, "chains n"] | None
 
     __repr__ = brief

@@ -6,6 +6,7 @@ true is not. The verdict does without
 
 - `acceptance`, which not every run has: what never moved has no error that counts;
 - `integrator`, which is of models that are integrated, and what its error was to be;
+- `given`, which words what is unknown anyway;
 - `floor`: it excuses, and never accuses; `outside`, of models of many couplings;
 - `missed_of_q`, in which numbers are marked, and what they are checked to, before;
 - what is said with a yes and decides nothing: `ess` but for its number of draws,
@@ -58,6 +59,18 @@ class OfP(NamedTuple):
     slowest: Slowest
 
 
+class Given(NamedTuple):
+    """Of draws or samples made elsewhere: what their maker says of the samples.
+
+    `is_vouched_for`: that they visit every mode is the user's word, and no kernel's.
+    """
+
+    has_samples: bool
+    has_log_q: bool
+    is_said: bool
+    is_vouched_for: bool
+
+
 class LogZ(NamedTuple):
     """ln Z by one method: whether its error counts, and what it was checked to."""
 
@@ -93,6 +106,7 @@ class Diagnostics:
     log_z: Mapping[str, LogZ]
     checks: tuple[Check, ...]
     unchecked: tuple[Json, ...] | None
+    given: Given | None = None
 
     @classmethod
     def of(cls, found: Json) -> "Diagnostics":
@@ -124,6 +138,7 @@ class Diagnostics:
             log_z={name: _log_z(x) for name, x in found.get("log_z", {}).items()},
             checks=tuple(Check(**x) for x in found.get("checks", [])),
             unchecked=None if unchecked is None else tuple(unchecked),
+            given=_given(found.get("given")),
         )
 
 
@@ -160,6 +175,12 @@ def _of_p(entry: Json | None) -> OfP | None:
         bool(entry.get("visits_every_mode")),
         Slowest(slowest.get("observable"), n_eff, least, is_resolved),
     )
+
+
+def _given(entry: Json | None) -> Given | None:
+    if entry is None:
+        return None
+    return Given(*(bool(entry.get(name)) for name in Given._fields))
 
 
 def _choice(entry: Json | None) -> Choice | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax.numpy as jnp
 import numpy as np
@@ -210,8 +210,25 @@ def corrected(found: Found) -> Found:
 
 
 def gathered(measured: Arrays, index: Int[np.ndarray, "chains n"]) -> Arrays:
-    """What a neural Markov chain measures: the draws' values in the chain's order."""
-    return {name: values[index] for name, values in measured.items()}
+    """What a neural Markov chain measures: the draws' values in the chain's order.
+
+    One by one, when they are asked for: together they are as large as all draws.
+    """
+    return _Gathered(measured, index)
+
+
+class _Gathered(Mapping[str, Float[np.ndarray, "..."]]):
+    def __init__(self, measured: Arrays, index: Int[np.ndarray, "chains n"]):
+        self._measured, self._index = measured, index
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "..."]:
+        return self._measured[name][self._index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._measured)
+
+    def __len__(self) -> int:
+        return len(self._measured)
 
 
 def scalars(measured: Arrays) -> Arrays:

@@ -42,20 +42,23 @@ ON_DRAWS = {"nis": estimates.nis, "variational": estimates.variational}
 
 
 def of_chain(
-    chain: Chain, names: tuple[str, ...], shape: Shape, seconds: float
+    chain: Chain, names: tuple[str, ...], shape: Shape, seconds: float | None
 ) -> Findings:
-    """A chain by itself: averages, and whether it is in equilibrium."""
-    name = chain.name
+    """A chain by itself: averages, and whether it is in equilibrium.
+
+    **Arguments:** `seconds`: that it took, None where that is not known.
+    """
+    name, moves = chain.name, chain.acceptance
     found = estimates.chain(chain.measured, names, shape)
     tests = equilibrium(name, chain.measured)
     return Findings(
         {name: found},
         {
-            "acceptance": {name: _acceptance(chain.acceptance)},
+            "acceptance": {} if moves is None else {name: _acceptance(moves)},
             "tau_int": _by_name(name, estimates.autocorrelation_times(chain.measured)),
             "equilibrium": {name: worst(tests)},
         },
-        {"ess_per_second": {name: _rate(found, seconds)}},
+        _per_second(name, found, seconds),
         tests,
     )
 
@@ -65,10 +68,15 @@ def of_draws(
     methods: tuple[str, ...],
     names: tuple[str, ...],
     shape: Shape,
-    seconds: float,
+    seconds: float | None,
 ) -> Findings:
-    """Draws of the model: their weights, and importance sampling."""
+    """Draws of the model: their weights, and importance sampling.
+
+    **Arguments:** `seconds`: that they took, None where that is not known.
+    """
     log_w = draws.log_w
+    for method in methods:
+        limits.require(method, draws.likelihood)
     diagnostics: Json = {"non_finite": weights.non_finite(log_w)}
     cost: Json = {}
     if not is_usable(log_w):
@@ -82,7 +90,8 @@ def of_draws(
         "pareto_k": pareto_k,
         "weights": {"largest_share": share, "pareto_k": pareto_k},
     }
-    cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / seconds}
+    if seconds is not None:
+        cost["ess_per_second"] = {"nis": weights.n_eff(log_w) / seconds}
     found = {
         method: limits.admitted(estimate(draws, names, shape), method, draws.likelihood)
         for method, estimate in ON_DRAWS.items()
@@ -96,9 +105,9 @@ def of_proposed(
     proposed: Proposed,
     names: tuple[str, ...],
     shape: Shape,
-    seconds: float,
+    seconds: float | None,
 ) -> Findings:
-    """The neural Markov chain."""
+    """The neural Markov chain; `seconds` as in `of_draws`."""
     found = limits.admitted(
         estimates.proposals(draws, proposed.index, names, shape),
         "nmcmc",
@@ -112,7 +121,7 @@ def of_proposed(
             "acceptance": {"nmcmc": _acceptance(proposed.is_accepted)},
             "tau_int": _by_name("nmcmc", times),
         },
-        {"ess_per_second": {"nmcmc": _rate(found, seconds)}},
+        _per_second("nmcmc", found, seconds),
     )
 
 
@@ -195,6 +204,12 @@ def _acceptance(accepted: Float[np.ndarray, "chains n"]) -> Json:
     """A kernel that always accepts is no fault."""
     estimate = autocorrelation.mean(accepted)
     return dataclasses.replace(estimate, flaw="").to_json()
+
+
+def _per_second(name: str, found: estimates.Found, seconds: float | None) -> Json:
+    if seconds is None:
+        return {}
+    return {"ess_per_second": {name: _rate(found, seconds)}}
 
 
 def _rate(found: estimates.Found, seconds: float) -> float:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from genlat.estimators.support import Missed
 from genlat.verdict import agreement, checks
-from genlat.verdict.diagnostics import Diagnostics
+from genlat.verdict.diagnostics import Diagnostics, OfP
 from genlat.verdict.integrator import Choice
 
 SMALLEST_N_EFF = checks.RESOLVED_N_EFF
@@ -133,7 +133,7 @@ def _doubts(known: Diagnostics) -> Iterator[str]:
     if known.ess is None:
         yield (
             "chain only: no model to hold it against"
-            if known.acceptance
+            if known.acceptance or known.given is not None
             else "neither a chain nor a model to hold against each other"
         )
         return
@@ -157,18 +157,10 @@ def _doubts(known: Diagnostics) -> Iterator[str]:
 def _evidence_doubts(known: Diagnostics) -> Iterator[str]:
     samples, covered = known.samples, known.covered
     if samples is None or covered is None:
-        yield (
-            "no samples of p to hold the model against: whether it misses a mode "
-            "cannot be told from its own draws"
-        )
+        yield _nothing_to_hold_against(known)
         return
     if not samples.visits_every_mode:
-        yield (
-            f"the samples of p are by {samples.kernel}, which does not provably "
-            "visit every mode, so they are no evidence that none is missing: cluster "
-            "and reflection do, for spins swendsen_wang and wolff, unless bonds "
-            "disagree with each other or with a field"
-        )
+        yield _no_evidence(known, samples)
     slowest = samples.slowest
     if not slowest.is_resolved:
         yield (
@@ -193,6 +185,37 @@ def _evidence_doubts(known: Diagnostics) -> Iterator[str]:
         )
     yield from _unknown(known)
     yield from _missed(known)
+
+
+def _nothing_to_hold_against(known: Diagnostics) -> str:
+    unseen = "whether it misses a mode cannot be told from its own draws"
+    if known.given is None or known.samples is not None:
+        return f"no samples of p to hold the model against: {unseen}"
+    if known.given.has_samples and known.given.has_log_q:
+        return f"no estimate asked for holds the model against samples of p: {unseen}"
+    return (
+        "the model's log_q on samples of p is not given, so that ln Z from both sides "
+        f"and the mode weight are not known: {unseen}"
+    )
+
+
+def _no_evidence(known: Diagnostics, samples: OfP) -> str:
+    if known.given is not None and known.given.is_vouched_for:
+        said = (
+            "are said not to" if known.given.is_said else "are not said by anybody to"
+        )
+        return (
+            f"the samples of p {said} visit every mode, so they are no evidence that "
+            "none is missing: if their chain does by construction, say so with "
+            "[samples] visits_every_mode = true"
+        )
+    return (
+        f"the samples of p are by {samples.kernel}, which does not provably "
+        "visit every mode, so they are no evidence that none is missing: cluster "
+        "and reflection do, for spins swendsen_wang and wolff, unless bonds "
+        "disagree with each other or with a field; an action of one's own has to "
+        "name its modes"
+    )
 
 
 def _unknown(known: Diagnostics) -> Iterator[str]:
@@ -253,9 +276,9 @@ def _grounds(known: Diagnostics) -> Iterator[str]:
     yield (
         f"no part of p that its samples have seen, of more than "
         f"{_claimed(missed, slowest.n_eff_least):.1g}, is missing: "
-        f"{samples.n:,} by {samples.kernel}, which changes the sign of φ by "
-        f"construction, worth {slowest.n_eff_least:,.0f}{by} at least; a mode that "
-        "neither they nor the model reach would not be seen"
+        f"{samples.n:,} by {samples.kernel}, which "
+        f"{_why_everywhere(known)}, worth {slowest.n_eff_least:,.0f}{by} at least; a "
+        "mode that neither they nor the model reach would not be seen"
     )
     off = f"{covered.value:+.1g} ± {covered.error:.1g}"
     yield f"ln Z from draws of q, less that of both sides: {off}"
@@ -275,6 +298,12 @@ def _grounds(known: Diagnostics) -> Iterator[str]:
             "run of a hundred"
         )
     yield from _rests_on(known, n_tests)
+
+
+def _why_everywhere(known: Diagnostics) -> str:
+    if known.given is not None and known.given.is_vouched_for:
+        return "visits every mode on the user's word"
+    return "visits every mode that the theory names, by construction"
 
 
 def _shown(number: float | None, form: str) -> str:

@@ -120,8 +120,7 @@ def admitted(found: Found, method: str, likelihood: Likelihood) -> Found:
 
     **Raises:** `ValueError` if it supports nothing.
     """
-    if reason := requirements.refusal(method, likelihood):
-        raise ValueError(f"{method}: {reason}")
+    require(method, likelihood)
     kept = {}
     for name, estimate in found.items():
         quantity = requirements.of_estimate(method, name)
@@ -132,6 +131,15 @@ def admitted(found: Found, method: str, likelihood: Likelihood) -> Found:
         elif answer.status == "unbiased":
             kept[name] = estimate
     return kept
+
+
+def require(method: str, likelihood: Likelihood) -> None:
+    """Refuse a method that a model of this likelihood supports nothing of.
+
+    **Raises:** `ValueError`.
+    """
+    if reason := requirements.refusal(method, likelihood):
+        raise ValueError(f"{method}: {reason}")
 
 
 def marked(estimate: Estimate, reason: str) -> Estimate:

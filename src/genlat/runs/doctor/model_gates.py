@@ -104,14 +104,14 @@ def _off_determinant(model: AbstractModel) -> float:
         start, _ = model.prior.sample_modes(key[None])
 
         def of_modes(
-            start: Float[Array, "time one *space"],
+            start: Float[Array, "time *modes"],
         ) -> tuple[Float[Array, " numbers"], Float[Array, ""]]:
             given = eqx.tree_at(lambda m: m.prior, model, _Given(start, model.prior))
             phis, log_q = given.sample_batch(jr.split(jr.key(0), 1))
             return phis.ravel(), -log_q[0]
 
         def image(
-            start: Float[Array, "time one *space"],
+            start: Float[Array, "time *modes"],
         ) -> Float[Array, " numbers"]:
             return of_modes(start)[0]
 
@@ -125,11 +125,11 @@ def _off_determinant(model: AbstractModel) -> float:
 class _Given(AbstractPrior):
     """Modes that are given, of density 1: what is left of log q is the map's."""
 
-    modes: Float[Array, "time n *space"]
+    modes: Float[Array, "time *modes"]
     like: AbstractPrior
     likelihood: ClassVar[Likelihood] = EXACT
 
-    def __init__(self, modes: Float[Array, "time n *space"], like: AbstractPrior):
+    def __init__(self, modes: Float[Array, "time *modes"], like: AbstractPrior):
         self.modes, self.like = modes, like
 
     @property
@@ -142,17 +142,15 @@ class _Given(AbstractPrior):
 
     def sample_modes(
         self, keys: Key[Array, " n"]
-    ) -> tuple[Float[Array, "time n *space"], Float[Array, " n"]]:
+    ) -> tuple[Float[Array, "time *modes"], Float[Array, " n"]]:
         return self.modes, jnp.zeros(len(keys))
 
-    def log_prob_modes(
-        self, modes: Float[Array, "time n *space"]
-    ) -> Float[Array, " n"]:
-        return jnp.zeros(modes.shape[1])
+    def log_prob_modes(self, modes: Float[Array, "time *modes"]) -> Float[Array, " n"]:
+        return jnp.zeros(modes.shape[-len(self.lattice_shape)])
 
     def score_modes(
-        self, modes: Float[Array, "time n *space"]
-    ) -> Float[Array, "time n *space"]:
+        self, modes: Float[Array, "time *modes"]
+    ) -> Float[Array, "time *modes"]:
         return jnp.zeros_like(modes)
 
     def log_choice(self, keys: Key[Array, " n"]) -> Float[Array, " n"]:

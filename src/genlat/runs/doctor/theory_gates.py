@@ -90,7 +90,7 @@ def _force(action: AbstractContinuousAction, phis: Array) -> Gate:
     def both(
         phi: Float[Array, "*lattice"], along: Float[Array, "*lattice"]
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        def s(t: float) -> Float[Array, ""]:
+        def s(t: int) -> Float[Array, ""]:
             return action(phi + t * h * along)
 
         slope = (8 * (s(1) - s(-1)) - (s(2) - s(-2))) / (12 * h)
@@ -137,13 +137,16 @@ def _averages(kernel: HMC, state: ChainState) -> Iterator[Gate]:
     _, history = runner.run_chunk(
         kernel, state, jr.key(7), 0, n_samples=SAMPLES, thin=1, measure=measure
     )
-    energy = np.exp(-np.asarray(history["delta_h"], dtype=float))
+    delta_h = np.asarray(history["delta_h"], dtype=float)
+    # a trajectory that diverged, and was rejected, ended infinitely high
+    energy = np.exp(-np.where(np.isfinite(delta_h), delta_h, np.inf))
     virial = np.asarray(history["virial"], dtype=float)
     for name, values, says in (
         ("⟨e^(-ΔH)⟩", energy, "of HMC"),
         ("⟨φ ∂S/∂φ⟩", virial, "per number of the field"),
     ):
         found = autocorrelation.mean(values)
-        pull = (float(found.value) - 1) / float(found.error)
+        with np.errstate(all="ignore"):  # a chain that stands still has no error
+            pull = float(np.divide(float(found.value) - 1, float(found.error)))
         text = f"{found} {says}, must be 1"
         yield of_pull(name, text, pull, float(found.error), SHARP)

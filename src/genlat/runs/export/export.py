@@ -85,7 +85,8 @@ def to_xarray(record: records.Record) -> "dict[str, xarray.Dataset]":
     chain, flow, nmcmc = record.chain, record.flow, record.nmcmc
     arrays: dict[str, tuple[tuple[str, ...], Arrays]] = {}
     if chain:
-        steps = {name: chain[name] for name in ("acceptance", "delta_h")}
+        known = ("acceptance", "delta_h")  # of a chain made elsewhere they are not
+        steps = {name: chain[name] for name in known if name in chain}
         arrays["chain"] = ("chain", "draw"), _measured(chain) | steps
     if flow:
         arrays["flow"] = ("draw",), _densities(flow) | _measured(flow)

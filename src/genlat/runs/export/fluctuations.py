@@ -14,9 +14,9 @@ from genlat import lattice
 from genlat.errors import RequestError
 from genlat.estimators import scaling, weights
 from genlat.estimators.estimate import Estimate
+from genlat.runs import table
 from genlat.runs.disk import files, inventory, store
-from genlat.runs.file import begun
-from genlat.runs.table import WIDTH
+from genlat.runs.file import begun, catalogue
 
 SCHEMA = "genlat.fluctuations/1"
 NAME = "fluctuations.json"
@@ -69,7 +69,7 @@ def show(content: Mapping[str, Any]) -> None:
     """Print a table of ln Z per run; the pulls of F/V are the same up to a sign."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+        console = Console(highlight=False, width=table.WIDTH)
     for run in content["runs"]:
         log_z, density = run["log_z"], run["free_energy_density"]
         shape = "x".join(map(str, run["theory"]["shape"]))
@@ -172,17 +172,17 @@ def _plain(content: Any) -> Any:
 
 def _table(of_groups: Mapping[str, Any]) -> Table:
     """N times bias and variance: constants, to leading order, and in the title."""
-    table = Table("N", "groups", title_justify="left", title_style="")
+    shown = Table("N", "groups", title_justify="left", title_style="")
     columns, constants = {}, []
     for name in ("bias", "variance"):
         for head in (f"N × {name}", "expected to 1/N²", "pull"):
-            table.add_column(head, justify="right", no_wrap=True)
+            shown.add_column(head, justify="right", no_wrap=True)
         fields = {field: np.array(x) for field, x in of_groups[name].items()}
         columns[name] = fields
         n = of_groups["sizes"][0]
         constant = _brief(n * fields["leading"][0], n * fields["leading_error"][0])
         constants.append(f"N × {name} = {constant}")
-    table.title = f"expected of ln Z to 1/N: {', '.join(constants)}"
+    shown.title = f"expected of ln Z to 1/N: {', '.join(constants)}"
     for k, n in enumerate(of_groups["sizes"]):
         row = [str(n), str(of_groups["groups"][k])]
         for fields in columns.values():
@@ -190,8 +190,8 @@ def _table(of_groups: Mapping[str, Any]) -> Table:
                 _brief(n * fields["measured"][k], n * fields["error"][k]),
                 *_expected(n, {field: x[k] for field, x in fields.items()}),
             ]
-        table.add_row(*row)
-    return table
+        shown.add_row(*row)
+    return shown
 
 
 def _expected(n: int, at_n: Mapping[str, Any]) -> tuple[str, str]:
@@ -210,7 +210,9 @@ def _repetitions(label: str, quantity: Mapping[str, Any]) -> str:
         f"{_brief(parts['mean'], parts['error'])}, χ² {parts['chi2']:.1f} for "
         f"{count - 1}, p = {parts['p_value']:.2g}"
     )
-    return text if exact is None else f"{text}; exact {exact['value']:.10g}"
+    if exact is None:
+        return text
+    return f"{text}; {catalogue.known_as(exact)} {table.brief(exact)}"
 
 
 def _brief(value: float, error: float) -> str:

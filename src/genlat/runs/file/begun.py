@@ -6,8 +6,7 @@ from pathlib import Path
 from genlat.errors import DamagedError, RequestError, refused
 from genlat.runs.disk.directory import notes, refuse_edited
 from genlat.runs.file import catalogue
-from genlat.runs.file.sections import RunConfig
-from genlat.theories import named
+from genlat.runs.file.sections import NAMED, RunConfig
 
 
 def read(directory: Path) -> RunConfig:
@@ -38,9 +37,9 @@ def resolved(content: bytes, directory: Path) -> RunConfig:
     is made of has changed or gone.
     """
     data = catalogue.located(tomllib.loads(content.decode()), directory)
-    given = data.get("theory")
-    if isinstance(given, dict):
-        named.section_of(given)  # in the words of whoever knows it
+    for name, find in NAMED.items():
+        if isinstance(given := data.get(name), dict):
+            find(given)  # in the words of whoever knows it
     return RunConfig.model_validate(data)
 
 

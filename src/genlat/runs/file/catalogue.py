@@ -5,10 +5,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from genlat import written
 from genlat.errors import RequestError
+from genlat.families import named as families
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES
-from genlat.theories import named, written
+from genlat.theories import named
 from genlat.theories.base import COMMON, AbstractTheorySection
 from genlat.theories.named import theory_name
 from genlat.training import admissible
@@ -43,11 +45,12 @@ def theory_of(data: Mapping[str, Any]) -> type[AbstractTheorySection] | None:
 
 def located(data: dict[str, Any], directory: Path) -> dict[str, Any]:
     """A run file of `directory` with the files that it names found from anywhere."""
-    given = data.get("theory")
-    if not isinstance(given, dict) or not written.is_named(given.get("name")):
-        return data
-    name = written.located(given["name"], directory)
-    return data | {"theory": {**given, "name": name}}
+    for section in ("theory", "model"):
+        given = data.get(section)
+        if isinstance(given, dict) and written.is_named(given.get("name")):
+            name = written.located(given["name"], directory)
+            data = data | {section: {**given, "name": name}}
+    return data
 
 
 def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, str]:
@@ -70,6 +73,15 @@ def model_facts(name: str) -> str:
     assert family is not None
     spaces = " or ".join(space.title for space in family.SPACES)
     return f"{spaces}; likelihood {family.LIKELIHOOD}"
+
+
+def family_of(data: Mapping[str, Any]) -> type[AbstractModelSection] | None:
+    """The section of a run file's model; None if it is none that can be used."""
+    given = data.get("model")
+    try:
+        return families.section_of(given) if isinstance(given, dict) else None
+    except RequestError:
+        return None  # said where it is validated
 
 
 def family_called(name: Any) -> type[AbstractModelSection] | None:
@@ -116,6 +128,42 @@ FREE_ENERGY = {
 }
 
 
+EXACT, PUBLISHED = "exact", "published"
+KNOWN = (EXACT, PUBLISHED)  # what is known without the run; results call both exact
+
+
+def is_tabulated(known: Mapping[str, Any]) -> bool:
+    """Whether a known value is a published number with an error, and not exact.
+
+    Of a curve: whether one of its values is.
+    """
+    sources = known.get("source")
+    each = sources if isinstance(sources, list) else [sources]
+    return any(str(source).startswith("tabulated") for source in each)
+
+
+def known_as(known: Mapping[str, Any]) -> str:
+    """What one known value, or a curve of them, is called where it is shown."""
+    return PUBLISHED if is_tabulated(known) else EXACT
+
+
+def as_shown(by_method: Mapping[str, Any]) -> dict[str, Any]:
+    """By the names of a figure: what somebody measured is called exact in results."""
+    return {known_as(x) if m == EXACT else m: x for m, x in by_method.items()}
+
+
+def all_known_as(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What to call the known values of several quantities: exact only if all are."""
+    known = [by_method[EXACT] for by_method in found.values() if EXACT in by_method]
+    return PUBLISHED if any(map(is_tabulated, known)) else EXACT
+
+
+def slope_named(factor: float, observable: str) -> str:
+    """A derivative of ln Z that is a factor per site times an observable."""
+    number = {1.0: "", -1.0: "-"}.get(factor, f"{factor:g} ")
+    return f"{number}V ⟨{observable}⟩"
+
+
 def explained(method: str) -> str:
     """What stands under the name of a method in `results.json`; empty if unheard of.
 
@@ -123,6 +171,8 @@ def explained(method: str) -> str:
     """
     if method == "exact":
         return "a closed form, a transfer matrix or a published value: not sampled"
+    if method == "samples":
+        return "averages over samples of p that were made elsewhere"
     kernels = [KERNELS.get(name, "") for name in method.split("+")]
     chain = f"a Markov chain of p: {'; '.join(kernels)}" if all(kernels) else ""
     return METHODS.get(method, chain)

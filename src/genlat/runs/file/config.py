@@ -72,7 +72,7 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     """
     mcmc, train = data.get("mcmc"), data.get("train")
     theory = catalogue.theory_of(data)
-    family = catalogue.family_called(_name_in(data, "model"))
+    family = catalogue.family_of(data)
     if theory is not None and isinstance(mcmc, dict):
         data = data | {"mcmc": {"kernel": list(theory.DEFAULT_KERNEL)} | mcmc}
     if theory is not None:
@@ -88,11 +88,6 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     elif isinstance(train, dict) and train.get("data") == "own":
         data = data | {"train": {"gradient": "total"} | train}
     return data
-
-
-def _name_in(data: dict[str, Any], section: str) -> Any:
-    given = data.get(section)
-    return given.get("name") if isinstance(given, dict) else None
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

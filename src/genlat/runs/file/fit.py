@@ -10,6 +10,7 @@ from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
     catalogue,
+    fit_given,
     fit_memory,
     fit_model,
     fit_size,
@@ -18,14 +19,16 @@ from genlat.runs.file import (
     training_set,
 )
 from genlat.runs.file.fit_model import Problem
+from genlat.runs.file.given_sections import DrawsSection, SamplesSection
 from genlat.runs.file.sections import (
     FROM_P,
     EstimateSection,
     IntegrationSection,
     McmcSection,
     TrainSection,
+    is_held_against_p,
+    judged_methods,
     method_names,
-    needs_samples,
 )
 from genlat.theories.base import AbstractTheorySection
 from genlat.training import admissible
@@ -41,6 +44,8 @@ class Partial(NamedTuple):
     train: TrainSection | None
     estimate: EstimateSection | None
     integration: IntegrationSection | None
+    draws: DrawsSection | None
+    samples: SamplesSection | None
 
     @property
     def integrated(self) -> IntegrationSection | None:
@@ -59,14 +64,28 @@ def problems(config: Partial) -> Iterator[Problem]:
         yield from fit_size.problems(config.theory, *sizes, config.integrated)
         if config.model is not None:
             yield from fit_model.problems(config.theory, config.model)
+            yield from _files(config.theory, config.model)
         if config.train is not None:
             augment = config.train.augment
             yield from fit_model.asymmetric(config.theory, "train.augment", augment)
             yield from _anneal(config.theory, config.train)
     if config.train is not None:
         yield from _train(config, config.train)
+    if config.samples is not None:
+        yield from fit_given.of_samples(config.samples, config.mcmc)
     if config.estimate is not None:
         yield from _estimate(config)
+
+
+def _files(
+    theory: AbstractTheorySection, model: AbstractModelSection
+) -> Iterator[Problem]:
+    """A record holds the files of both beside each other."""
+    ours, theirs = theory.source(), model.source()
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            allowed = f"another file than that of the theory is called {name}: rename"
+            yield "model.name", model.name, allowed
 
 
 def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -292,11 +311,11 @@ def _data_of_another_run(
         yield "train.data", train.data, reason
         return
     other = source.read_config(directory)
-    assert other.mcmc is not None
-    if training_set.split(other.mcmc.chains, train.held_out) is None:
+    assert other.stored_chains is not None
+    if training_set.split(other.stored_chains, train.held_out) is None:
         yield "train.data", train.data, training_set.TOO_FEW_CHAINS
     estimate = config.estimate
-    if estimate is None or not needs_samples(_methods(config, estimate)):
+    if estimate is None or not is_held_against_p(estimate, config.mcmc, config.model):
         return
     if training_set.is_evaluated(train, estimate):
         return  # on chains that are held out
@@ -305,7 +324,7 @@ def _data_of_another_run(
         if source.why_no_samples(Path(estimate.p_samples), theory):
             return  # reported where it belongs
         seed = source.read_config(Path(estimate.p_samples)).seed
-    if seed == other.seed:
+    if seed == other.seed and other.mcmc is not None:  # a chain of genlat's own
         allowed = (
             f"has the seed {seed} of the samples that the model is held against, which "
             "may be the very same: name it in estimate.p_samples too, or change a seed"
@@ -330,6 +349,21 @@ def _of_theory(
         yield "estimate.methods", list(estimate.methods), allowed
 
 
+def _likelihood(
+    model: AbstractModelSection, estimate: EstimateSection, named: list[str]
+) -> Iterator[Problem]:
+    """What is asked of a model must be what its likelihood gives, and something."""
+    field, value = "estimate.methods", list(estimate.methods)
+    refusals = {x: requirements.refusal(x, model.LIKELIHOOD) for x in named}
+    for method, reason in refusals.items():
+        if reason is not None:
+            yield field, value, f"{method} of a {model.name}: {reason}"
+    of_averages = requirements.answer("averages", model.LIKELIHOOD)
+    if of_averages.status == "refused" and not any(refusals.values()):
+        allowed = f"no estimator is left of a {model.name}: {of_averages.reason}"
+        yield field, value, allowed
+
+
 def _methods(config: Partial, estimate: EstimateSection) -> tuple[str, ...]:
     return method_names(estimate, config.mcmc, config.model)
 
@@ -337,12 +371,21 @@ def _methods(config: Partial, estimate: EstimateSection) -> tuple[str, ...]:
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
-    methods = _methods(config, estimate)
+    is_judged = config.draws is not None
+    methods = (
+        judged_methods(estimate, config.samples)
+        if is_judged
+        else _methods(config, estimate)
+    )
     if config.theory is not None:
         yield from _of_theory(config.theory, estimate)
-    if "nmcmc" in methods and estimate.samples < 10 * estimate.chains:
+    has_chains = config.model is not None and "nmcmc" in methods
+    if has_chains and estimate.samples < 10 * estimate.chains:
         allowed = f"leaves fewer than 10 of samples = {estimate.samples} to each chain"
         yield "estimate.chains", estimate.chains, allowed
+    if is_judged:
+        yield from fit_given.of_draws(config.theory, estimate, config.samples)
+        return
     named = [x for x in estimate.methods if x not in ("default", "hmc_integration")]
     is_integrated = config.model is None or config.model.is_integrated
     if estimate.n_steps is not None and not is_integrated:
@@ -353,10 +396,7 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"{' and '.join(named)} need a model: add [model]"
         yield "estimate.methods", list(estimate.methods), allowed
     if config.model is not None:
-        for method in named:
-            if reason := requirements.refusal(method, config.model.LIKELIHOOD):
-                allowed = f"{method} of a {config.model.name}: {reason}"
-                yield "estimate.methods", list(estimate.methods), allowed
+        yield from _likelihood(config.model, estimate, named)
     needy = [method for method in methods if method in FROM_P]
     if not needy:
         return

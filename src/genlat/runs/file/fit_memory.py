@@ -31,7 +31,7 @@ def problems(
     numbers = n_components * math.prod(theory.shape)  # of a configuration
     if model is not None:
         yield from _of_model(theory, model, train, estimate, available)
-    if train is not None and train.on_own_draws:
+    if model is not None and train is not None and train.on_own_draws:
         one = memory.replay_bytes(numbers, train.generations)
         yield from _batch("train.draws", train.draws, one, available)
     if model is not None and estimate is not None:

@@ -27,13 +27,14 @@ def problems(
             reason = str(error)
         if reason is not None:
             yield "model.init", model.init, reason
+    lacking = list(asymmetric(theory, "model.symmetrize", model.symmetrize))
     if len(set(model.symmetrize)) < len(model.symmetrize):
         yield "model.symmetrize", list(model.symmetrize), "names a group twice"
-    elif model.symmetrize and _order(theory, model) == 1:
-        allowed = f"changes nothing on the shape {list(theory.shape)}: leave it out"
+    elif model.symmetrize and not lacking and _order(theory, model) == 1:
+        allowed = f"changes nothing {_where(theory, model)}: leave it out"
         yield "model.symmetrize", list(model.symmetrize), allowed
     yield from model.problems(theory)
-    yield from asymmetric(theory, "model.symmetrize", model.symmetrize)
+    yield from lacking
     yield from _nodes(theory, model)
 
 
@@ -41,15 +42,19 @@ def _order(theory: AbstractTheorySection, model: AbstractModelSection) -> int:
     return memory.group_order(theory.shape, model.symmetrize, theory.n_components)
 
 
+def _where(theory: AbstractTheorySection, model: AbstractModelSection) -> str:
+    """What there is too little of for its groups to have a second element."""
+    moved = {*model.symmetrize}
+    places = [f"on the shape {list(theory.shape)}"] if moved - {"permutations"} else []
+    return " ".join(places + ["of one component"] * ("permutations" in moved))
+
+
 def asymmetric(
     theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
-    """Symmetries that this theory does not declare."""
-    if broken := [name for name in names if name not in theory.symmetries]:
-        allowed = f"{broken[0]} is no symmetry of this theory"
-        if broken[0] == "sign" and theory.ODD:
-            allowed += f": a {' or '.join(theory.ODD)} breaks it"
-        yield field, list(names), allowed
+    """Symmetries that this theory does not declare, each with what is against it."""
+    if lacking := [x for x in dict.fromkeys(names) if x not in theory.symmetries]:
+        yield field, list(names), "; ".join(map(theory.why_no_symmetry, lacking))
 
 
 def _nodes(

@@ -14,6 +14,7 @@ from genlat.families import named as families
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES, AnyModel
 from genlat.runs.file import catalogue
+from genlat.runs.file.given_sections import DrawsSection, SamplesSection
 from genlat.schema import (
     LISTED,
     AbstractSection,
@@ -24,7 +25,7 @@ from genlat.schema import (
     TrainingSource,
 )
 from genlat.theories import named as theories
-from genlat.theories.base import Moves
+from genlat.theories.base import AbstractTheorySection, Moves
 from genlat.theories.named import THEORIES, AnyTheory
 from genlat.training import admissible
 
@@ -237,16 +238,44 @@ class RunConfig(AbstractSection):
     train: TrainSection = TrainSection()
     estimate: EstimateSection = EstimateSection()
     integration: IntegrationSection = IntegrationSection()
+    draws: DrawsSection | None = None
+    samples: SamplesSection | None = None
+
+    def source(self) -> dict[str, bytes]:
+        """Files that its theory and model are made of, by name."""
+        of_model = {} if self.model is None else self.model.source()
+        return {**self.theory.source(), **of_model}
 
     @property
     def methods(self) -> tuple[str, ...]:
         """The estimators of this run, "default" spelt out."""
+        if self.draws is not None:
+            return judged_methods(self.estimate, self.samples)
         return method_names(self.estimate, self.mcmc, self.model)
 
     @property
     def needs_samples(self) -> bool:
-        """Whether an estimator holds the model against samples of p."""
-        return self.model is not None and needs_samples(self.methods)
+        """Whether the model is held against samples of p."""
+        if self.draws is not None:
+            return needs_samples(self.methods)
+        return self.model is not None and is_held_against_p(
+            self.estimate, self.mcmc, self.model
+        )
+
+    @property
+    def stored_chains(self) -> int | None:
+        """How many chains leave configurations to others; None where none does."""
+        if self.mcmc is not None:
+            return self.mcmc.chains if self.mcmc.keep > 1 else None
+        is_ensemble = self.samples is not None and self.draws is None
+        return self.samples.chains if is_ensemble and self.samples else None
+
+    @property
+    def chain_name(self) -> str | None:
+        """What the chain's estimates are filed under; None without a chain."""
+        if self.mcmc is not None:
+            return "+".join(self.mcmc.kernel)
+        return GIVEN if self.samples is not None and self.samples.is_given else None
 
     @property
     def observable_names(self) -> tuple[str, ...]:
@@ -258,6 +287,8 @@ class RunConfig(AbstractSection):
 
 FROM_P = ("p_estimator", "bar")
 """Estimators that hold a model against samples of p."""
+GIVEN = "samples"
+"""What samples made elsewhere are called, where a chain goes by its kernels."""
 
 
 def method_names(
@@ -271,13 +302,44 @@ def method_names(
     """
     if "default" not in estimate.methods:
         return estimate.methods
-    keeps_samples = mcmc is not None and mcmc.keep > 1
-    with_target = keeps_samples or estimate.p_samples != "chain"
-    by_default = ("nis", "nmcmc", *(FROM_P if with_target else ()))
+    by_default = ("nis", "nmcmc", *(FROM_P if _has_p(estimate, mcmc) else ()))
     if model is not None:
         by_default = tuple(
             x for x in by_default if not requirements.refusal(x, model.LIKELIHOOD)
         )
+    others = [m for m in estimate.methods if m not in ("default", *by_default)]
+    return (*by_default, *others)
+
+
+def _has_p(estimate: EstimateSection, mcmc: McmcSection | None) -> bool:
+    """Whether there are samples of p."""
+    return (mcmc is not None and mcmc.keep > 1) or estimate.p_samples != "chain"
+
+
+def is_held_against_p(
+    estimate: EstimateSection,
+    mcmc: McmcSection | None,
+    model: AbstractModelSection | None,
+) -> bool:
+    """Whether samples of p are there for an estimator, or for the mode weight alone.
+
+    That is a ratio of the same weights from both sides: by default it is asked of a q
+    that is not normalised too, of which ln Z is not.
+    """
+    if needs_samples(method_names(estimate, mcmc, model)):
+        return True
+    is_weighed = model is not None and model.LIKELIHOOD.kind != "none"
+    return is_weighed and "default" in estimate.methods and _has_p(estimate, mcmc)
+
+
+def judged_methods(
+    estimate: EstimateSection, samples: SamplesSection | None
+) -> tuple[str, ...]:
+    """The estimators of draws made elsewhere."""
+    if "default" not in estimate.methods:
+        return estimate.methods
+    has_log_q = samples is not None and samples.has_log_q
+    by_default = ("nis", "nmcmc", *(FROM_P if has_log_q else ()))
     others = [m for m in estimate.methods if m not in ("default", *by_default)]
     return (*by_default, *others)
 
@@ -288,7 +350,8 @@ def needs_samples(methods: tuple[str, ...]) -> bool:
 
 
 # Sections of which there are several: by their `name`.
-NAMED: dict[str, Callable[[Mapping[str, Any]], type[AbstractSection] | None]] = {
+NamedSection = type[AbstractTheorySection] | type[AbstractModelSection]
+NAMED: dict[str, Callable[[Mapping[str, Any]], NamedSection | None]] = {
     "theory": theories.section_of,
     "model": families.section_of,
 }
@@ -301,4 +364,6 @@ SECTIONS: dict[str, tuple[type[AbstractSection], ...]] = {
     "train": (TrainSection,),
     "estimate": (EstimateSection,),
     "integration": (IntegrationSection,),
+    "draws": (DrawsSection,),
+    "samples": (SamplesSection,),
 }

@@ -77,7 +77,7 @@ def why_no_samples(directory: Path, theory: AbstractTheorySection) -> str | None
     config = _config_or_reason(directory)
     if isinstance(config, str):
         return config
-    if config.mcmc is None or config.mcmc.keep < 2:
+    if config.stored_chains is None:
         return "holds no stored samples of a chain"
     if reason := why_other(config.theory.model_dump(), theory.model_dump()):
         return reason

@@ -13,10 +13,9 @@ import tomli_w
 from genlat.errors import RequestError
 from genlat.runs.disk import files
 from genlat.runs.file import catalogue, config, run_text
-from genlat.runs.file.sections import RunConfig
+from genlat.runs.file.sections import NAMED, RunConfig
 from genlat.runs.scan import scan_values
 from genlat.runs.scan.scan_values import SIZES, Value
-from genlat.theories import named
 
 FILE = "scan.toml"
 COMMENT = "# sha256 "  # and the digest of what follows
@@ -138,9 +137,12 @@ def write(directory: Path, request: Request) -> None:
 
 
 def sources(base: dict[str, Any]) -> Mapping[str, bytes]:
-    """Files that the theory of a resolved run file is made of."""
-    kind = catalogue.theory_of(base)
-    return {} if kind is None else kind.model_validate(base["theory"]).source()
+    """Files that theory and model of a resolved run file are made of."""
+    found: dict[str, bytes] = {}
+    for name, find in NAMED.items():
+        if (given := base.get(name)) and (kind := find(given)):
+            found |= kind.source()
+    return found
 
 
 def is_scan(directory: Path) -> bool:
@@ -155,8 +157,9 @@ def read(directory: Path) -> Request:
     """
     content = read_table(directory)
     base = catalogue.located(content["base"], directory)
-    if "theory" in base:
-        named.section_of(base["theory"])  # refuses a file that is not as it was
+    for name, find in NAMED.items():
+        if name in base:
+            find(base[name])  # refuses a file that is not as it was
     return Request(
         content["field"],
         tuple(map(scan_values.plain, content["values"])),

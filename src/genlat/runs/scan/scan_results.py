@@ -47,12 +47,15 @@ def collect(path: Path, request: Request) -> Json:
     """
     done: list[tuple[Value, str, Json]] = []
     for value, point in zip(request.values, request.points, strict=True):
-        found = files.read_json(path / "points" / point / "results.json")
+        found = _of_point(path, f"points/{point}")
         if not found:
             break
         if _scanned(found["config"], request.field) != value:
-            shown = scan_values.show(value)
-            raise DamagedError(f"{path / 'points' / point}: not at {shown}")
+            raise DamagedError(
+                f"{path / 'points' / point}: not at {scan_values.show(value)}; put "
+                f"the run back that was, or remove it, and `genlat resume {path}` "
+                "makes it again"
+            )
         done.append((value, f"points/{point}", found))
     values, points, results = zip(*done, strict=True)
     estimates = _curves(results)
@@ -62,6 +65,7 @@ def collect(path: Path, request: Request) -> Json:
         "over": request.field,
         "values": list(values),
         "points": list(points),
+        "digests": [files.seal(found) for found in results],
         "config": request.base,
         "estimates": estimates,
         "diagnostics": {
@@ -84,12 +88,51 @@ def collect(path: Path, request: Request) -> Json:
         content |= _along_coupling(request, x, estimates)
         if request.field == TIME_EXTENT:
             log_z = estimates.get("log_z", {})
-            gaps = (_missing(x, f"ln Z by {key}", log_z[key]) for key in log_z)
+            shown = catalogue.as_shown(log_z)
+            gaps = (_missing(x, f"ln Z by {key}", shown[key]) for key in shown)
             content["thermodynamics"] = {
                 "equation_of_state": _equations(request, x, log_z),
                 "left_out": list(filter(None, gaps)),
             }
     return json.loads(json.dumps(content))  # as it will be read
+
+
+def refuse_other_points(path: Path, content: Mapping[str, Any]) -> None:
+    """Curves are of the points beside them; not noted before 2026-11-28.
+
+    **Raises:** `DamagedError` for a point that is gone, damaged or another.
+    """
+    points = content.get("points", [])
+    for point, digest in zip(points, content.get("digests", []), strict=False):
+        found = _of_point(path, point)
+        if not found:
+            raise DamagedError(
+                f"{path / point}: has no results any more, and scan.json was made of "
+                f"them; `genlat resume {path}` makes them again"
+            )
+        if files.seal(found) != digest:
+            raise DamagedError(
+                f"{path / point}: not the run that scan.json was made of; "
+                f"`genlat resume {path}` makes the curves anew"
+            )
+
+
+def is_of(content: Json, now: Json) -> bool:
+    """Whether what was collected is what would be now; older ones have no digests."""
+    kept = {name: x for name, x in now.items() if name != "digests" or name in content}
+    return files.seal(content) == files.seal(kept)
+
+
+def _of_point(path: Path, point: str) -> Json:
+    """The results of a point; empty if it has not finished.
+
+    **Raises:** `DamagedError` if they are not what was written, or of another run.
+    """
+    try:
+        return files.read_json(path / point / "results.json")
+    except DamagedError as error:
+        advice = str(error).replace("`genlat resume`", f"`genlat resume {path}`")
+        raise DamagedError(advice) from error
 
 
 def _scanned(config: Mapping[str, Any], field: str) -> Any:
@@ -187,7 +230,7 @@ def _along_coupling(request: Request, x: np.ndarray, estimates: Curves) -> Json:
         return {"no_consistency": "; ".join(filter(None, gaps))}
     slopes = Points(factor * measured.value, abs(factor) * measured.error)
     per_site = factor / math.prod(request.base["theory"]["shape"])
-    slope_text = f"{per_site:g} V ⟨{observable}⟩"
+    slope_text = catalogue.slope_named(per_site, observable)
     rows = [
         {
             "check": f"ln Z by nis - integral of {slope_text} by {method}",

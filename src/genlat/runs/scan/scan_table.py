@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 from genlat.estimators.estimate import Estimate
+from genlat.runs.file import catalogue
 from genlat.runs.scan import scan_values
 from genlat.runs.table import WIDTH
 
 
 def show(results: Mapping[str, Any]) -> None:
     """Print the table of a scan, and the worst of its consistency checks."""
-    log_z = results["estimates"].get("log_z", {})
+    log_z = catalogue.as_shown(results["estimates"].get("log_z", {}))
     table = Table(results["over"], *(f"ln Z, {method}" for method in log_z))
     for name in ("ESS", "trust"):
         table.add_column(name)

@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from genlat.runs.disk import directory, files
-from genlat.runs.scan import scan, scan_values, study_request, study_results
+from genlat.runs.scan import (
+    scan,
+    scan_results,
+    scan_values,
+    study_request,
+    study_results,
+)
 from genlat.runs.scan.scan import Draw
 from genlat.runs.scan.study_request import Study
 from genlat.runs.stages.screen import Screen
@@ -34,7 +40,7 @@ def resume(path: Path, screen: Screen, draw: Draw) -> dict[str, Any]:
     found = files.read_json(path / "study.json")
     if found and all(scan.finished(*pair) for pair in pairs):
         now = study_results.collect(path, study)
-        if files.seal(found) == files.seal(now):
+        if scan_results.is_of(found, now):
             screen.say(f"{path}: already finished")
             return found
     with directory.held(path):

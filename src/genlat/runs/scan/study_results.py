@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from genlat.errors import DamagedError
 from genlat.estimators.crossings import crossings
 from genlat.estimators.thermodynamics import Points
 from genlat.runs.disk import files
@@ -38,6 +39,9 @@ def collect(path: Path, study: Study) -> Json:
         "sizes": study.sizes,
         "values": study.values,
         "scans": places,
+        "digests": [
+            files.seal(found) if found.get("is_complete") else None for found in scans
+        ],
         "trust": [_counts(found) for found in scans],
         "crossings": [
             {"observable": CROSSING, "method": method, "sizes": [small, large], **row}
@@ -48,6 +52,21 @@ def collect(path: Path, study: Study) -> Json:
         ],
     }
     return json.loads(json.dumps(content))  # as it will be read
+
+
+def refuse_other_scans(path: Path, content: Mapping[str, Any]) -> None:
+    """Crossings are of the scans beside them; not noted before 2026-11-28.
+
+    **Raises:** `DamagedError` for one that was complete, and is gone or another.
+    """
+    scans = content.get("scans", [])
+    for place, digest in zip(scans, content.get("digests", []), strict=False):
+        found = files.read_json(path / place / "scan.json")
+        if digest is not None and files.seal(found) != digest:
+            raise DamagedError(
+                f"{path / place}: not the scan that study.json was made of; "
+                f"`genlat resume {path}` makes the crossings anew"
+            )
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, int]:

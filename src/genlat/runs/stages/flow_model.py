@@ -11,7 +11,7 @@ from genlat.actions.base import AbstractAction
 from genlat.actions.declared import require
 from genlat.errors import RequestError
 from genlat.families import conditioning, gaussian_prior
-from genlat.families.base import AbstractModelSection, Shape, Static
+from genlat.families.base import AbstractModelSection, Static
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.base import AbstractFlow, AbstractModel
 from genlat.models.conditional import Conditional, Trainable
@@ -26,6 +26,7 @@ from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import keys
 from genlat.runs.stages.job import Job
 from genlat.runs.stages.keys import Purpose
+from genlat.theories.base import AbstractTheorySection
 from genlat.training import loop
 from genlat.training.across import with_coupling
 
@@ -64,7 +65,7 @@ def make(config: RunConfig, action: AbstractAction) -> Trainable:
     if section.nodes:
         # its parameters, with this run's number of integration steps
         static = section.static(_bare(model))
-        blank = _blank(section, config.theory.shape, static)
+        blank = _blank(section, config.theory, static)
         leaves = jax.tree.leaves(model)
         return jax.tree.unflatten(jax.tree.structure(blank), leaves)
     there = conditioning.at(model, _nodes(_config(path)), config.theory)
@@ -104,7 +105,7 @@ def _skeleton(path: Path, config: RunConfig) -> loop.TrainState | None:
     static = directory.notes(path).get(NOTE)
     if static is None or config.model is None:
         return None
-    model = _blank(config.model, config.theory.shape, static)
+    model = _blank(config.model, config.theory, static)
     # the optimiser's state has the same shape whatever its settings
     return loop.init(model, loop.Settings(steps=1, batch=1), jr.key(0))
 
@@ -140,9 +141,11 @@ def _untrained(
     return conditioning.tabulate(section.nodes, build)
 
 
-def _blank(section: AbstractModelSection, shape: Shape, static: Static) -> Trainable:
+def _blank(
+    section: AbstractModelSection, theory: AbstractTheorySection, static: Static
+) -> Trainable:
     """A model with the leaves of one that is on disk."""
-    one = section.skeleton(shape, static)
+    one = section.skeleton(theory, static)
     return conditioning.tabulate(
         section.nodes, lambda couplings, side: _symmetrized(one, section)
     )

@@ -73,9 +73,15 @@ def cost(job: Job) -> Json:
     spent = _stages(job)
     parts = sum(x.seconds for x in spent.values())
     total = max(job.clock.total() + _trained_before(job), parts)
-    if samples := _blocks(job, "p"):
-        spent["p_source"] = _sum(of(block, "source_") for block in samples)
+    is_known = "p" not in _made_elsewhere(job)
+    unknown = {}
+    if is_known and (samples := _blocks(job, "p")):
+        if all(is_timed(block, "source_") for block in samples):
+            spent["p_source"] = _sum(of(block, "source_") for block in samples)
+        else:  # of an ensemble made elsewhere
+            unknown = {"p_source_seconds": None}
     return {
+        **unknown,
         **{f"{stage}_seconds": x.seconds for stage, x in spent.items()},
         "compile_seconds": {stage: x.compile_seconds for stage, x in spent.items()},
         "other_seconds": total - parts,
@@ -88,6 +94,11 @@ def trained(lines: list[metrics.Line]) -> Spent:
     if not lines:
         return NOTHING
     return Spent(lines[-1]["seconds"], lines[-1].get("compile_seconds", 0.0))
+
+
+def is_timed(block: store.Block, prefix: str = "") -> bool:
+    """Whether a block says how long it took, or the one it is from."""
+    return f"{prefix}seconds" in block.attributes
 
 
 def of(block: store.Block, prefix: str = "") -> Spent:
@@ -107,9 +118,16 @@ def _stages(job: Job) -> dict[str, Spent]:
     if job.config.model is not None:
         found["train"] = trained(metrics.read(job.directory))
     for stage in ENSEMBLES:
-        if blocks := _blocks(job, stage):
+        if stage not in _made_elsewhere(job) and (blocks := _blocks(job, stage)):
             found[stage] = spent_on(blocks)
     return found
+
+
+def _made_elsewhere(job: Job) -> set[str]:
+    """Stages that others have carried out, in a time that is not known."""
+    found = set() if job.config.draws is None else {"sample", "p"}
+    has_chain = job.config.mcmc is not None or job.config.samples is None
+    return found if has_chain else {*found, "mcmc"}
 
 
 def _blocks(job: Job, stage: str) -> list[store.Block]:

@@ -21,6 +21,11 @@ BLOCK = 10_000  # draws of a block, about
 def run(job: Job, model: AbstractModel) -> None:
     """Fill `flow-*.h5` and, where asked for, `nmcmc-*.h5`; whatever is there stays."""
     _flow(job, model)
+    propose(job)
+
+
+def propose(job: Job) -> None:
+    """Fill `nmcmc-*.h5`, where that is asked for, from the draws on disk."""
     if "nmcmc" in job.config.methods:
         _nmcmc(job)
 
@@ -28,14 +33,14 @@ def run(job: Job, model: AbstractModel) -> None:
 def fingerprint(job: Job) -> str:
     """What the model's ensembles depend on."""
     config = job.config
-    return directory.fingerprint(
-        config.seed, config.theory, config.model, config.train, config.estimate
-    )
+    sections = (config.theory, config.model, config.train, config.estimate)
+    of_others = () if config.draws is None else (config.draws,)
+    return directory.fingerprint(config.seed, *sections, *of_others)
 
 
 def read_flow(job: Job) -> list[store.Block]:
     """The blocks of draws, verified."""
-    return job.blocks("flow", fingerprint(job), len(_starts(job.config.estimate)))
+    return job.blocks("flow", fingerprint(job), len(starts(job.config.estimate)))
 
 
 def log_weights(flow: Sequence[store.Block]) -> Float[np.ndarray, " n"]:
@@ -51,11 +56,11 @@ def usable(log_w: Float[np.ndarray, " n"]) -> bool:
 
 def _flow(job: Job, model: AbstractModel) -> None:
     estimate = job.config.estimate
-    starts = _starts(estimate)
-    size = starts.step
+    firsts = starts(estimate)
+    size = firsts.step
     missing = [
         (index, start)
-        for index, start in enumerate(starts)
+        for index, start in enumerate(firsts)
         if not store.path(job.directory, "flow", index).exists()
     ]
     n_done = estimate.samples - sum(
@@ -75,7 +80,7 @@ def _flow(job: Job, model: AbstractModel) -> None:
             advance(n, "")
 
 
-def _starts(estimate: EstimateSection) -> range:
+def starts(estimate: EstimateSection) -> range:
     """The first draw of every block."""
     # whole batches, so that a block never draws what the next one throws away; not of
     # `job.at_once`, since blocks must be the same on every device

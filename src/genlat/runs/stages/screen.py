@@ -19,9 +19,15 @@ Advance = Callable[[int, str], None]
 
 
 class Screen:
-    """Sentences and progress bars; `quiet` silences both."""
+    """Sentences and progress bars; `quiet` silences both.
 
-    def __init__(self, *, quiet: bool):
+    `tell`: called with the title of a stage, what is done of it and the total.
+    """
+
+    def __init__(
+        self, *, quiet: bool, tell: Callable[[str, int, int], None] | None = None
+    ):
+        self._tell = tell
         self._console = Console(stderr=True, quiet=quiet, highlight=False)
         self._planned: list[str] = []
         self._seconds: dict[str, float] = {}  # of stages seen, by title
@@ -68,6 +74,8 @@ class Screen:
             def advance(n: int, remark: str) -> None:
                 nonlocal made
                 made += n
+                if self._tell is not None:
+                    self._tell(title, done + made, total)
                 each = (time.monotonic() - begin) / made if made else None
                 left = None if each is None else each * (total - done - made)
                 run = self._of_run(title, left)

@@ -100,7 +100,7 @@ def _is_of(block: store.Block, steps: int | None) -> bool:
 
 def read(job: Job) -> list[store.Block]:
     """The blocks of this stage, verified."""
-    return job.blocks(NAME, _fingerprint(job))
+    return job.blocks(NAME, fingerprint(job))
 
 
 def label(blocks: list[store.Block]) -> Label:
@@ -112,8 +112,10 @@ def label(blocks: list[store.Block]) -> Label:
     )
 
 
-def _fingerprint(job: Job) -> str:
+def fingerprint(job: Job) -> str:
+    """What these blocks depend on."""
     config = job.config
+    given = () if config.draws is None else (config.draws, config.samples)
     return directory.fingerprint(
         config.seed,
         config.theory,
@@ -121,6 +123,7 @@ def _fingerprint(job: Job) -> str:
         config.model,
         config.train,
         config.estimate,
+        *given,
     )
 
 
@@ -134,9 +137,11 @@ def _block(job: Job, model: AbstractModel, chain: store.Block) -> store.Block:
         for name, values in found.items()
     }
     spent = stopwatch.read()
-    source = {f"source_{x}": took for x, took in ledger.of(chain)._asdict().items()}
+    source = {}
+    if ledger.is_timed(chain):
+        source = {f"source_{x}": t for x, t in ledger.of(chain)._asdict().items()}
     attributes = {
-        "fingerprint": _fingerprint(job),
+        "fingerprint": fingerprint(job),
         **source,
         "kernel": chain.attributes["kernel"],
         "visits_every_mode": chain.attributes["visits_every_mode"],

@@ -27,6 +27,12 @@ class Written(NamedTuple):
     content: bytes | None
     sha256: str
 
+    def files(self) -> dict[str, bytes]:
+        """What a record must hold for the class to be found again."""
+        if self.content is None:
+            return {}
+        return {self.name.partition(":")[0]: self.content}
+
 
 def is_named(name: object) -> bool:
     """Whether a name is that of a user's class: with a colon."""

@@ -1,0 +1,1 @@
+"""What `genlat` offers to programs; `genlat.<name>` loads each part on first use."""
