@@ -28,6 +28,12 @@ extensions = [
 exclude_patterns = ["_build", "_ext", "_templates"]
 templates_path = ["_templates"]
 
+# Pages that were made of modules which are there no more
+for page in (HERE / "api").glob("genlat.*.rst"):
+    module = ROOT.joinpath("src", *page.stem.split("."))
+    if not (module.is_dir() or module.with_suffix(".py").exists()):
+        page.unlink()
+
 # Markdown: anchors of headings as GitHub makes them, `$` is mathematics
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 4

@@ -7,9 +7,11 @@ block needs to be tried in seconds stands in a comment right before its fence,
 - `A => B`: with A replaced by B, as often as it is there;
 - `file NAME`: a run file, or a module, is written under that name beside the page;
 - `part of FILE`: sections of a run file are checked in the place of those in FILE;
-- `run`, or `run --set a.b=1 ...`: commands are carried out, with these overrides;
-  otherwise command line and run file are checked;
+- `run`, or `run --set a.b=1 ...`: commands are carried out, with these overrides, or
+  with `tiny`, those of a small run; otherwise command line and run file are checked;
 - `with run`: a small finished run is there as the directory `run`.
+
+`<!-- python:`, lines of Python, `-->`: run in the place where it stands, not shown.
 """
 
 import dataclasses
@@ -31,6 +33,8 @@ LANGUAGES = ("python", "toml", "bash", "text")
 FENCE = re.compile(r"^( *)(`{3,})(.*)$")
 NOTE = re.compile(r"<!-- test: (.*?) -->", re.DOTALL)
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+# A small run of φ⁴; one for all, so that it is compiled once
+TINY = ["theory.shape=[4,2]", "mcmc.chains=8", "mcmc.samples=130", "mcmc.therm=20", "mcmc.keep=800", "model.features=2", "model.channels=1", "model.kernel_terms=2", "model.mixing_terms=1", "model.n_steps=2", "train.steps=4", "train.batch=8", "estimate.samples=400", "estimate.batch=100", "estimate.chains=4", "estimate.n_steps=2", 'estimate.methods=["nis","nmcmc","p_estimator","bar"]']
 FOLDERS = ("examples", "benchmarks", "reproductions")
 
 
@@ -45,7 +49,9 @@ class Block:
 
     def noted(self, word):
         """What stands after `word` in the note that begins with it; None if none."""
-        found = [x for x in self.notes if x.split()[: len(word.split())] == word.split()]
+        found = [
+            x for x in self.notes if x.split()[: len(word.split())] == word.split()
+        ]
         return found[0].removeprefix(word).strip() if found else None
 
     @property
@@ -63,9 +69,15 @@ def blocks(text, name):
     """Every fence of a page but directives of MyST, in order."""
     lines, found, at, before = text.splitlines(), [], 0, []
     while at < len(lines):
+        if lines[at] == "<!-- python:":
+            end = lines.index("-->", at)
+            hidden = "\n".join(lines[at + 1 : end])
+            found.append(Block(f"{name}:{at + 1}", "python", hidden))
+            at, before = end + 1, []
+            continue
         opened = FENCE.match(lines[at])
         if not opened:
-            before = before + [lines[at]] if lines[at].strip() else before
+            before = [*before, lines[at]] if lines[at].strip() else before
             at += 1
             continue
         indent, ticks, info = opened.groups()
@@ -120,7 +132,10 @@ class Page:
         found = tomllib.loads(block.code)
         if whole := block.noted("part of"):
             found = tomllib.loads((self.folder / whole).read_text()) | found
-        config.check(found, block.place)
+        if name := block.noted("file"):
+            config.load(self.folder / name, [])
+        else:
+            config.check(found, block.place)
 
     def _command(self, words, block):
         program, rest = words[0], words[1:]
@@ -128,7 +143,7 @@ class Page:
         if program == "genlat":
             is_cheap = rest[0] in ("check", "list")
             if is_run or is_cheap:
-                self._carry_out(rest, shlex.split(block.noted("run") or ""))
+                self._carry_out(rest, overrides(block.noted("run") or ""))
             else:
                 look_at(rest)
         elif program == "make":
@@ -147,12 +162,19 @@ class Page:
         else:
             assert program in ("mv", "git", "cd"), f"{block.place}: {program}"
 
-    def _carry_out(self, words, overrides):
+    def _carry_out(self, words, added):
         is_new = words[0] in ("run", "scan", "check") and "--continue" not in words
-        ended = CliRunner().invoke(cli.app, [*words, *(overrides if is_new else [])])
+        ended = CliRunner().invoke(cli.app, [*words, *(added if is_new else [])])
         if ended.exit_code:
             message = f"genlat {shlex.join(words)}: {ended.output}"
             raise AssertionError(message) from ended.exception
+
+
+def overrides(noted):
+    """The options that a note adds."""
+    words = shlex.split(noted.removeprefix("tiny"))
+    tiny = [x for field in TINY for x in ("--set", field)]
+    return tiny + words if noted.startswith("tiny") else words
 
 
 def commands(text):
@@ -184,6 +206,7 @@ def look_at(words):
 
 def links(text):
     """Targets of a page's links to other files of the repository."""
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
     plain = re.sub(r"^( *)(`{3,}).*?^\1\2$", "", text, flags=re.DOTALL | re.MULTILINE)
     return [x for x in LINK.findall(plain) if not re.match(r"[a-z]+:", x)]
 

@@ -8,7 +8,7 @@ import tomllib
 import jax
 import pytest
 
-from docs_for_tests import ROOT, Block, Page, anchors, blocks, links
+from docs_for_tests import ROOT, TINY, Block, Page, anchors, blocks, links
 from genlat.errors import RequestError
 from genlat.report import page as reports
 from genlat.report import scan_page as scan_reports
@@ -18,28 +18,21 @@ from genlat.runs.stages.screen import Screen
 
 PAGES = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/*.md", "docs/reproductions/*.md", "reproductions/*/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "docs/reproductions/*.md",
+        "reproductions/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
-# φ⁴ with a chain, a flow and all methods but the long one
-SMALL = {
-    "seed": 1,
-    "theory": {"name": "phi4", "shape": [4, 2], "kappa": 0.2, "lam": 0.1},
-    "mcmc": {"chains": 8, "samples": 130, "therm": 20, "keep": 800},
-    "model": {
-        "name": "cnf",
-        **{"features": 2, "channels": 1, "kernel_terms": 2, "mixing_terms": 1},
-        "n_steps": 2,
-    },
-    "train": {"steps": 4, "batch": 8},
-    "estimate": {"samples": 400, "batch": 100, "chains": 4, "n_steps": 2},
-}
 
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory):
     path = tmp_path_factory.mktemp("small") / "run"
-    pipeline.start(config.check(SMALL, "small"), path, Screen(quiet=True))
+    small = config.load(ROOT / "examples/phi4_16x8.toml", TINY)
+    pipeline.start(small, path, Screen(quiet=True))
     return path
 
 
@@ -47,6 +40,7 @@ def small_run(tmp_path_factory):
 def page(tmp_path, monkeypatch, small_run):
     """Reports are not drawn: other tests do."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
     for module in (reports, scan_reports):
         monkeypatch.setattr(module, "write", lambda root: root / "report.html")
     precision = jax.config.jax_default_matmul_precision
@@ -58,6 +52,7 @@ def read(path):
     return (ROOT / path).read_text(encoding="utf-8")
 
 
+@pytest.mark.filterwarnings("ignore:`scipy.odr` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("path", PAGES, ids=str)
 def test_every_block_runs(page, path):
     for block in blocks(read(path), str(path)):
@@ -79,7 +74,8 @@ def test_every_link_leads_somewhere(path):
 
 
 def test_the_readme_shows_the_run_file_of_the_demo():
-    shown = [x for x in blocks(read("README.md"), "README") if x.language == "toml"][0]
+    found = blocks(read("README.md"), "README")
+    shown = next(x for x in found if x.language == "toml")
     shipped = (ROOT / "examples/phi4_16x8.toml").read_text(encoding="utf-8")
     assert tomllib.loads(shown.text) == tomllib.loads(shipped)
 
@@ -94,7 +90,12 @@ def test_the_readme_shows_the_run_file_of_the_demo():
         ("python", "1 / 0", (), ZeroDivisionError),
         ("python", "x = 1", ("2 => 3",), ValueError),
         ("toml", "seed = 1\n[theory]\nname = 'phi5'", (), RequestError),
-        ("toml", "[train]\nstep = 1", ("part of examples/phi4_16x8.toml",), RequestError),
+        (
+            "toml",
+            "[train]\nstep = 1",
+            ("part of examples/phi4_16x8.toml",),
+            RequestError,
+        ),
         ("bash", "genlat run examples/phi4_16x8.toml", (), Exception),
         ("bash", "genlat check examples/none.toml", (), AssertionError),
         (

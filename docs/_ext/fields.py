@@ -1,5 +1,6 @@
 """`genlat list` as a page: every section of a run file, every name it may contain."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,18 +10,24 @@ from myst_parser.parsers.sphinx_ import MystParser
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+import genlat
 from genlat.runs.file import listing, sections
 
 
 class Fields(SphinxDirective):
-    """`{fields} sections` or `{fields} names`: tables of what `genlat list` prints."""
+    """`sections` or `names`: what `genlat list` prints; `public`: what `gl` has."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        wanted = {"names": listing.TOPICS, "sections": sections.SECTIONS}
-        topics = wanted[self.arguments[0]]
-        text = "\n".join(line for topic in topics for line in _tables(topic))
+        wanted = self.arguments[0]
+        topics = {"names": listing.TOPICS, "sections": sections.SECTIONS}
+        lines = (
+            _public()
+            if wanted == "public"
+            else (line for topic in topics[wanted] for line in _tables(topic))
+        )
+        text = "\n".join(lines)
         document = new_document(self.get_source_info()[0], self.state.document.settings)
         MystParser().parse(text, document)
         return document.children
@@ -32,6 +39,17 @@ def _tables(topic: str) -> Iterator[str]:
         for name, text in rows.items():
             yield f"| `{name}` | {_plain(text)} |"
         yield ""
+
+
+def _public() -> Iterator[str]:
+    """Every name of `genlat`, and where in the reference it stands."""
+    yield from ("| name | is |", "|---|---|")
+    for name in sorted(genlat.__all__):
+        found = getattr(genlat, name)
+        if inspect.ismodule(found):
+            yield f"| `gl.{name}` | `{found.__name__}` |"
+        elif hasattr(found, "__qualname__"):
+            yield f"| `gl.{name}` | `{found.__module__}.{found.__qualname__}` |"
 
 
 def _plain(text: str) -> str:
