@@ -34,7 +34,25 @@ FENCE = re.compile(r"^( *)(`{3,})(.*)$")
 NOTE = re.compile(r"<!-- test: (.*?) -->", re.DOTALL)
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 # A small run of φ⁴; one for all, so that it is compiled once
-TINY = ["theory.shape=[4,2]", "mcmc.chains=8", "mcmc.samples=130", "mcmc.therm=20", "mcmc.keep=800", "model.features=2", "model.channels=1", "model.kernel_terms=2", "model.mixing_terms=1", "model.n_steps=2", "train.steps=4", "train.batch=8", "estimate.samples=400", "estimate.batch=100", "estimate.chains=4", "estimate.n_steps=2", 'estimate.methods=["nis","nmcmc","p_estimator","bar"]']
+TINY = [
+    "theory.shape=[4,2]",
+    "mcmc.chains=8",
+    "mcmc.samples=130",
+    "mcmc.therm=20",
+    "mcmc.keep=800",
+    "model.features=2",
+    "model.channels=1",
+    "model.kernel_terms=2",
+    "model.mixing_terms=1",
+    "model.n_steps=2",
+    "train.steps=4",
+    "train.batch=8",
+    "estimate.samples=400",
+    "estimate.batch=100",
+    "estimate.chains=4",
+    "estimate.n_steps=2",
+    'estimate.methods=["nis","nmcmc","p_estimator","bar"]',
+]
 FOLDERS = ("examples", "benchmarks", "reproductions")
 
 
