@@ -13,7 +13,8 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def _mathml(node: nodes.Element, *, is_block: bool) -> str:
-    tex = re.sub(r"\\Big\s*(\\[a-z]+|.)", _sided, node.astext().strip())
+    tex = re.sub(r"\\[Bb]ig\s*(\\[a-z]+|.)", _sided, node.astext().strip())
+    tex = tex.replace(r"\dots", r"\ldots").replace(r"\mathrel", "")
     try:
         return latex2mathml.tex2mathml(tex, as_block=is_block)
     except Exception as error:
