@@ -28,18 +28,22 @@ extensions = [
 exclude_patterns = ["_build", "_ext", "_templates"]
 templates_path = ["_templates"]
 
-# Pages that were made of modules which are there no more
-for page in (HERE / "api").glob("genlat.*.rst"):
-    module = ROOT.joinpath("src", *page.stem.split("."))
-    if not (module.is_dir() or module.with_suffix(".py").exists()):
-        page.unlink()
-
 # Markdown: anchors of headings as GitHub makes them, `$` is mathematics
 myst_enable_extensions = ["dollarmath", "colon_fence", "attrs_inline"]
 myst_heading_anchors = 4
 
 # The reference is made from docstrings and the annotations beside them
 autosummary_generate = True
+# A page for each package, with all of its modules: one for each module takes four times
+# as long to build, for every page has the whole tree
+PACKAGES = [
+    ".".join(path.parent.relative_to(ROOT / "src").parts)
+    for path in sorted((ROOT / "src/genlat").rglob("__init__.py"))
+]
+autosummary_context = {"packages": PACKAGES}
+for page in (HERE / "api").glob("genlat.*.rst"):  # of what is there no more
+    if page.stem.count(".") > 1 and page.stem not in PACKAGES:
+        page.unlink()
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
