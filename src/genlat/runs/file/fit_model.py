@@ -53,8 +53,10 @@ def asymmetric(
     theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare, each with what is against it."""
-    if lacking := [x for x in dict.fromkeys(names) if x not in theory.symmetries]:
-        yield field, list(names), "; ".join(map(theory.why_no_symmetry, lacking))
+    lacking = [x for x in dict.fromkeys(names) if x not in theory.symmetries]
+    if lacking:
+        reasons = [theory.why_no_symmetry(name) for name in lacking]
+        yield field, list(names), "; ".join(reasons)
 
 
 def _nodes(
