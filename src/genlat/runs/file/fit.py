@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genlat import written
 from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
@@ -68,6 +69,20 @@ def presence_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield from known.missing(theory) if known else ()
     if isinstance(train, dict) and {"steps", "minutes"} <= train.keys():
         yield "train.minutes", train["minutes"], "give either steps or minutes"
+    yield from _unheard_of(data)
+
+
+def _unheard_of(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Observables that no theory has; a user's own may have any, and is asked."""
+    theory, estimate = data.get("theory"), data.get("estimate")
+    if isinstance(theory, dict) and written.is_named(theory.get("name")):
+        return
+    asked = estimate.get("observables") if isinstance(estimate, dict) else None
+    known = [*catalogue.PRIMARY, *catalogue.DERIVED]
+    for name in asked if isinstance(asked, list) else [asked]:
+        if isinstance(name, str) and name not in ("default", *known):
+            allowed = catalogue.unknown_name("observable", name, known)
+            yield "estimate.observables", name, allowed
 
 
 def _kernels(
@@ -97,11 +112,12 @@ def _of_theory(
     known = ("default", *theory.observables, *catalogue.DERIVED)
     if foreign := [name for name in estimate.observables if name not in known]:
         name, value = foreign[0], list(estimate.observables)
-        if name in catalogue.PRIMARY:
+        if written.is_named(theory.name):
+            allowed = catalogue.unknown_name("observable", name, known[1:])
+            yield "estimate.observables", name, allowed
+        elif name in catalogue.PRIMARY:
             allowed = f"{name} is not an observable of {theory.name}"
-        else:
-            value, allowed = name, catalogue.unknown_name("observable", name, known[1:])
-        yield "estimate.observables", value, allowed
+            yield "estimate.observables", value, allowed
     if "hmc_integration" in estimate.methods and not theory.HAS_LINE:
         allowed = f"no line of couplings leads from a solved theory to {theory.name}"
         yield "estimate.methods", list(estimate.methods), allowed

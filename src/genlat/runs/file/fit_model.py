@@ -53,7 +53,8 @@ def asymmetric(
     theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare, each with what is against it."""
-    lacking = [x for x in dict.fromkeys(names) if x not in theory.symmetries]
+    asked: tuple[Moves, ...] = tuple(dict.fromkeys(names))
+    lacking: list[Moves] = [x for x in asked if x not in theory.symmetries]
     if lacking:
         reasons = [theory.why_no_symmetry(name) for name in lacking]
         yield field, list(names), "; ".join(reasons)
