@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
            -c $(CONSTRAINTS)
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench docs clean
 
 # The main job on a shipped run file: prints the table and the path of the report.
 demo: $(VENV)/ready
@@ -29,8 +29,14 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready-bench
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+# The site: docs/_build/index.html. Warnings are errors.
+docs: $(VENV)/ready-docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet \
+	    -b html docs docs/_build
+
 # The runs that `make demo` left are yours: delete them by hand.
 clean:
+	rm -rf docs/_build docs/api
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -45,4 +51,8 @@ $(VENV)/ready: pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/ready-bench: $(VENV)/ready
 	$(INSTALL) -e '.[dev,bench]'
+	@touch $@
+
+$(VENV)/ready-docs: $(VENV)/ready
+	$(INSTALL) -e '.[dev,docs]'
 	@touch $@

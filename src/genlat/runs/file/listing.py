@@ -74,7 +74,7 @@ def show(topic: str | None) -> None:
             f"{topic}: nothing of that name; there are {known_as(known)}"
         )
     console = Console(highlight=False)
-    for title, rows in _tables(topic):
+    for title, rows in tables(topic):
         console.print(title, style="bold", markup=False, soft_wrap=True)
         width = max([20, *(len(name) + 2 for name in rows)])
         for name, description in rows.items():
@@ -87,7 +87,8 @@ def known_as(names: list[str]) -> str:
     return ", ".join(names)
 
 
-def _tables(topic: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+def tables(topic: str | None) -> Iterator[tuple[str, dict[str, str]]]:
+    """Title and rows of one topic or section, or of all."""
     for title, names in TOPICS.items():
         if topic in (None, title):
             yield title, names
