@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pydantic
 
-from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
     catalogue,

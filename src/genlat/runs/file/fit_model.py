@@ -54,9 +54,10 @@ def asymmetric(
     theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare, each with what is against it."""
-    lacking = [x for x in dict.fromkeys(names) if x not in theory.symmetries]
-    if reasons := [theory.why_no_symmetry(name) for name in lacking]:
-        yield field, list(names), "; ".join(reasons)
+    has = theory.symmetries
+    reasons = [theory.why_no_symmetry(name) for name in names if name not in has]
+    if reasons:
+        yield field, list(names), "; ".join(dict.fromkeys(reasons))
 
 
 def likelihood(
