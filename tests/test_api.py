@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -279,3 +280,29 @@ def test_what_is_wrong_with_arrays_is_said(own):
             gl.measure_draws(own, bad_phi, bad_log_q)
     with pytest.raises(RequestError, match=r"phi\[None\]"):
         gl.measure_samples(own, phi, log_q, visits_every_mode=True)
+
+
+def test_training_can_be_watched_in_tensorboard(monkeypatch, tmp_path):
+    """Every metric of every step, by the package that is asked for where it lacks."""
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(RequestError, match="pip install tensorboardX"):
+        gl.tensorboard(tmp_path)
+    written = []
+
+    class Writer:
+        def __init__(self, directory):
+            written.append(directory)
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def flush(self):
+            written.append("flushed")
+
+    package = types.ModuleType("tensorboardX")
+    package.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "tensorboardX", package)
+    progress = gl.tensorboard(tmp_path)
+    progress(50, {"loss": np.array([1.5, 0.5]), "ess": np.array([0.2, 0.3])})
+    scalars = [("loss", 1.5, 50), ("loss", 0.5, 51), ("ess", 0.2, 50), ("ess", 0.3, 51)]
+    assert written == [str(tmp_path), *scalars, "flushed"]

@@ -1,17 +1,32 @@
-"""Curves are of the points beside them: what is gone, damaged or another is named."""
+"""Curves are of the points beside them: what is gone, damaged or another is named.
 
+And no kill between results, pages and curves leaves one without the other.
+"""
+
+import functools
 import json
 import re
 import shutil
 
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from genlat import cli
-from genlat.report import page, scan_drawings, scan_page, study_drawings, study_page
-from genlat.runs.disk import files, store
-from genlat.runs.scan import scan, scan_request, study, study_request
+from genlat.report import (
+    drawings,
+    house,
+    page,
+    scan_drawings,
+    scan_page,
+    study_drawings,
+    study_page,
+)
+from genlat.runs import records
+from genlat.runs.disk import directory, files, inventory, store
+from genlat.runs.scan import scan, scan_request, scan_results, study, study_request
 from genlat.runs.stages.screen import Screen
+from kills_for_tests import before_event
 
 TINY = """
 seed = 5
@@ -55,9 +70,9 @@ def invoke(*words):
 
 
 def numbers(path):
-    """All of `scan.json` but times, and what has times in it."""
+    """All of `scan.json` but times."""
     found = files.read_json(path / "scan.json")
-    return {x: found[x] for x in found if x not in ("cost", "digests")}
+    return {x: found[x] for x in found if x != "cost"}
 
 
 def flip(path):
@@ -131,6 +146,50 @@ def test_another_run_in_the_place_of_a_point(a_scan):
     curve = files.read_json(a_scan / "scan.json")["estimates"]["abs_mag"]["heatbath"]
     assert curve["value"][2] == 0.123
     assert invoke("report", a_scan).exit_code == 0
+
+
+SVG = '<svg viewBox="0 0 1 1"><defs></defs></svg>'
+
+
+def test_a_scan_killed_anywhere_at_its_end_goes_on(finished, tmp_path, monkeypatch):
+    """From the last results on: records, page of the point, curves, their page."""
+    monkeypatch.setenv("GENLAT_NO_CACHE", "1")
+    monkeypatch.setattr(house, "svg", lambda figure: SVG)
+    two = [drawings.Drawing(name, "", "", Figure()) for name in ("one", "cost")]
+    for module in (drawings, scan_drawings):
+        monkeypatch.setattr(module, "draw", lambda record: two)
+    base = shutil.copytree(finished, tmp_path / "base")
+    point = base / "points" / NAMES[2]
+    (point / "results.json").unlink()
+    noted = directory.notes(point)
+    del noted[inventory.NOTE]
+    files.write_json(point / "notes.json", noted)
+    for name in NAMES[:2]:
+        (base / "points" / name / "report.html").touch()
+    scan_results.write(base, scan_request.read(base))
+
+    def end(path):
+        scan.resume(path, QUIET, page.write)
+        scan_page.write(path)
+
+    def left(path):
+        return {str(x.relative_to(path)) for x in path.rglob("[!.]*") if x.is_file()}
+
+    shutil.copytree(base, tmp_path / "whole")
+    end(tmp_path / "whole")
+    expected, number = left(tmp_path / "whole"), 0
+    assert {"report.html", f"points/{NAMES[2]}/report.html"} < expected
+    while True:
+        path = shutil.copytree(base, tmp_path / f"{number}")
+        if not before_event(monkeypatch, number, functools.partial(end, path)):
+            break
+        end(path)
+        assert left(path) == expected
+        assert numbers(path) == numbers(finished)
+        assert records.read(path / "points" / NAMES[2]).chain
+        shutil.rmtree(path)
+        number += 1
+    assert number > 20, number
 
 
 def test_a_scan_of_before_there_were_digests(a_scan):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genlat.api.judging import judge as judge
     from genlat.api.results import Results as Results
     from genlat.api.running import run as run
+    from genlat.api.tensorboard import tensorboard as tensorboard
     from genlat.api.theories import theory as theory
     from genlat.api.training import Trained as Trained
     from genlat.api.training import train as train
@@ -70,6 +71,7 @@ _WHERE = {
     "run": "api.running",
     "run_chains": "api.ensembles",
     "setup": "api.environment",
+    "tensorboard": "api.tensorboard",
     "theory": "api.theories",
     "train": "api.training",
 }
