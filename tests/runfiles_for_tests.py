@@ -5,7 +5,6 @@ import random
 
 from genlat.errors import RequestError
 from genlat.runs.file import catalogue, config
-from genlat.theories import named
 
 SHAPES = ([1], [2], [4], [5], [1, 4], [2, 2], [4, 4], [3, 6], [4, 2, 3], [2, 2, 2, 2])
 THEORIES = {
@@ -48,7 +47,7 @@ def draw(seed):
     elif name == "pixelcnn":
         model["half_kernel"] = 1
     couplings = pick.choice(THEORIES[theory])
-    known = named.section_of({"name": theory})
+    known = catalogue.theory_of({"theory": {"name": theory}})
     assert known is not None
     kernels = tuple(known.KERNELS)
     mcmc = {"kernel": pick.sample(kernels, pick.choice((1, 2))), "chains": 8}

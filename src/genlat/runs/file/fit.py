@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from genlat import written
-from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import (
     catalogue,
@@ -123,21 +122,6 @@ def _of_theory(
         yield "estimate.methods", list(estimate.methods), allowed
 
 
-def _likelihood(
-    model: AbstractModelSection, estimate: EstimateSection, named: list[str]
-) -> Iterator[Problem]:
-    """What is asked of a model must be what its likelihood gives, and something."""
-    field, value = "estimate.methods", list(estimate.methods)
-    refusals = {x: requirements.refusal(x, model.LIKELIHOOD) for x in named}
-    for method, reason in refusals.items():
-        if reason is not None:
-            yield field, value, f"{method} of a {model.name}: {reason}"
-    of_averages = requirements.answer("averages", model.LIKELIHOOD)
-    if of_averages.status == "refused" and not any(refusals.values()):
-        allowed = f"no estimator is left of a {model.name}: {of_averages.reason}"
-        yield field, value, allowed
-
-
 def _estimate(config: Partial) -> Iterator[Problem]:
     estimate = config.estimate
     assert estimate is not None
@@ -166,7 +150,7 @@ def _estimate(config: Partial) -> Iterator[Problem]:
         allowed = f"{' and '.join(named)} need a model: add [model]"
         yield "estimate.methods", list(estimate.methods), allowed
     if config.model is not None:
-        yield from _likelihood(config.model, estimate, named)
+        yield from fit_model.likelihood(config.model, estimate.methods, named)
     needy = [method for method in methods if method in FROM_P]
     if not needy:
         return
