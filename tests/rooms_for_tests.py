@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
         "runs.stages",
         "runs.file": "errors schema written likelihood theories families "
         "training.admissible "
-        "estimators.requirements runs.disk",
+        "estimators.requirements estimators.methods "
+        "runs.disk",
         "runs.given": "errors theories verdict.given runs.file",
         "runs.stages": f"{LIBRARY} estimators verdict errors schema theories families "
         "runs.file runs.disk runs.given",

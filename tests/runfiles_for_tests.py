@@ -47,7 +47,7 @@ def draw(seed):
     elif name == "pixelcnn":
         model["half_kernel"] = 1
     couplings = pick.choice(THEORIES[theory])
-    known = catalogue.theory_called(theory)
+    known = catalogue.theory_of({"theory": {"name": theory}})
     assert known is not None
     kernels = tuple(known.KERNELS)
     mcmc = {"kernel": pick.sample(kernels, pick.choice((1, 2))), "chains": 8}

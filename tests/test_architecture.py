@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
+import spoken_for_tests as spoken_for
 from genlat.runs.file import catalogue
 from rooms_for_tests import MAY_IMPORT, File, parse, room_of
 
@@ -36,29 +37,6 @@ JAX_FREE = (
     ".runs.export.export",
     ".runs.given.request",
 )
-# by kind: who may name one of them, and the names, of files and in run files
-SPOKEN_FOR = {
-    kind: (
-        frozenset(rooms.split()),
-        {path.stem for path in (SOURCE / "genlat" / kind).glob("*.py")}
-        - {"__init__", "base", "named", *shared.split()}
-        | set(listed),
-    )
-    for kind, rooms, shared, listed in (
-        (
-            "theories",
-            "theories actions exact mcmc",
-            "scalar own live soundness",
-            catalogue.THEORIES,
-        ),
-        (
-            "families",
-            "families models training",
-            "flows own spins gaussian_prior conditioning",
-            catalogue.MODELS,
-        ),
-    )
-}
 CATCH_ALLS = {"utils", "util", "helpers", "misc", "common"}
 DOCUMENTED_CORE = {"jax.core.Tracer"}  # the rest of jax.core comes and goes
 CLOCKS = {
@@ -171,27 +149,15 @@ def subclasses_concrete(file: File, defined: Mapping[str, str]) -> Iterator[str]
                 yield f"{file.module}.{node.name} subclasses {name}, which is final"
 
 
-def names_one(file: File, kind: str) -> Iterator[str]:
-    """A theory, or a family, answers for itself: others ask its section, or it."""
-    rooms, names = SPOKEN_FOR[kind]
-    if file.room in rooms or file.module == "genlat":  # which lists what is public
-        return
-    for name in sorted(file.imports):
-        _, _, inside = name.partition("genlat.")
-        room, _, module = inside.partition(".")
-        if room in rooms and module.split(".")[0] in names:
-            yield f"{file.module} names one of the {kind} by importing {name}"
-    for node in ast.walk(file.tree):
-        if isinstance(node, ast.Constant) and node.value in names:
-            yield f"{file.module}:{node.lineno} names {node.value}, of the {kind}"
-
-
 def names_a_theory(file: File) -> Iterator[str]:
-    yield from names_one(file, "theories")
+    """It answers for itself: others ask its section, or it."""
+    names = {*catalogue.THEORIES, *spoken_for.concrete(FILES, "theories")}
+    yield from spoken_for.names_one(file, "theories", names)
 
 
 def names_a_family(file: File) -> Iterator[str]:
-    yield from names_one(file, "families")
+    names = {*catalogue.MODELS, *spoken_for.concrete(FILES, "families")}
+    yield from spoken_for.names_one(file, "families", names)
 
 
 def classes(files: list[File]) -> dict[str, str]:
@@ -312,16 +278,68 @@ def snippet(code: str, module: str = "genlat.models.example") -> File:
         (hidden_input, "genlat.runs.disk.x", "import numpy as np\nnp.random.seed(1)"),
         (hidden_input, "genlat.mcmc.hmc", "import random"),
         (catch_all, "genlat.models.utils", ""),
-        (names_a_theory, "genlat.runs.x", "from genlat.actions.phi4 import Phi4"),
-        (names_a_theory, "genlat.families.x", "from genlat.theories import ising"),
-        (names_a_theory, "genlat.report.x", "x = {'double_well': 1}"),
-        (names_a_family, "genlat.runs.x", "from genlat.families import cnf"),
-        (names_a_family, "genlat.verdict.x", "from genlat.models.cnf import CNF"),
-        (names_a_family, "genlat.runs.file.x", "x = model.name == 'nice'"),
     ],
 )  # fmt: skip
 def test_rule_sees_the_fault(rule, module, code):
     assert list(rule(snippet(code, module)))
+
+
+THEORY_NAMED = """
+from genlat.actions.phi4 import Phi4
+from genlat.theories import ising
+from genlat.theories.named import Phi4Section
+from genlat.theories import named; named.Phi4Section
+from genlat import actions; actions.phi4.Phi4
+from genlat.actions.declared import Ising
+from genlat.actions.declared import is_vector
+from genlat.actions.base import AbstractScalarAction
+from genlat import mcmc; mcmc.spins.IsingMetropolis
+from genlat.mcmc import spin_clusters
+from genlat import exact; exact.kaufman
+import genlat.exact.onsager
+x = {'double_well': 1}
+x = type(action).__name__ == 'Phi4'
+x = 'Phi4Section'
+"""
+
+
+@pytest.mark.parametrize("code", THEORY_NAMED.strip().splitlines())
+def test_a_theory_is_seen_to_be_named(code):
+    for module in ("genlat.runs.x", "genlat.report.x", "genlat.families.x"):
+        assert list(names_a_theory(snippet(code, module)))
+    for room in ("theories", "actions", "exact", "mcmc"):
+        assert not list(names_a_theory(snippet(code, f"genlat.{room}.x")))
+
+
+FAMILY_NAMED = """
+from genlat.families import cnf
+from genlat.families import flows
+from genlat.models.cnf import CNF
+from genlat.models import flow; flow.Flow
+from genlat import models; models.coupling_flow
+import genlat.models.gaussian
+from genlat.families.named import CnfSection
+x = model.name == 'nice'
+x = 'CNF'
+"""
+
+
+@pytest.mark.parametrize("code", FAMILY_NAMED.strip().splitlines())
+def test_a_family_is_seen_to_be_named(code):
+    for module in ("genlat.runs.x", "genlat.verdict.x", "genlat.runs.stages.x"):
+        assert list(names_a_family(snippet(code, module)))
+    for room in ("families", "models", "training"):
+        assert not list(names_a_family(snippet(code, f"genlat.{room}.x")))
+
+
+@pytest.mark.parametrize("kind", spoken_for.KINDS)
+def test_nobody_is_excused_in_vain(kind):
+    """Each excuse is made use of, and no more than it says."""
+    about = spoken_for.KINDS[kind]
+    of = {file.module.partition("genlat.")[2]: file.uses for file in FILES}
+    for module, names in about.excused.items():
+        for name in names.split():
+            assert any(f"{x}.".startswith(f"genlat.{name}.") for x in of[module])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

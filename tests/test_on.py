@@ -365,19 +365,6 @@ def test_numbers_have_no_components_to_move(tmp_path):
         assert line.endswith("is of several components: a value of phi4 is one")
 
 
-def test_one_component_has_nothing_to_permute(tmp_path):
-    """And every symmetry that is not there is named, with what is against it."""
-    of_one = TEXT.replace("components = 2", "components = 1")
-    lines = refusals(tmp_path, of_one + FLOW, ["model.symmetrize='permutations'"])
-    (line,) = (x for x in lines if "model.symmetrize = " in x)
-    assert line.endswith("changes nothing of one component: leave it out")
-    given = ["theory.field=0.1", "model.symmetrize=['sign', 'permutations']"]
-    scalar = TEXT.replace('"on"', '"phi4"').replace("components = 2\n", "")
-    lines = refusals(tmp_path, scalar + FLOW, given)
-    (line,) = (x for x in lines if "model.symmetrize = " in x)
-    assert "sign is no symmetry of phi4: field = 0.1 breaks it; permutations" in line
-
-
 FLOW = """
 [model]
 name = "cnf"

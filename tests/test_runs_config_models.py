@@ -285,3 +285,16 @@ def test_a_theory_that_is_not_known_has_one_line_whatever_the_model(tmp_path):
             config.load(tmp_path / "run.toml")
         (line,) = caught.value.lines
         assert "theory.name" in line
+
+
+def test_every_symmetry_that_is_not_there_is_named(tmp_path):
+    """With what is against it; and in one line what there is nothing to move by."""
+    given = ["theory.field=0.1", "model.symmetrize=['sign', 'permutations']"]
+    (line,) = refusals(tmp_path, f"{MODEL}name = 'nice'\nsplitting = 'even_odd'", given)
+    assert line.endswith(
+        "sign is no symmetry of phi4: field = 0.1 breaks it; permutations is of "
+        "several components: a value of phi4 is one"
+    )
+    of_one = MODEL.replace('"phi4"', '"on"\ncomponents = 1')
+    (line,) = refusals(tmp_path, of_one, ["model.symmetrize='permutations'"])
+    assert line.endswith("changes nothing of one component: leave it out")

@@ -247,9 +247,11 @@ def test_a_block_of_another_run_is_none_of_this_one(run, original, tmp_path, kin
             stored_chains.paths(run)
 
 
-def test_results_of_another_run_are_none_of_this_one(run):
+@pytest.mark.parametrize("theirs", [{"seed": 6}, {"spare": {"a": 1}}])
+def test_results_of_another_run_are_none_of_this_one(run, theirs):
+    """Of other values, or of a section that this one lacks."""
     content = files.read_json(run / "results.json")
-    content["config"]["seed"] += 1
+    content["config"] |= theirs
     files.write_json(run / "results.json", content)
     for reader in (records.read, lambda path: pipeline.resume(path, QUIET)):
         with pytest.raises(DamagedError, match=r"\.json: of another run, whose s"):
@@ -304,6 +306,10 @@ def test_the_inventory_is_of_a_finished_run(run):
     assert [len(noted[kind]) for kind in KINDS] == [3, 3, 1, 3]
     assert noted["checkpoint"] == ["checkpoints/step-00000020.checkpoint"]
     assert inventory.missing(run) == []
+    # of the records that are there, whatever was noted before
+    directory.note(run, inventory.NOTE, noted | {"steps": 7})
+    inventory.note(run, store.look_into)
+    assert directory.notes(run)[inventory.NOTE] == noted
     # of an unfinished one nothing is missing yet
     directory.create(run.with_name("new"), source.read_config(run))
     assert inventory.missing(run.with_name("new")) == []

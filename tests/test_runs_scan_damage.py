@@ -70,9 +70,9 @@ def invoke(*words):
 
 
 def numbers(path):
-    """All of `scan.json` but times, and what has times in it."""
+    """All of `scan.json` but times."""
     found = files.read_json(path / "scan.json")
-    return {x: found[x] for x in found if x not in ("cost", "digests")}
+    return {x: found[x] for x in found if x != "cost"}
 
 
 def flip(path):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import re
 from typing import get_args
 
 import jax
@@ -84,7 +85,9 @@ def test_names_are_those_of_what_there_is(section):
 def test_everything_is_called_something(section):
     assert catalogue.titled(section.name) == section.TITLE != section.name
     assert catalogue.THEORIES[section.name] == section.SUMMARY
-    assert {*section.observables} <= notation.SYMBOLS.keys()
+    for name in section.observables:  # as its own section has it, or every theory
+        assert notation.SYMBOLS[name].strip()
+        assert re.fullmatch(r"1|φ[²⁴]?|(1|1/β) per site²?", notation.UNITS[name])
     assert {*section.couplings} <= section.SYMBOLS.keys() <= notation.COUPLINGS.keys()
     assert {*section.observables} <= catalogue.PRIMARY.keys()
     assert section.KERNELS.keys() <= catalogue.KERNELS.keys()

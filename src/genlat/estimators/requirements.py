@@ -12,17 +12,13 @@ for networks without, with an approximate and with an exact likelihood.
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
+from genlat.estimators.methods import METHODS, Quantity
 from genlat.likelihood import Likelihood
 
-Quantity = Literal["averages", "ln Z, F, S", "bound on F"]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 
 GIVES: Mapping[str, tuple[Quantity, ...]] = {
-    "nis": ("averages", "ln Z, F, S", "bound on F"),
-    "variational": ("bound on F",),
-    "nmcmc": ("averages",),
-    "p_estimator": ("ln Z, F, S", "bound on F"),
-    "bar": ("ln Z, F, S",),
+    name: method.gives for name, method in METHODS.items() if method.gives
 }
 """What estimators of a model give, by their names in a run file."""
 

@@ -35,7 +35,13 @@ class HMC(AbstractTunableKernel):
     minimum-norm scheme with two forces per step and a ΔH about ten times smaller.
     A trajectory that diverges is rejected.
 
-    **Source:** Duane et al., Phys. Lett. B 195, 216 (1987). Minimum norm: Omelyan,
+    Of a quadratic action a trajectory of fixed length turns mode k by an angle ω_k τ
+    whatever its momentum: near a multiple of π |φ_k| is remembered for ever. `jitter`
+    draws the step of every trajectory anew, from 1 - jitter to 1 + jitter of
+    `step_size`.
+
+    **Source:** Duane et al., Phys. Lett. B 195, 216 (1987). Random lengths: Mackenzie,
+    Phys. Lett. B 226, 369 (1989). Minimum norm: Omelyan,
     Mryglod and Folk, Comput. Phys. Commun. 151, 272 (2003); for lattices, Takaishi and
     de Forcrand, Phys. Rev. E 73, 036706 (2006), hep-lat/0505020.
 
@@ -49,6 +55,8 @@ class HMC(AbstractTunableKernel):
       default is a little above the optimum of second-order integrators (0.65 at fixed
       trajectory length), because here the length grows with the step.
 
+    - `jitter`: in [0, 1); 0 for trajectories of one length.
+
     **Raises:** `ValueError` for an argument out of its range.
     """
 
@@ -57,6 +65,7 @@ class HMC(AbstractTunableKernel):
     n_leapfrog: int = eqx.field(static=True)
     integrator: Integrator = eqx.field(static=True)
     target_acceptance: float = eqx.field(static=True)
+    jitter: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -65,6 +74,7 @@ class HMC(AbstractTunableKernel):
         n_leapfrog: int = 10,
         integrator: Integrator = "leapfrog",
         target_acceptance: float = 0.8,
+        jitter: float = 0.0,
     ):
         if not isinstance(step_size, Tracer) and not np.asarray(step_size) > 0:
             raise ValueError(f"step_size must be positive, got {step_size}")
@@ -76,7 +86,10 @@ class HMC(AbstractTunableKernel):
             raise ValueError(
                 f"target_acceptance must be in (0, 1), got {target_acceptance}"
             )
+        if not 0 <= jitter < 1:
+            raise ValueError(f"jitter must be in [0, 1), got {jitter}")
         self.action = action
+        self.jitter = jitter
         self.step_size = jnp.asarray(step_size, dtype=float)
         self.n_leapfrog = n_leapfrog
         self.integrator = integrator
@@ -90,7 +103,7 @@ class HMC(AbstractTunableKernel):
     ) -> tuple[ChainState, ChainInfo]:
         key_momentum, key_accept = jr.split(key)
         pi = gaussian(key_momentum, state.phi.shape, state.phi.dtype)
-        phi_new, pi_new = self.trajectory(state.phi, pi)
+        phi_new, pi_new = self._jittered(key_momentum).trajectory(state.phi, pi)
         proposal = self.init(phi_new)
 
         # in the action's float64: H is a sum of V terms, ΔH of order one
@@ -106,6 +119,14 @@ class HMC(AbstractTunableKernel):
             lambda new, old: jnp.where(is_accepted, new, old), proposal, state
         )
         return new_state, ChainInfo(acceptance, delta_h)
+
+    def _jittered(self, key: PRNGKeyArray) -> "HMC":
+        """With the step of one trajectory."""
+        if not self.jitter:
+            return self
+        drawn = uniform(jr.fold_in(key, 1), (), self.step_size.dtype)
+        step_size = self.step_size * (1 + self.jitter * (2 * drawn - 1))
+        return eqx.tree_at(lambda kernel: kernel.step_size, self, step_size)
 
     def trajectory(
         self, phi: Float[Array, "*lattice"], pi: Float[Array, "*lattice"]

@@ -100,7 +100,13 @@ def bins(n: int) -> int:
 def key(axes: Axes) -> None:
     """The names of the lines in their colours, above the panel, clear of the data."""
     names = axes.get_legend_handles_labels()[1]
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(names))
+    longest = max(map(len, names), default=1)
+    columns = max(1, min(len(names), LETTERS // (longest + 3)))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)
+
+
+LETTERS = 56
+"""Of names side by side above a panel; more would leave the figure."""
 
 
 @styled

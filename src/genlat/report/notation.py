@@ -29,24 +29,14 @@ FREE_ENERGY = {
     "entropy_density": "(⟨S⟩ + ln Z) / V",
 }
 SYMBOLS = FREE_ENERGY | {
-    "energy_density": "⟨H⟩ / V",
-    "action_density": "⟨S⟩ / V",
-    "action_density2": "⟨(S / V)²⟩",
-    "mag": "⟨m⟩",
-    "abs_mag": "⟨|m|⟩",
-    "mag2": "⟨m²⟩",
-    "mag4": "⟨m⁴⟩",
-    "phi2": "⟨φ²⟩",
-    "hopping": "⟨Σ φ φ′⟩ / V, bonds",
-    "schwinger_dyson": "⟨φ ∂S/∂φ⟩, must be 1",
-    "susceptibility": "V (⟨m²⟩ − ⟨|m|⟩²)",
-    "specific_heat": "Var(S) / V",
-    "binder": "1 − ⟨m⁴⟩ / 3⟨m²⟩²",
-    "correlation_length": "ξ (second moment)",
-    "two_point": "G(t)",
-    "energy_gap": "E₁ − E₀",
-    "x2": "⟨x²⟩",
+    name: observed.symbol
+    for name, observed in catalogue.OBSERVED.items()
+    if name not in FREE_ENERGY
 }
+UNITS = dict.fromkeys(FREE_ENERGY, "1 per site") | {
+    name: observed.unit for name, observed in catalogue.OBSERVED.items()
+}
+"""As `theories.base.Observed` has them."""
 
 
 def number(estimate: Json | None) -> str:

@@ -41,7 +41,7 @@ def curves(
     )[:, 0]
     _curves(rows[0], x, found, is_joined)
     rows[0].set_ylabel(labels[1])
-    key(rows[0])
+    house.key(rows[0])
     if reference:
         _pulls(rows[1], x, found, reference)
     rows[-1].set_xlabel(labels[0])
@@ -67,7 +67,7 @@ def slopes(
     line |= {"linestyle": "none", "label": "from ln Z by nis"}
     top.errorbar(middle, *differences, elinewidth=1.1, **line)
     top.set_ylabel(labels[1])
-    key(top)
+    house.key(top)
     _band(bottom)
     bottom.plot(middle, pulls, **line)
     _centre(bottom, pulls)
@@ -92,7 +92,7 @@ def fractions(
     axes.axhline(1, color=house.INK, linewidth=1, linestyle=(0, (4, 3)))
     highest = max(np.nanmax(curve.value) for curve in found.values())
     axes.set(xlabel=label, ylim=(0, max(1.05, 1.05 * float(highest))))
-    key(axes)
+    house.key(axes)
     return figure
 
 
@@ -114,7 +114,7 @@ def cost(
         base = base + values
     axes.set(xlabel=label, ylabel="seconds")
     axes.grid(visible=False, axis="x")
-    key(axes)
+    house.key(axes)
     return figure
 
 
@@ -130,7 +130,7 @@ def equation_of_state(
         axes.axhline(0, color=house.MUTED, linewidth=0.8)
         _curves(axes, next(iter(temperature.values())), found, is_joined=False)
         axes.set_ylabel(label)
-    key(rows[0])
+    house.key(rows[0])
     rows[-1].set_xlabel("temperature $T = 1/L_0$ (lattice units)")
     figure.align_ylabels()
     return figure
@@ -218,10 +218,3 @@ def _band(axes: Axes) -> None:
 def _centre(axes: Axes, pulls: Float[np.ndarray, " any"]) -> None:
     largest = 1.15 * max(3.0, float(np.nanmax(np.abs(pulls))))
     axes.set_ylim(-largest, largest)
-
-
-def key(axes: Axes) -> None:
-    """The names of the lines in their colours, above the panel, clear of the data."""
-    names = axes.get_legend_handles_labels()[1]
-    columns = min(3, len(names))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)

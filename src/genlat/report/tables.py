@@ -144,6 +144,8 @@ def _largest(by_method: Json) -> str:
 
 def _observable(name: str) -> str:
     symbol = html.escape(SYMBOLS.get(name, ""))
+    if unit := notation.UNITS.get(name):
+        symbol = f'<span title="in units of {html.escape(unit)}">{symbol}</span>'
     return f"{symbol} <code>{html.escape(name)}</code>"
 
 

@@ -41,16 +41,44 @@ Moves = Literal[Group, "rotations"]
 ALL: tuple[Moves, ...] = get_args(Moves)
 OF_NUMBERS: tuple[Moves, ...] = ("sign", "translations", "point_group")
 
-COMMON = {
-    "mag": "m = (1/V) Σ φ",
-    "abs_mag": "|m|",
-    "mag2": "m²",
-    "mag4": "m⁴",
-    "action_density": "S/V",
-    "action_density2": "(S/V)²",
-    "two_point": "correlator of zero-momentum slices, lags 0 to T/2",
+
+class Observed(NamedTuple):
+    """An observable: what it is, its symbol as an average, and its unit.
+
+    Units are those of a lattice: powers of the field φ, of the spacing a, or "1".
+    """
+
+    says: str
+    symbol: str
+    unit: str
+
+
+COMMON: Mapping[str, Observed] = {
+    "action_density": Observed("S/V", "⟨S⟩ / V", "1 per site"),
+    "action_density2": Observed("(S/V)²", "⟨(S / V)²⟩", "1 per site²"),
+    "mag": Observed("m = (1/V) Σ φ", "⟨m⟩", "φ"),
+    "abs_mag": Observed("|m|", "⟨|m|⟩", "φ"),
+    "mag2": Observed("m²", "⟨m²⟩", "φ²"),
+    "mag4": Observed("m⁴", "⟨m⁴⟩", "φ⁴"),
+    "two_point": Observed(
+        "correlator of zero-momentum slices, lags 0 to T/2", "G(t)", "φ²"
+    ),
 }
 """Observables of every theory, which `genlat.observables` measures."""
+
+
+OF_BONDS: Mapping[str, Observed] = {
+    "phi2": Observed("(1/V) Σ φ²", "⟨φ²⟩", "φ²"),
+    "hopping": Observed(
+        "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
+        "⟨Σ φ φ′⟩ / V, bonds",
+        "φ²",
+    ),
+    "schwinger_dyson": Observed(
+        "(1/V) Σ φ ∂S/∂φ, which must average to 1", "⟨φ ∂S/∂φ⟩, must be 1", "1"
+    ),
+}
+"""Observables of a field with hopping and a potential."""
 
 
 class Slope(NamedTuple):
@@ -142,7 +170,7 @@ class AbstractTheorySection(AbstractSection):
     - `SPACE`: what a field takes its values in.
     - `KERNELS`: name to what it does; `DEFAULT_KERNEL`: where none is named.
     - `SWEEPS`: kernels of which several steps can be made as one.
-    - `OBSERVABLES`: those that not every theory has, with what they are.
+    - `OBSERVABLES`: those that not every theory has, with symbol and unit.
     - `SYMBOLS`: of couplings. `ODD`: couplings that break φ → -φ unless they are 0.
     - `KNOWS_PHASES`: whether a prior can be had of every phase, by name.
     - `HAS_LINE`: whether `Theory.line` is there.
@@ -154,7 +182,7 @@ class AbstractTheorySection(AbstractSection):
     KERNELS: ClassVar[Mapping[str, str]]
     DEFAULT_KERNEL: ClassVar[tuple[str, ...]]
     SWEEPS: ClassVar[frozenset[str]] = frozenset()
-    OBSERVABLES: ClassVar[Mapping[str, str]]
+    OBSERVABLES: ClassVar[Mapping[str, Observed]]
     SYMBOLS: ClassVar[Mapping[str, str]]
     ODD: ClassVar[tuple[str, ...]] = ()
     KNOWS_PHASES: ClassVar[bool] = False

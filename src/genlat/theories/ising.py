@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from genlat.groups import SIGNS
-from genlat.theories.base import AbstractTheorySection, Slope, Theory, modes_of_bonds
+from genlat.theories.base import (
+    AbstractTheorySection,
+    Observed,
+    Slope,
+    Theory,
+    modes_of_bonds,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int8, PRNGKeyArray
@@ -26,7 +32,9 @@ class IsingSection(AbstractTheorySection):
     }
     DEFAULT_KERNEL: ClassVar = ("swendsen_wang",)
     SWEEPS: ClassVar = frozenset({"metropolis", "heatbath"})
-    OBSERVABLES: ClassVar = {"energy_density": "H/V, of Ising spins"}
+    OBSERVABLES: ClassVar = {
+        "energy_density": Observed("H/V, of Ising spins", "⟨H⟩ / V", "1/β per site")
+    }
     SYMBOLS: ClassVar = {"beta": "β", "field": "h"}
     ODD: ClassVar = ("field",)
 

@@ -25,6 +25,9 @@ from genlat.mcmc.hmc import HMC
 from genlat.mcmc.reflection import Reflection
 from genlat.theories.base import Options, Slope, SolvedLine, Theory
 
+JITTER = 0.2
+"""Of HMC: an action that is nearly free is forgotten at every length but some."""
+
 PROBES = 8
 _LARGEST, _PER_DECADE = 4, 8  # powers of ten up and down, scales in each
 
@@ -59,7 +62,8 @@ def _kernels(
     action: AbstractContinuousAction,
 ) -> dict[str, Callable[[Options], AbstractKernel]]:
     def hmc(options: Options) -> HMC:
-        return HMC(action, options.step_size, options.n_leapfrog, options.integrator)
+        step_size, n_leapfrog = options.step_size, options.n_leapfrog
+        return HMC(action, step_size, n_leapfrog, options.integrator, jitter=JITTER)
 
     found: dict[str, Callable[[Options], AbstractKernel]] = {"hmc": hmc}
     if "sign" in action.symmetries:

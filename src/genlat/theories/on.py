@@ -9,6 +9,7 @@ from pydantic import Field
 from genlat.groups import VECTORS
 from genlat.schema import Problem
 from genlat.theories.base import (
+    OF_BONDS,
     AbstractTheorySection,
     Options,
     Slope,
@@ -36,11 +37,7 @@ class OnSection(AbstractTheorySection):
         "embedded": "cluster update of the component along a random direction",
     }
     DEFAULT_KERNEL: ClassVar = ("hmc", "embedded")
-    OBSERVABLES: ClassVar = {
-        "phi2": "(1/V) Σ φ²",
-        "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
-        "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
-    }
+    OBSERVABLES: ClassVar = OF_BONDS
     SYMBOLS: ClassVar = {"kappa": "κ", "lam": "λ"}
     HAS_LINE: ClassVar = True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from genlat.groups import REAL
 from genlat.theories.base import (
+    OF_BONDS,
     AbstractTheorySection,
     Options,
     Slope,
@@ -33,11 +34,7 @@ class AbstractScalarSection(AbstractTheorySection):
         "reflection": "φ → -φ with probability one half: the chain visits both signs",
     }
     DEFAULT_KERNEL: ClassVar = ("hmc", "cluster")
-    OBSERVABLES: ClassVar = {
-        "phi2": "(1/V) Σ φ²",
-        "hopping": "(1/V) Σ φ_x φ_{x+μ}, half of ∂ ln Z/∂κ per site in form A",
-        "schwinger_dyson": "(1/V) Σ φ ∂S/∂φ, which must average to 1",
-    }
+    OBSERVABLES: ClassVar = OF_BONDS
     KNOWS_PHASES: ClassVar = True
     HAS_LINE: ClassVar = True
 

@@ -5,21 +5,22 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+from genlat.estimators import methods
 from genlat.verdict import checks
 from genlat.verdict.checks import Check
 
 Json = Mapping[str, Any]
 
-BIASED = ("variational",)  # averages over q as they are: no estimate of p
-ON_DRAWS = frozenset({"nis", "nmcmc"})
-SHARING = (ON_DRAWS, frozenset({"p_estimator", "bar"}))
+BIASED = methods.BIASED  # averages over q as they are: no estimate of p
+ON_DRAWS = methods.ON_DRAWS
+SHARING = (ON_DRAWS, frozenset(methods.ON_SAMPLES))
 """Methods that share all their draws, or all samples: no check of each other."""
 TOTALS = frozenset({"log_z", "free_energy_density", "entropy_density"})
 """No averages: they are held against each other by the coverage tests."""
 SAME = {"free_energy_density": "log_z"}  # the same number again
 ONE_SIDED = frozenset({"free_energy_density_upper", "free_energy_density_lower"})
 """Bounds, which one method gives: they are held against each other."""
-FROM_P = frozenset({"nis", "p_estimator", "bar"})
+FROM_P = methods.OF_LOG_Z
 """Methods whose ln Z is compared on the same samples of p."""
 FLOAT64 = 2.0**-50  # rounding of a value that was computed in a few steps
 LIE = 5.0

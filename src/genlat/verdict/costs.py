@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from genlat.estimators import methods
+
 Json = dict[str, Any]
 
 
@@ -28,7 +30,7 @@ def at_unit_error(
         for method in ("p_estimator", "bar"):  # of samples that took nobody knows what
             spent.pop(method, None)
     training = running.get("train", 0.0) + running.get("calibration", 0.0)
-    with_model = {"nis", "nmcmc", "p_estimator", "bar"}
+    with_model = {name for name, x in methods.METHODS.items() if x.is_of_a_model}
     trained: Json = {}
     whole: Json = {}
     for name, by_method in found.items():

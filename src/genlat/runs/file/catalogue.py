@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from genlat import written
 from genlat.errors import RequestError
+from genlat.estimators import methods
 from genlat.families import named as families
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES
 from genlat.theories import named
-from genlat.theories.base import COMMON, AbstractTheorySection
+from genlat.theories.base import COMMON, AbstractTheorySection, Observed
 from genlat.theories.named import theory_name
 from genlat.training import admissible
 
@@ -53,9 +54,9 @@ def located(data: dict[str, Any], directory: Path) -> dict[str, Any]:
     return data
 
 
-def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, str]:
+def _merged(table: Literal["KERNELS", "OBSERVABLES", "SYMBOLS"]) -> dict[str, Any]:
     """What the theories have, in the words of the first that has it."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for theory in named.THEORIES:
         found |= {k: v for k, v in getattr(theory, table).items() if k not in found}
     return found
@@ -103,30 +104,34 @@ KERNELS = _merged("KERNELS")
 SYMBOLS = _merged("SYMBOLS")  # of couplings
 OBJECTIVES = admissible.OBJECTIVES
 GRADIENTS = admissible.GRADIENTS
-METHODS = {
-    "nis": "draws of the model, reweighted by e^(-S)/q",
-    "variational": "draws of the model as they are: biased, beside those corrected",
-    "nmcmc": "a Markov chain that takes the model's draws as proposals",
-    "p_estimator": "ln Z and the mode weight from samples of p with their log q",
-    "bar": "ln Z by Bennett's ratio, from draws of the model and samples of p together",
-    "hmc_integration": "ln Z by chains along the hopping, from independent sites on",
-}
+METHODS = {name: method.says for name, method in methods.METHODS.items()}
 # Expectation values, then functions of them; `tests/test_theories.py` compares the
 # names with `genlat.observables`.
-PRIMARY = COMMON | _merged("OBSERVABLES")
-DERIVED = {
-    "susceptibility": "V (⟨m²⟩ - ⟨|m|⟩²)",
-    "binder": "1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)",
-    "specific_heat": "V (⟨(S/V)²⟩ - ⟨S/V⟩²)",
-    "correlation_length": "second-moment correlation length along axis 0",
+_PRIMARY: dict[str, Observed] = {**COMMON, **_merged("OBSERVABLES")}
+_DERIVED = {
+    "susceptibility": Observed("V (⟨m²⟩ - ⟨|m|⟩²)", "V (⟨m²⟩ − ⟨|m|⟩²)", "φ²"),
+    "specific_heat": Observed("V (⟨(S/V)²⟩ - ⟨S/V⟩²)", "Var(S) / V", "1 per site"),
+    "binder": Observed("1 - ⟨m⁴⟩ / (3 ⟨m²⟩²)", "1 − ⟨m⁴⟩ / 3⟨m²⟩²", "1"),
+    "correlation_length": Observed(
+        "second-moment correlation length along axis 0", "ξ (second moment)", "a"
+    ),
 }
 # Always estimated where the method can: they need no measurement.
-FREE_ENERGY = {
-    "log_z": "ln Z in the user's own form of the theory",
-    "free_energy_density": "-ln Z / V",
-    "entropy_density": "(⟨S⟩ + ln Z) / V",
+_FREE_ENERGY = {
+    "log_z": Observed("ln Z in the user's own form of the theory", "ln Z", "1"),
+    "free_energy_density": Observed("-ln Z / V", "−ln Z / V", "1 per site"),
+    "entropy_density": Observed("(⟨S⟩ + ln Z) / V", "(⟨S⟩ + ln Z) / V", "1 per site"),
 }
-
+# Known where a theory is solved, and never estimated.
+_EXACT = {
+    "energy_gap": Observed("of the transfer matrix along axis 0", "E₁ − E₀", "1/a"),
+    "x2": Observed("of the double well", "⟨x²⟩", "φ²"),
+}
+OBSERVED = {**_FREE_ENERGY, **_PRIMARY, **_DERIVED, **_EXACT}
+PRIMARY, DERIVED, FREE_ENERGY = (
+    {name: observed.says for name, observed in table.items()}
+    for table in (_PRIMARY, _DERIVED, _FREE_ENERGY)
+)
 
 EXACT, PUBLISHED = "exact", "published"
 KNOWN = (EXACT, PUBLISHED)  # what is known without the run; results call both exact

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from genlat.errors import RequestError
 from genlat.runs.file import catalogue, fit, run_text, sections
+from genlat.runs.file.partial import Partial
 from genlat.runs.file.sections import RunConfig
 from genlat.schema import ABSENT, NO_CLASS, NO_SECTION
 
@@ -128,7 +129,7 @@ def _validate(data: dict[str, Any]) -> tuple[RunConfig | None, list[_Problem]]:
     return config, problems
 
 
-def _partial(data: dict[str, Any]) -> fit.Partial:
+def _partial(data: dict[str, Any]) -> Partial:
     """The sections of `data`, each validated by itself; None where there is none."""
 
     def section(name: str) -> Any:
@@ -140,7 +141,7 @@ def _partial(data: dict[str, Any]) -> fit.Partial:
             kind = Annotated[kind, told]
         return pydantic.TypeAdapter(kind).validate_python(data[name])
 
-    return fit.Partial(*map(section, fit.Partial._fields))
+    return Partial(*map(section, Partial._fields))
 
 
 def _translate(detail: ErrorDetails, data: dict[str, Any]) -> _Problem:

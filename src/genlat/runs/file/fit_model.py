@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from genlat.errors import DamagedError
+from genlat.estimators import requirements
 from genlat.families.base import AbstractModelSection
 from genlat.runs.file import memory, source
 from genlat.schema import Problem
@@ -53,8 +54,28 @@ def asymmetric(
     theory: AbstractTheorySection, field: str, names: tuple[Moves, ...]
 ) -> Iterator[Problem]:
     """Symmetries that this theory does not declare, each with what is against it."""
-    if lacking := [x for x in dict.fromkeys(names) if x not in theory.symmetries]:
-        yield field, list(names), "; ".join(map(theory.why_no_symmetry, lacking))
+    has = theory.symmetries
+    reasons = [theory.why_no_symmetry(name) for name in names if name not in has]
+    if reasons:
+        yield field, list(names), "; ".join(dict.fromkeys(reasons))
+
+
+def likelihood(
+    model: AbstractModelSection, methods: tuple[str, ...], named: list[str]
+) -> Iterator[Problem]:
+    """What is asked of a model must be what its likelihood gives, and something.
+
+    **Arguments:** `named`: the estimators among the methods of a run file.
+    """
+    field, value = "estimate.methods", list(methods)
+    refusals = {x: requirements.refusal(x, model.LIKELIHOOD) for x in named}
+    for method, reason in refusals.items():
+        if reason is not None:
+            yield field, value, f"{method} of a {model.name}: {reason}"
+    of_averages = requirements.answer("averages", model.LIKELIHOOD)
+    if of_averages.status == "refused" and not any(refusals.values()):
+        allowed = f"no estimator is left of a {model.name}: {of_averages.reason}"
+        yield field, value, allowed
 
 
 def _nodes(

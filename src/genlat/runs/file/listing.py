@@ -52,9 +52,12 @@ TOPICS = {
     "gradients": catalogue.GRADIENTS,
     "methods": catalogue.METHODS,
     "admissible": _admissible(),
-    "observables": catalogue.FREE_ENERGY
-    | _with_owners(catalogue.PRIMARY)
-    | catalogue.DERIVED,
+    "observables": {
+        name: f"{text}; in units of {catalogue.OBSERVED[name].unit}"
+        for name, text in (
+            catalogue.FREE_ENERGY | _with_owners(catalogue.PRIMARY) | catalogue.DERIVED
+        ).items()
+    },
 }
 _OF_FIELD = {
     "mcmc.kernel": "kernels",

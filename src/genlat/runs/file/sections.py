@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt
 
-from genlat.estimators import requirements
+from genlat.estimators import methods, requirements
 from genlat.families import named as families
 from genlat.families.base import AbstractModelSection
 from genlat.families.named import FAMILIES, AnyModel
@@ -285,7 +285,7 @@ class RunConfig(AbstractSection):
         return (*self.theory.observables, *catalogue.DERIVED)
 
 
-FROM_P = ("p_estimator", "bar")
+FROM_P = methods.ON_SAMPLES
 """Estimators that hold a model against samples of p."""
 GIVEN = "samples"
 """What samples made elsewhere are called, where a chain goes by its kernels."""

@@ -65,7 +65,7 @@ def collect(path: Path, request: Request) -> Json:
         "over": request.field,
         "values": list(values),
         "points": list(points),
-        "digests": [files.seal(found) for found in results],
+        "digests": [_digest(found) for found in results],
         "config": request.base,
         "estimates": estimates,
         "diagnostics": {
@@ -110,7 +110,7 @@ def refuse_other_points(path: Path, content: Mapping[str, Any]) -> None:
                 f"{path / point}: has no results any more, and scan.json was made of "
                 f"them; `genlat resume {path}` makes them again"
             )
-        if files.seal(found) != digest:
+        if _digest(found) != digest:
             raise DamagedError(
                 f"{path / point}: not the run that scan.json was made of; "
                 f"`genlat resume {path}` makes the curves anew"
@@ -121,6 +121,11 @@ def is_of(content: Json, now: Json) -> bool:
     """Whether what was collected is what would be now; older ones have no digests."""
     kept = {name: x for name, x in now.items() if name != "digests" or name in content}
     return files.seal(content) == files.seal(kept)
+
+
+def _digest(found: Json) -> str:
+    """Of what a point found; not of times and places, which a kill may change."""
+    return files.seal({x: found[x] for x in ("estimates", "diagnostics", "verdict")})
 
 
 def _of_point(path: Path, point: str) -> Json:

@@ -40,7 +40,7 @@ def collect(path: Path, study: Study) -> Json:
         "values": study.values,
         "scans": places,
         "digests": [
-            files.seal(found) if found.get("is_complete") else None for found in scans
+            _digest(found) if found.get("is_complete") else None for found in scans
         ],
         "trust": [_counts(found) for found in scans],
         "crossings": [
@@ -62,11 +62,16 @@ def refuse_other_scans(path: Path, content: Mapping[str, Any]) -> None:
     scans = content.get("scans", [])
     for place, digest in zip(scans, content.get("digests", []), strict=False):
         found = files.read_json(path / place / "scan.json")
-        if digest is not None and files.seal(found) != digest:
+        if digest is not None and _digest(found) != digest:
             raise DamagedError(
                 f"{path / place}: not the scan that study.json was made of; "
                 f"`genlat resume {path}` makes the crossings anew"
             )
+
+
+def _digest(found: Mapping[str, Any]) -> str:
+    """Of a scan but for its times, which a kill may change."""
+    return files.seal({name: x for name, x in found.items() if name != "cost"})
 
 
 def _counts(found: Mapping[str, Any]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from genlat.families import gaussian_prior
 from genlat.families.flows import AbstractFlowSection
 from genlat.models.prior import AbstractPrior
 from genlat.runs.disk import directory
-from genlat.runs.file import fit
+from genlat.runs.file import fit_train
 from genlat.runs.file.sections import RunConfig
 from genlat.runs.stages import ledger
 from genlat.runs.stages.job import Job
@@ -36,7 +36,7 @@ def refuse_unfit(config: RunConfig) -> None:
         return
     if model.wells == "auto" and not model.has_normal_prior:
         own = gaussian_prior.settled(model, config.theory.theory().action)
-        if reason := fit.misses_choices(own, config.train):
+        if reason := fit_train.misses_choices(own, config.train):
             raise RequestError(
                 f'train.gradient = "{config.train.gradient}": this theory may contain '
                 f"both phases, so its prior does: {reason}"
