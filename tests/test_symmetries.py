@@ -258,7 +258,7 @@ def test_who_relies_on_more_refuses(name):
 
 
 def test_what_to_do_is_said():
-    with pytest.raises(ValueError, match="name it in a property `symmetries` of Tilt"):
+    with pytest.raises(ValueError, match="name it in `symmetries` of Tilt"):
         Reflection(TILTED)
 
 

@@ -250,6 +250,12 @@ def check(
             from genlat.runs import pipeline
 
             pipeline.rehearse(run_config)
+        elif run_config.source():
+            from genlat.runs import pipeline
+            from genlat.runs.stages import environment
+
+            environment.prepare()
+            pipeline.refuse_unsound(run_config.theory)
         typer.echo(f"{file}: fine")
 
 

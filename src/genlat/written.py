@@ -6,9 +6,10 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genlat.errors import RequestError
 
@@ -39,6 +40,12 @@ def is_named(name: object) -> bool:
     return isinstance(name, str) and ":" in name
 
 
+def hash_in(given: Mapping[str, Any]) -> str | None:
+    """What a section says is the SHA-256; other than text is refused with it."""
+    found = given.get("sha256")
+    return found if isinstance(found, str) else None
+
+
 def located(name: str, directory: Path) -> str:
     """The same name from anywhere: a path beside `directory`'s files made absolute."""
     place, _, kind = name.rpartition(":")
@@ -60,8 +67,9 @@ def find(name: str, sha256: str | None = None) -> Written:
     if not place or not kind.isidentifier():
         raise RequestError(f"{name}: write file.py:Class or package.module:Class")
     if place.endswith(".py"):
-        known = _SEEN.get((Path(place).name, sha256))
-        path = Path(place) if known is None else known
+        path = Path(place)
+        if not path.is_absolute():  # of a record, whose file was read before
+            path = _SEEN.get((path.name, sha256), path)
         content = _content(path)
         digest = hashlib.sha256(content).hexdigest()
         module = _of_file(path, digest)
@@ -81,6 +89,9 @@ def find(name: str, sha256: str | None = None) -> Written:
         raise RequestError(f"{path}: has no class {kind}{_others(module)}")
     return Written(name, found, str(path), content, digest)
 
+
+USERS = (Exception, SystemExit)
+"""What a user's code may raise."""
 
 # where a text was read that a record names by its hash: of this process alone
 _SEEN: dict[tuple[str, str | None], Path] = {}
@@ -123,7 +134,7 @@ def _of_file(path: Path, digest: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their own up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except USERS as error:
         del sys.modules[name]
         raise RequestError(blamed(error, str(path))) from error
     return module
@@ -132,7 +143,7 @@ def _of_file(path: Path, digest: str) -> ModuleType:
 def _of_package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except USERS as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name in (
             name,
             name.partition(".")[0],

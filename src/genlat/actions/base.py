@@ -12,7 +12,8 @@ from genlat import lattice, symmetry
 from genlat.groups import REAL, SIGNS, VECTORS, Space
 
 _NAME = "symmetries"
-_OF_THE_FIELD = ("space", "components", "field_shape")  # and not of S
+# of the field, of what is measured or declared, and not of S
+_OTHER = ("space", "components", "field_shape", "observables", "modes", "line")
 
 
 def changes_s(cls: type, declaration: str) -> bool:
@@ -36,7 +37,7 @@ def _implemented(bases: tuple[type, ...]) -> set[str]:
         for base in bases
         for name in vars(base)
         if name not in getattr(base, "__abstractmethods__", ())
-        and name not in _OF_THE_FIELD
+        and name not in _OTHER
         and (name == "__call__" or not name.startswith(("__", "_abc")))
     }
 

@@ -28,7 +28,7 @@ def require(action: AbstractAction, names: tuple[str, ...], who: str) -> None:
     if missing := [name for name in names if name not in declared]:
         raise ValueError(
             f"{who} needs the symmetry {' and '.join(map(repr, missing))}, which "
-            f"{theory} does not declare: if its S has it, name it in a property "
+            f"{theory} does not declare: if its S has it, name it in "
             f"`symmetries` of {theory}; if not, do without {who}"
         )
 

@@ -20,6 +20,17 @@ SLOPE = "slope_"
 
 _SHAPE = "lattice_shape"
 
+TAKEN = frozenset(
+    (
+        *("mag", "abs_mag", "mag2", "mag4", "action_density", "action_density2"),
+        *("two_point", "susceptibility", "binder", "specific_heat", "acceptance"),
+        *("correlation_length", "log_z", "log_q", "log_w", "delta_h", "action", "phi"),
+        *("free_energy_density", "entropy_density", "free_energy_density_upper"),
+        *("free_energy_density_lower", "mode_weight", "ess", "state"),
+    )
+)
+"""Names that results have for something else."""
+
 
 class FieldAction(AbstractContinuousAction):
     r"""A real field with the action that a subclass writes down, and its couplings.
@@ -64,11 +75,13 @@ class FieldAction(AbstractContinuousAction):
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        for name in ("modes", "line"):
-            if name not in vars(cls) and changes_s(cls, name):
-                setattr(cls, name, None)
-        if written := vars(cls).get("__call__"):
-            setattr(cls, "__call__", _in_double(written))  # noqa: B010
+        for name, unknown in (("symmetries", ()), ("modes", None), ("line", None)):
+            is_given = name in vars(cls) and not isinstance(vars(cls)[name], property)
+            if not is_given and changes_s(cls, name):
+                setattr(cls, name, unknown)
+        for name, checked in (("__call__", _in_double), ("observables", _measured)):
+            if written := vars(cls).get(name):
+                setattr(cls, name, checked(written))
         for name, kind in vars(cls).get("__annotations__", {}).items():
             if kind in (int, "int"):  # as an array it were no exponent and no range
                 given = {"default": vars(cls)[name]} if name in vars(cls) else {}
@@ -126,13 +139,21 @@ def coupling_fields(kind: type[FieldAction]) -> dict[str, Coupling]:
     for field in dataclasses.fields(kind):
         if field.name == _SHAPE:
             continue
+        if field.name.startswith("_"):
+            raise ValueError(
+                f"{kind.__name__}: {field.name}: begins with _, which no "
+                "field of a run file does"
+            )
         if (hint := hints[field.name]) not in (float, int):
             shown = getattr(hint, "__name__", str(hint))
             raise ValueError(
                 f"{kind.__name__}: {field.name}: {shown}: a coupling is a float, or an "
                 "int that is fixed"
             )
-        found[field.name] = Coupling(hint, field.default)
+        given = field.default
+        if given is not dataclasses.MISSING:
+            _checked(f"{kind.__name__}: {field.name}", given, hint)
+        found[field.name] = Coupling(hint, given)
     return found
 
 
@@ -143,6 +164,8 @@ def declaration_fault(kind: type[FieldAction]) -> str | None:
         if given is None and name == "modes":
             continue
         allowed = ", ".join(map(repr, symmetry.LATTICE))
+        if isinstance(given, property):
+            return f"{name}: should be a tuple of {allowed}, or (), and no property"
         if not isinstance(given, tuple) or not set(given) <= {*symmetry.LATTICE}:
             return f"{name} = {given!r}: should be a tuple of {allowed}, or ()"
     if undeclared := [x for x in kind.modes or () if x not in kind.symmetries]:
@@ -175,7 +198,7 @@ def _in_double(written: Callable[[Any, Array], Array]) -> Callable[[Any, Array],
     @functools.wraps(written)
     def call(self: Any, phi: Array) -> Array:
         found = written(self, phi.astype(_double()))
-        who = f"{type(self).__name__}.__call__"
+        who = _place(self, written)
         shape, dtype = jnp.shape(found), jnp.result_type(found)
         if shape:
             raise ValueError(f"{who}: should give one number, not the shape {shape}")
@@ -184,3 +207,40 @@ def _in_double(written: Callable[[Any, Array], Array]) -> Callable[[Any, Array],
         return jnp.asarray(found, _double())
 
     return call
+
+
+def _measured(
+    written: Callable[[Any, Array], Any],
+) -> Callable[[Any, Array], dict[str, Array]]:
+    """Observables of φ in float64, where they are numbers with names of their own."""
+
+    @functools.wraps(written)
+    def observables(self: Any, phi: Array) -> dict[str, Array]:
+        found = written(self, phi.astype(_double()))
+        who = _place(self, written)
+        if not isinstance(found, dict):
+            raise ValueError(f"{who}: should give a dict, not {type(found).__name__}")
+        return {name: _number(who, name, found[name]) for name in found}
+
+    return observables
+
+
+def _number(who: str, name: Any, value: Any) -> Array:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(f"{who}: {name!r}: is no name of an observable")
+    if name in TAKEN:
+        raise ValueError(f"{who}: {name!r}: genlat has this name; give it another")
+    shape = np.shape(value) if not isinstance(value, jax.Array) else value.shape
+    is_number = isinstance(value, jax.Array | np.ndarray | np.generic | float | int)
+    kind = jnp.result_type(value) if is_number else type(value).__name__
+    is_real = is_number and jnp.issubdtype(kind, jnp.floating) | isinstance(value, int)
+    if shape or not is_real or isinstance(value, bool):
+        shown = f"the shape {shape}" if shape else kind
+        raise ValueError(f"{who}: {name!r}: should be a real number, not {shown}")
+    return jnp.asarray(value, _double())
+
+
+def _place(self: Any, written: Callable[..., Any]) -> str:
+    """Of a method, for whoever looks for it."""
+    line = written.__code__.co_firstlineno
+    return f"{type(self).__name__}.{written.__name__}, line {line}"

@@ -68,7 +68,7 @@ def _computed(action: AbstractAction) -> dict[str, Known]:
         return in_field(action)
     if is_vector(action):
         return vector(action)
-    raise UnknownError("the action is one of its own, of which no method here knows")
+    raise UnknownError("the action is one of your own, of which no method here knows")
 
 
 def _by_symmetry(action: AbstractAction) -> dict[str, Known]:

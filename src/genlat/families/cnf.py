@@ -9,7 +9,7 @@ from genlat.families.base import Shape, Static, volume
 from genlat.families.flows import AbstractFlowSection
 from genlat.groups import REAL, VECTORS, Space
 from genlat.schema import Count, Int, Problem
-from genlat.theories.base import AbstractTheorySection
+from genlat.theories.base import OF_NUMBERS, AbstractTheorySection, Moves
 
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
@@ -57,6 +57,10 @@ class CnfSection(AbstractFlowSection):
         if cause := theory.breaks_sign:
             allowed = f"is odd, and {cause} breaks φ → -φ: use realnvp, nice or spline"
             yield "model.name", self.name, allowed
+        elif lacking := _lacking(theory):
+            reasons = "; ".join(theory.why_no_symmetry(name) for name in lacking)
+            allowed = f"has all symmetries of the lattice, and {reasons}"
+            yield "model.name", self.name, f"{allowed}: use realnvp, nice or spline"
 
     def training_numbers(self, shape: Shape) -> int:
         """A state per Runge-Kutta step, and the four stages of the one run again."""
@@ -128,6 +132,10 @@ class CnfSection(AbstractFlowSection):
             ),
             n_steps=self.n_steps,
         )
+
+
+def _lacking(theory: AbstractTheorySection) -> list[Moves]:
+    return [name for name in OF_NUMBERS if name not in theory.symmetries]
 
 
 def _require_symmetries(action: "AbstractAction") -> None:

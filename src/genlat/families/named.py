@@ -32,7 +32,7 @@ def section_of(given: Mapping[str, Any]) -> type[AbstractModelSection] | None:
     """
     name = given.get("name", DEFAULT)
     if written.is_named(name):
-        return own.section(name, given.get("sha256"))
+        return own.section(name, written.hash_in(given))
     found = [x for x in FAMILIES if isinstance(name, str) and name in x.SUMMARIES]
     return found[0] if found else None
 

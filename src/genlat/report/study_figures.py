@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from genlat.report import house, scan_figures
-from genlat.report.scan_figures import MARKERS, Curve, key
+from genlat.report.scan_figures import MARKERS, Curve
 
 COLOURS = (house.BLUE, house.VERMILION, house.GREEN, house.PURPLE, house.OCHRE)
 
@@ -49,7 +49,7 @@ def curves(
     if window:
         _close_up(rows[1], lattices, *window)
     rows[-1].set_xlabel(labels[0])
-    key(rows[0])
+    house.key(rows[0])
     figure.align_ylabels()
     return figure
 

@@ -33,7 +33,7 @@ def section_of(given: Mapping[str, Any]) -> type[AbstractTheorySection] | None:
     """
     name = given.get("name")
     if written.is_named(name):
-        return own.section(str(name), given.get("sha256"))
+        return own.section(str(name), written.hash_in(given))
     found = [x for x in THEORIES if theory_name(x) == name]
     return found[0] if found else None
 

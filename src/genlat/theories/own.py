@@ -24,7 +24,7 @@ from genlat.theories.base import (
     Slope,
     Theory,
 )
-from genlat.written import Written, blamed
+from genlat.written import USERS, Written, blamed
 
 if TYPE_CHECKING:
     from genlat.actions.field import Coupling, FieldAction
@@ -73,7 +73,8 @@ class AbstractOwnSection(AbstractTheorySection):
 
     @property
     def observables(self) -> tuple[str, ...]:
-        return (*COMMON, *_measured(type(self), self.shape))
+        couplings = tuple((name, getattr(self, name)) for name in self.COUPLINGS)
+        return (*COMMON, *_measured(type(self), self.shape, couplings))
 
     def why_no_kernel(self, kernels: list[str]) -> str | None:
         if "hmc" not in kernels:
@@ -97,11 +98,10 @@ class AbstractOwnSection(AbstractTheorySection):
     def faults(self) -> Iterator[Problem]:
         from genlat.theories import soundness
 
-        action = self._action()
         try:
-            for allowed in soundness.faults(action):
+            for allowed in soundness.faults(self._action()):
                 yield "theory.name", self.name, allowed
-        except Exception as error:
+        except USERS as error:
             said = blamed(error, self.WRITTEN.path)
             yield "theory.name", self.name, said
 
@@ -183,7 +183,9 @@ def _checked(found: Written) -> "tuple[type[FieldAction], dict[str, Coupling]]":
 
 @functools.cache
 def _measured(
-    made: type[AbstractOwnSection], shape: tuple[int, ...]
+    made: type[AbstractOwnSection],
+    shape: tuple[int, ...],
+    couplings: tuple[tuple[str, float], ...],
 ) -> tuple[str, ...]:
     """Names of what the action measures of its own.
 
@@ -191,10 +193,9 @@ def _measured(
     """
     import jax
 
-    couplings = {name: 1 if name in made.FIXED else 1.0 for name in made.COUPLINGS}
     try:
-        action = made.KIND(shape, **couplings)
+        action = made.KIND(shape, **dict(couplings))
         phi = jax.ShapeDtypeStruct(shape, "float32")
         return tuple(jax.eval_shape(action.observables, phi))
-    except Exception as error:
+    except USERS as error:
         raise RequestError(blamed(error, made.WRITTEN.path)) from error

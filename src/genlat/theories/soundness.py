@@ -3,38 +3,93 @@
 import math
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from genlat.actions.field import FieldAction
 from genlat.symmetry import Symmetry
+from genlat.theories import live
 
-SIZES = (0.0, 0.8, 1.9)  # of fields that S is asked at; 0 is φ = 0
+SIZES = (0.8, 1.9)
+"""Of the fields that S is asked at, as they are and in units of what S wants."""
+
 TOLERANCE = 1e-9
 """Of S, relative to the largest |S| that was met: what float64 leaves of a sum."""
 
+OFF = 1e-5
+"""Of a force, relative to the largest: it moves chains, whose S is right."""
+
 
 def faults(action: FieldAction) -> Iterator[str]:
-    """What is wrong, in words: S is no number somewhere, or a symmetry does not hold.
+    """What is wrong, in words; an error in what a user wrote is raised as it is.
 
-    Of every group that is declared its generators are tried, on random fields.
+    S, its force and what is measured are numbers at φ = 0 and at random fields; a force
+    that is written is minus the slope of S. Of every group that is declared the
+    generators are tried.
     """
     shape, rng = action.lattice_shape, np.random.default_rng(0)
-    fields = [size * rng.standard_normal(shape) for size in SIZES]
-    values = [float(action(jnp.asarray(phi))) for phi in fields]
-    for size, value in zip(SIZES, values, strict=True):
-        if not math.isfinite(value):
-            where = f"a random field of size {size:g}" if size else "φ = 0"
-            yield f"S is {value} at {where}"
+    compiled = jax.jit(lambda phi: (action(phi), action.force(phi)))
+    start = action(jnp.zeros(shape))
+    if not math.isfinite(float(start)):
+        yield f"S is {float(start)} at φ = 0"
+        return
+    if (found := jax.eval_shape(compiled, jnp.zeros(shape))[1].shape) != shape:
+        yield f"its force has the shape {found}, not {shape}"
+        return
+    fields = [
+        unit * size * rng.standard_normal(shape)
+        for unit in (1.0, live.scale(action))
+        for size in SIZES
+    ]
+    values, forces = zip(*(compiled(jnp.asarray(phi)) for phi in fields), strict=True)
+    for phi, value, force in zip(fields, values, forces, strict=True):
+        where = f"a random field of size {np.std(phi):.2g}"
+        if not math.isfinite(float(value)):
+            yield f"S is {float(value)} at {where}"
             return
-    scale = max(map(abs, values), default=0.0) or 1.0
+        if not np.all(np.isfinite(force)):
+            yield f"its force is no number at {where}"
+            return
+    yield from _wrong_force(action, fields, forces)
+    yield from _no_numbers(action, fields)
     for name in action.symmetries:
-        worst = worst_change(action, generators(name, shape), fields[1:])
-        if not worst <= TOLERANCE * scale:
-            yield (
-                f"declares {name!r}, but S changes by {worst:.3g} under it, where it "
-                f"is {values[-1]:.4g}"
-            )
+        for unit in (fields[:2], fields[2:]):
+            scale = max(abs(float(action(jnp.asarray(phi)))) for phi in unit) or 1.0
+            worst = worst_change(action, generators(name, shape), unit)
+            if not worst <= TOLERANCE * scale:
+                yield (
+                    f"declares {name!r}, but S changes by {worst:.3g} under it, where "
+                    f"it is {scale:.4g}"
+                )
+                break
+
+
+def _wrong_force(
+    action: FieldAction, fields: list[np.ndarray], forces: tuple[Array, ...]
+) -> Iterator[str]:
+    if type(action).force is FieldAction.force:
+        return
+    slope = jax.jit(jax.grad(lambda phi: action(phi)))
+    worst = max(
+        float(np.max(np.abs(force + slope(jnp.asarray(phi)))) / np.max(np.abs(force)))
+        for phi, force in zip(fields, forces, strict=True)
+        if np.any(force)
+    )
+    if not worst <= OFF:
+        yield f"its force is not minus the slope of S: off by a relative {worst:.2g}"
+
+
+def _no_numbers(action: FieldAction, fields: list[np.ndarray]) -> Iterator[str]:
+    """What is measured, at random fields."""
+    measure = jax.jit(lambda phi: action.observables(phi))
+    for phi in fields:
+        for name, value in measure(jnp.asarray(phi)).items():
+            if not np.all(np.isfinite(value)):
+                size = f"{np.std(phi):.2g}"
+                yield f"{name} is {value} at a random field of size {size}"
+                return
 
 
 def worst_change(

@@ -350,8 +350,8 @@ def needs_samples(methods: tuple[str, ...]) -> bool:
 
 
 # Sections of which there are several: by their `name`.
-NamedSection = type[AbstractTheorySection] | type[AbstractModelSection]
-NAMED: dict[str, Callable[[Mapping[str, Any]], NamedSection | None]] = {
+OneOfSeveral = type[AbstractTheorySection] | type[AbstractModelSection]
+NAMED: dict[str, Callable[[Mapping[str, Any]], OneOfSeveral | None]] = {
     "theory": theories.section_of,
     "model": families.section_of,
 }
