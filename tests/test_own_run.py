@@ -223,6 +223,29 @@ ODD = {
         {"theory": SINE_GORDON.replace("jnp.cos(phi))}", "jnp.cosine(phi))}")},
         r"sine_gordon\.py, line 23: AttributeError",
     ),
+    "a default of another kind": (
+        {"theory": SINE_GORDON.replace("m2: float", "m2: float = None")},
+        r"SineGordon: m2 = None: should be a number",
+    ),
+    "a name that is private": (
+        {"theory": SINE_GORDON.replace("m2", "_m2")},
+        "_m2: begins with _, which no field of a run file does",
+    ),
+    "a hash that is none": (
+        {"run": RUN.replace("m2 = 0.7", "m2 = 0.7\nsha256 = 1.0")},
+        r"theory\.sha256 = 1\.0: should be '[0-9a-f]{64}'",
+    ),
+    "an end at import": (
+        {"theory": "raise SystemExit(3)\n"},
+        r"sine_gordon\.py, line 1: SystemExit: 3",
+    ),
+    "a flow of more symmetries": (
+        {
+            "theory": SINE_GORDON.replace(', "point_group"', ""),
+            "run": RUN.replace("diagonal.py:Diagonal", "cnf"),
+        },
+        r'model\.name = "cnf": has all symmetries of the lattice, and point_group',
+    ),
     "a model that is none": (
         {"model": "class Diagonal:\n    pass\n"},
         "should be a subclass of genlat.Model",
@@ -262,14 +285,78 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, case):
     assert re.search(says, line), line
 
 
+VERTEX = '{"vertex": jnp.mean(jnp.cos(phi))}'
+
+
+def measuring(what):
+    return SINE_GORDON.replace(VERTEX, what)
+
+
+def pushed(force):
+    """With a force that is written."""
+    return SINE_GORDON + f"\n    def force(self, phi):\n        return {force}\n"
+
+
 UNSOUND = {
+    "a vector": (
+        measuring('{"profile": jnp.mean(phi, 0, keepdims=True)}'),
+        r"SineGordon\.observables, line 22: 'profile': should be .* the shape \(1,\)",
+    ),
+    "no dict": (
+        SINE_GORDON.replace(f"super().observables(phi) | {VERTEX}", "jnp.sum(phi)"),
+        r"SineGordon\.observables, line 22: should give a dict",
+    ),
+    "a text": (measuring('{"x": "text"}'), "'x': should be a real number, not str"),
+    "a complex number": (
+        measuring('{"x": 1j * phi[0]}'),
+        "'x': should be a real number, not c",
+    ),
+    "a name that is taken": (
+        measuring('{"mag": jnp.mean(phi)}'),
+        "'mag': genlat has this name; give it another",
+    ),
+    "a name that is none": (measuring("{3: jnp.mean(phi)}"), "3: is no name of an"),
+    "no observable": (measuring('{"x": jnp.log(-1.0 - phi[0] ** 2)}'), "x is nan at a"),
+    "a condition": (
+        measuring('{"x": phi[0] if phi[0] > 0 else -phi[0]}'),
+        r"sine_gordon\.py, line 23: TracerBoolConversionError",
+    ),
+    "a force of another shape": (pushed("jnp.sum(phi)"), r"force has the shape \(\)"),
+    "a force of another S": (
+        pushed("1.01 * super().force(phi)"),
+        r"its force is not minus the slope of S: off by a relative 0\.0099",
+    ),
+    "a force that is no number": (
+        pushed("super().force(phi) * jnp.nan"),
+        "its force is no number at a random field",
+    ),
+    "NumPy": (
+        SINE_GORDON.replace(
+            "mass = self", "np.sum(np.exp(phi))\n        mass = self"
+        ).replace(
+            "import jax.numpy as jnp", "import jax.numpy as jnp\nimport numpy as np"
+        ),
+        r"sine_gordon\.py, line 20: TracerArrayConversionError",
+    ),
+    "an end of the program": (
+        SINE_GORDON.replace("axes = range(phi.ndim)", "raise SystemExit(7)"),
+        r"sine_gordon\.py, line 17: SystemExit: 7",
+    ),
+    "even near 0 alone": (
+        SINE_GORDON.replace(
+            "return (steps + mass) / 2",
+            "x = phi / 100\n        steps = jnp.sum(x**2) + jnp.sum(jnp.tanh(x**9)) / 3"
+            "\n        return steps / 2",
+        ),
+        "declares 'sign', but S changes by",
+    ),
     "no number": (
         SINE_GORDON.replace("return (steps", "return jnp.log(-1.0 - mass) + (steps"),
         "S is nan at φ = 0",
     ),
     "no scalar": (
         SINE_GORDON.replace("self.alpha * jnp.sum(1", "self.alpha * (1"),
-        r"SineGordon\.__call__: should give one number, not the shape \(4,\)",
+        r"SineGordon\.__call__, line 16: should give one number, not the shape \(4,\)",
     ),
     "complex": (
         SINE_GORDON.replace("return (steps", "return 1j * (steps"),

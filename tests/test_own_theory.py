@@ -71,8 +71,27 @@ def test_what_is_written_is_the_action_and_the_rest_is_derived():
     np.testing.assert_allclose(narrow, t, rtol=1e-6)
 
 
+def test_what_is_measured_is_no_part_of_s():
+    """Nor are declarations: one without the others, and none is lost."""
+
+    class Bare(gl.FieldAction):
+        modes = ()
+
+        def __call__(self, phi):
+            return jnp.sum(phi**2)
+
+    class More(Quartic):
+        def observables(self, phi):
+            return super().observables(phi) | {"first": phi.ravel()[0], "two": 2}
+
+    assert (Bare.symmetries, Bare.modes) == ((), ())
+    assert (More.symmetries, More.modes) == (Quartic.symmetries, ("sign",))
+    found = More((4,), kappa=0.1).observables(jnp.arange(4, dtype=jnp.float32))
+    assert (found["first"], found["two"]) == (0.0, 2.0)
+    assert {x.dtype for x in found.values()} == {jnp.dtype(float)}
+
+
 def test_a_declaration_is_of_the_action_that_it_stands_beside():
-    assert (Tilted.symmetries, Tilted.modes, Tilted.line) != ()
     action = Tilted((4,), kappa=0.1, field=0.3)
     assert action.symmetries == ()
     assert action.modes is None

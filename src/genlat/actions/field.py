@@ -178,12 +178,14 @@ def declaration_fault(kind: type[FieldAction]) -> str | None:
 
 
 def _checked(name: str, value: Any, kind: type) -> Float[Array, ""] | int:
-    is_number = np.ndim(value) == 0 and not isinstance(value, bool | str | complex)
+    kinds = int | float | np.number | np.ndarray | jax.Array
+    is_number = isinstance(value, kinds) and not isinstance(value, bool)
+    is_number = is_number and np.ndim(value) == 0
     if kind is int:
         if not is_number or not isinstance(value, int | np.integer):
             raise ValueError(f"{name} = {value!r}: should be an integer")
         return int(value)
-    if not is_number or not jnp.issubdtype(jnp.result_type(value), jnp.number):
+    if not is_number or jnp.issubdtype(jnp.result_type(value), jnp.complexfloating):
         raise ValueError(f"{name} = {value!r}: should be a number")
     return jnp.asarray(value, dtype=float)
 

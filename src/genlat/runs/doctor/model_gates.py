@@ -99,27 +99,23 @@ def _jacobian(model: AbstractPriorFlow) -> Gate:
 
 def _off_determinant(model: AbstractModel) -> float:
     assert isinstance(model, AbstractPriorFlow)
-    worst = 0.0
-    for key in jr.split(jr.key(1), 3):
-        start, _ = model.prior.sample_modes(key[None])
+    prior = model.prior
 
-        def of_modes(
-            start: Float[Array, "time *modes"],
-        ) -> tuple[Float[Array, " numbers"], Float[Array, ""]]:
-            given = eqx.tree_at(lambda m: m.prior, model, _Given(start, model.prior))
-            phis, log_q = given.sample_batch(jr.split(jr.key(0), 1))
-            return phis.ravel(), -log_q[0]
+    def of_modes(
+        start: Float[Array, "time n *space"],
+    ) -> tuple[Float[Array, " numbers"], Float[Array, ""]]:
+        given = eqx.tree_at(lambda m: m.prior, model, _Given(start, prior))
+        phis, log_q = given.sample_batch(jr.split(jr.key(0), 1))
+        return phis.ravel(), -log_q[0]
 
-        def image(
-            start: Float[Array, "time *modes"],
-        ) -> Float[Array, " numbers"]:
-            return of_modes(start)[0]
+    @jax.jit
+    def off(start: Float[Array, "time n *space"]) -> Float[Array, ""]:
+        matrix, gain = jax.jacrev(of_modes, has_aux=True)(start)
+        log_det = jnp.linalg.slogdet(matrix.reshape(start.size, start.size))[1]
+        return jnp.abs(log_det - gain)
 
-        matrix = jax.jit(jax.jacrev(image))(start).reshape(start.size, start.size)
-        log_det = jnp.linalg.slogdet(matrix)[1]
-        gain = jax.jit(lambda start: of_modes(start)[1])(start)
-        worst = max(worst, float(jnp.abs(log_det - gain)))
-    return worst
+    starts = [prior.sample_modes(key[None])[0] for key in jr.split(jr.key(1), 3)]
+    return max(float(off(start)) for start in starts)
 
 
 class _Given(AbstractPrior):
