@@ -184,7 +184,8 @@ def fields_of(theory, model):
     names = [
         f"{name}.{field}"
         for name in config.sections.SECTIONS
-        for field in type(getattr(sections, name)).model_fields
+        if (section := getattr(sections, name)) is not None
+        for field in type(section).model_fields
     ]
     return [*names, "seed", "theory", "mcmc", "model", "train", "x.y"]
 

@@ -94,5 +94,5 @@ def _batch(field: str, count: int, each: int, available: int) -> Iterator[Proble
         yield field, count, allowed
 
 
-def _largest(size: int | tuple[int, ...]) -> int:
+def _largest(size: int | float | tuple[int, ...]) -> int | float:
     return max(size, default=0) if isinstance(size, tuple) else size
