@@ -190,6 +190,21 @@ def test_draws_that_are_there_twice(files, tmp_path):
     assert not (out / "results.json").exists()
 
 
+def test_samples_that_are_draws_of_the_model(files, tmp_path):
+    """They would vouch for whatever the model is."""
+    content = arrays(files / "draws.npz")
+    n = len(content["log_q"]) // 20 * 20
+    same = {name: x[:n].reshape(2, n // 2, *x.shape[1:]) for name, x in content.items()}
+    np.savez(tmp_path / "samples.npz", **same)
+    file, out = run_file(tmp_path, SAID), tmp_path / "out"
+    command = ["judge", str(file), "--draws", str(files / "draws.npz"), "--samples"]
+    command += [str(tmp_path / "samples.npz"), "--out", str(out), "--quiet"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert f"{n} of {n} samples have the action of a draw" in result.stderr
+    assert not (out / "results.json").exists()
+
+
 ISING = 'seed = 1\n[theory]\nname = "ising"\nshape = [4, 2]\nbeta = 0.3\n'
 
 

@@ -167,24 +167,27 @@ def _normalised(model: AbstractModel) -> Gate:
     if jnp.issubdtype(phis.dtype, jnp.integer):
         return _counted(model, phis.dtype, volume)
     flat = np.asarray(phis, dtype=float).reshape(DRAWS, volume)
-    w = np.exp(_log_gaussian(flat) - np.asarray(log_q))
-    value, error = float(np.mean(w)), float(np.std(w) / math.sqrt(DRAWS))
+    seen, weighed = flat[::2], flat[1::2]  # what is fitted weighs no draw of its own
+    w = np.exp(_log_gaussian(seen, weighed) - np.asarray(log_q)[1::2])
+    value, error = float(np.mean(w)), float(np.std(w) / math.sqrt(w.size))
     says = f"∫q = {value:.4f} ± {error:.1g} by importance sampling"
     return of_pull("normalisation", says, (value - 1) / error, error, SHARP)
 
 
-def _log_gaussian(flat: Float[np.ndarray, "n numbers"]) -> Float[np.ndarray, " n"]:
-    """Of a Gaussian inside of q, at its draws: that of the half on one side.
+def _log_gaussian(
+    seen: Float[np.ndarray, "n numbers"], at: Float[np.ndarray, "m numbers"]
+) -> Float[np.ndarray, " m"]:
+    """Of a Gaussian inside of q, as draws have it: that of their half on one side.
 
     Of all directions the one in which they are widest, where there may be two modes;
     and narrower than they are, by as much as keeps weights within e of their mean.
     """
-    off = flat - flat.mean(axis=0)
+    off = seen - seen.mean(axis=0)
     along = np.linalg.svd(off[: DRAWS // 10], full_matrices=False)[2][0]
-    half = flat[off @ along > 0]
-    narrower = 1 - min(0.5, 1.5 / math.sqrt(flat.shape[1]))
-    cov = narrower * np.cov(half.T).reshape(2 * flat.shape[1:])
-    off = flat - half.mean(axis=0)
+    half = seen[off @ along > 0]
+    narrower = 1 - min(0.5, 1.5 / math.sqrt(seen.shape[1]))
+    cov = narrower * np.cov(half.T).reshape(2 * seen.shape[1:])
+    off = at - half.mean(axis=0)
     squares = np.sum(off * np.linalg.solve(cov, off.T).T, axis=1)
     return -0.5 * (squares + np.linalg.slogdet(2 * np.pi * cov)[1])
 

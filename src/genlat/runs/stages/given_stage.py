@@ -35,6 +35,9 @@ SAMPLES = "samples.npz"
 Attributes = dict[str, store.Attribute]
 
 
+_DENSITY = "observables/action_density"
+
+
 def run(job: Job) -> None:
     """Fill `chain-*.h5`, `target-*.h5` and `flow-*.h5`; whatever is there stays.
 
@@ -162,10 +165,18 @@ def _stored(job: Job, phis: Num[np.ndarray, "*n"]) -> Num[np.ndarray, "*n"]:
 
 def _refuse_repeated(job: Job) -> None:
     blocks = sample_stage.read_flow(job)
-    action = store.joined(blocks, sample_axis=0, names=("action",))["action"]
+    action = store.joined(blocks, sample_axis=0, names=(_DENSITY,))[_DENSITY]
     field = request.field_of(job.config.theory)
-    if reason := given.repeated(action[np.isfinite(action)], field):
+    drawn = action[np.isfinite(action)]
+    if reason := given.repeated(drawn, field):
         raise RequestError(f"{request.draws_of(job.config).phi}: {reason}")
+    samples = job.config.samples
+    if samples is None or not samples.is_given:
+        return
+    chain = store.joined(read_chain(job), sample_axis=1, names=(_DENSITY,))
+    of_p = chain[_DENSITY].ravel()
+    if reason := given.shared(drawn, of_p[np.isfinite(of_p)], field):
+        raise RequestError(f"{samples.phi}: {reason}")
 
 
 def _starts(section: SamplesSection) -> range:
