@@ -188,7 +188,7 @@ def test_an_action_with_a_term_of_its_own():
     answer = exact.answer(Tilted((4, 4), 0.25, 0.022))
     assert answer.values == {}
     assert answer.why_not is not None
-    assert "one of its own" in answer.why_not
+    assert "one of your own" in answer.why_not
 
 
 def test_a_bad_truncation_is_no_reference():

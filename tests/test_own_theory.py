@@ -11,10 +11,13 @@ import pytest
 import genlat as gl
 from genlat import exact
 from genlat.actions import gap, sampled_gap
+from genlat.actions.field import TAKEN
 from genlat.actions.phi4 import Phi4
 from genlat.exact import solved
 from genlat.exact.value import UnknownError
+from genlat.runs.file import catalogue
 from genlat.theories import live, soundness
+from genlat.theories.base import COMMON
 
 
 class Quartic(gl.FieldAction):
@@ -89,6 +92,12 @@ def test_what_is_measured_is_no_part_of_s():
     found = More((4,), kappa=0.1).observables(jnp.arange(4, dtype=jnp.float32))
     assert (found["first"], found["two"]) == (0.0, 2.0)
     assert {x.dtype for x in found.values()} == {jnp.dtype(float)}
+
+
+def test_names_that_results_have_are_taken():
+    names = {*COMMON, *catalogue.DERIVED, *catalogue.FREE_ENERGY}
+    assert names <= TAKEN
+    assert not TAKEN & {"phi2", "schwinger_dyson", "vertex"}
 
 
 def test_a_declaration_is_of_the_action_that_it_stands_beside():

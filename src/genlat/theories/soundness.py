@@ -45,25 +45,32 @@ def faults(action: FieldAction) -> Iterator[str]:
     ]
     values, forces = zip(*(compiled(jnp.asarray(phi)) for phi in fields), strict=True)
     for phi, value, force in zip(fields, values, forces, strict=True):
-        where = f"a random field of size {np.std(phi):.2g}"
-        if not math.isfinite(float(value)):
-            yield f"S is {float(value)} at {where}"
-            return
-        if not np.all(np.isfinite(force)):
-            yield f"its force is no number at {where}"
+        if not (math.isfinite(float(value)) and np.all(np.isfinite(force))):
+            what = "its force is no number" if math.isfinite(value) else f"S is {value}"
+            yield f"{what} at a random field of size {np.std(phi):.2g}"
             return
     yield from _wrong_force(action, fields, forces)
     yield from _no_numbers(action, fields)
+    half = len(SIZES)
     for name in action.symmetries:
-        for unit in (fields[:2], fields[2:]):
-            scale = max(abs(float(action(jnp.asarray(phi)))) for phi in unit) or 1.0
-            worst = worst_change(action, generators(name, shape), unit)
-            if not worst <= TOLERANCE * scale:
-                yield (
-                    f"declares {name!r}, but S changes by {worst:.3g} under it, where "
-                    f"it is {scale:.4g}"
-                )
-                break
+        maps = generators(name, shape)
+        broken = (
+            _broken(action, name, maps, x) for x in (fields[:half], fields[half:])
+        )
+        yield from [said for said in broken if said][:1]
+
+
+def _broken(
+    action: FieldAction, name: str, maps: list[Symmetry], fields: list[np.ndarray]
+) -> str | None:
+    scale = max(abs(float(action(jnp.asarray(phi)))) for phi in fields) or 1.0
+    worst = worst_change(action, maps, fields)
+    if worst <= TOLERANCE * scale:
+        return None
+    return (
+        f"declares {name!r}, but S changes by {worst:.3g} under it, where it is "
+        f"{scale:.4g}"
+    )
 
 
 def _wrong_force(
