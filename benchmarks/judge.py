@@ -9,6 +9,7 @@ neural chain, estimates, verdict and report.
 """
 
 import json
+import multiprocessing
 import resource
 import subprocess
 import sys
@@ -61,30 +62,42 @@ def write(path, rng, n, m2, axes):
     return archive
 
 
-def main(n_draws=1_000_000, n_samples=100_000):
+def make(root, n_draws, n_samples):
     rng = np.random.default_rng(1)
+    for part in ("draws", "samples"):
+        (root / part).mkdir()
+    write(root / "draws", rng, n_draws, M2_OF_MODEL, (n_draws,))
+    write(root / "samples", rng, n_samples, M2, (CHAINS, -1))
+
+
+def main(n_draws=1_000_000, n_samples=100_000):
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for part in ("draws", "samples"):
-            (root / part).mkdir()
-        draws = write(root / "draws", rng, n_draws, M2_OF_MODEL, (n_draws,))
-        samples = write(root / "samples", rng, n_samples, M2, (CHAINS, -1))
+        # a process inherits the peak of the one that began it: this one stays small
+        maker = multiprocessing.get_context("spawn").Process(
+            target=make, args=(root, n_draws, n_samples)
+        )
+        maker.start()
+        maker.join()
+        draws, samples = (root / x / "both.npz" for x in ("draws", "samples"))
         (root / "judge.toml").write_text(FILE)
         program = "from genlat.cli import main; main()"
         options = ["--draws", str(draws), "--samples", str(samples), "--quiet"]
         command = [sys.executable, "-c", program, "judge", str(root / "judge.toml")]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         begin = time.perf_counter()
         out = ["--out", str(root / "out")]
         subprocess.run([*command, *options, *out], check=True)
         seconds = time.perf_counter() - begin
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         results = json.loads((root / "out" / "results.json").read_text())
+    cost = results["cost"]
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     print(
         f"{n_draws:,} draws, {n_samples:,} samples: {seconds:.1f} s of wall time, "
-        f"{used.ru_utime + used.ru_stime:.1f} s of CPU, "
-        f"{used.ru_maxrss / 2**20:.2f} GiB at most; {results['verdict']['trust']}"
+        f"{cpu:.1f} s of CPU, {cost['peak_memory_bytes'] / 2**30:.2f} GiB at most; "
+        f"{results['verdict']['trust']}"
     )
-    cost = results["cost"]
     print(
         {
             key: round(x, 1)
