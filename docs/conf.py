@@ -7,7 +7,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE / "_ext"), str(ROOT / "src")]
 
-import genlat  # noqa: E402
+import genlat  # noqa: E402  # of this tree, not one that is installed
 
 project = "genlat"
 author = "the genlat authors"

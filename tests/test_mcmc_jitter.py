@@ -54,3 +54,13 @@ def test_random_lengths_forget_it_and_leave_the_density_as_it_is():
 def test_a_step_stays_positive(jitter):
     with pytest.raises(ValueError, match="jitter must be in"):
         HMC(ACTION, jitter=jitter)
+
+
+def test_steps_lie_around_the_one_that_was_tuned():
+    kernel = HMC(ACTION, STEP, N_LEAPFROG, jitter=0.2)
+    keys = jr.split(jr.key(3), 4000)
+    steps = np.asarray(jax.vmap(lambda key: kernel._jittered(key).step_size)(keys))
+    assert 0.8 * STEP <= steps.min() < 0.81 * STEP
+    assert 1.19 * STEP < steps.max() <= 1.2 * STEP
+    error = 0.2 * STEP / math.sqrt(3 * len(keys))
+    assert abs(steps.mean() - STEP) < 5 * error

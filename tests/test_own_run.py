@@ -60,6 +60,15 @@ def test_every_estimate_is_that_of_the_transfer_matrix(done):
     assert found["mag"]["exact"]["value"] == 0.0
 
 
+def test_a_model_of_ones_own_says_what_it_is(done):
+    model = begun.read(done[0]).model
+    assert model.has_slope
+    assert not model.is_integrated
+    assert model.stays_on_its_lattice  # nobody knows how to enlarge it
+    assert model.ARCHITECTURE == ("width",)
+    assert model.width == 0.7
+
+
 def test_a_record_holds_its_files_and_is_read_with_them_alone(done):
     directory, results = done
     assert (directory / "sine_gordon.py").read_text() == SINE_GORDON
